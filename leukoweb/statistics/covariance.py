@@ -1,9 +1,10 @@
 """How estimates of several evaluators vary together when the cases are drawn anew.
 
-Multi-reader analysis needs, beside the estimates themselves, their covariance over cases: every reader read the same
-cases, so their errors go up and down together. Each function here returns such a matrix; which one applies depends on
-the endpoint (a proportion, or an area under the curve) and on whether the cases are independent or come in clusters,
-for example several reads of one patient. Columns are evaluators, rows are cases, throughout.
+Multi-reader analysis needs, beside the estimates themselves, their covariance over cases: every reader read
+the same cases, so their errors go up and down together. Each function here returns such a matrix; which one
+applies depends on the endpoint (a proportion, or an area under the curve) and on whether the cases are
+independent or come in clusters, for example several reads of one patient. Columns are evaluators, rows are
+cases, throughout.
 """
 
 from __future__ import annotations
@@ -72,9 +73,10 @@ def truth_vector(truth: ArrayLike, n_cases: int) -> NDArray[np.bool_]:
 def placements(truth: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Placement values of the positive and of the negative cases; ties count one half.
 
-    ``positive[i, r]`` is the share of negative cases that evaluator r scores below positive case i, ``negative[k, r]``
-    the share of positive cases above negative case k; the mean of either is the empirical AUC. By midranks, so the cost
-    grows with n log n. NaN where the other group is empty. Source: DeLong et al. 1988, doi:10.2307/2531595.
+    ``positive[i, r]`` is the share of negative cases that evaluator r scores below positive case i,
+    ``negative[k, r]`` the share of positive cases above negative case k; the mean of either is the empirical
+    AUC. By midranks, so the cost grows with n log n. NaN where the other group is empty. Source: DeLong et
+    al. 1988, doi:10.2307/2531595.
 
     Returns
     -------
@@ -105,9 +107,10 @@ def empirical_auc(truth: ArrayLike, scores: ArrayLike) -> FloatArray:
 def proportion_covariance(values: ArrayLike, clusters: ArrayLike | None = None) -> FloatArray:
     """Covariance of the column means of ``values`` (n_cases, n_evaluators) over cases.
 
-    Independent cases: the sample covariance divided by n, which is also the jackknife. With ``clusters`` (one label per
-    case): the ratio estimator I / (I - 1) / n^2 * sum over clusters of the products of (sum in the cluster - size x mean),
-    Rao and Scott 1992, doi:10.2307/2532311. NaN when fewer than two cases or clusters are left.
+    Independent cases: the sample covariance divided by n, which is also the jackknife. With ``clusters`` (one
+    label per case): the ratio estimator I / (I - 1) / n^2 * sum over clusters of the products of (sum in the
+    cluster - size x mean), Rao and Scott 1992, doi:10.2307/2532311. NaN when fewer than two cases or clusters
+    are left.
     """
     matrix = case_matrix(values, "values")
     n, m = matrix.shape
@@ -125,8 +128,8 @@ def proportion_covariance(values: ArrayLike, clusters: ArrayLike | None = None) 
 def jackknife_covariance(leave_one_out: ArrayLike) -> FloatArray:
     """Covariance from estimates that leave out one case (or one cluster) each.
 
-    (n - 1) / n * sum of the products of deviations from the mean; ``leave_one_out`` has shape (n, n_evaluators) and may
-    hold any statistic, for example a macro F1. NaN when n < 2.
+    (n - 1) / n * sum of the products of deviations from the mean; ``leave_one_out`` has shape (n,
+    n_evaluators) and may hold any statistic, for example a macro F1. NaN when n < 2.
     """
     matrix = case_matrix(leave_one_out, "leave_one_out")
     n = len(matrix)
@@ -145,8 +148,8 @@ def auc_covariance(
 ) -> FloatArray:
     """Covariance of the empirical AUCs of the columns of ``scores`` over cases.
 
-    ``clusters`` (one label per case) selects the clustered estimator, whatever ``method`` says, because neither of the
-    others is valid then. NaN when a group has fewer than two cases.
+    ``clusters`` (one label per case) selects the clustered estimator, whatever ``method`` says, because
+    neither of the others is valid then. NaN when a group has fewer than two cases.
 
     Errors: StatisticsError for an unknown method.
     """
@@ -173,7 +176,8 @@ def delong_covariance(truth: ArrayLike, scores: ArrayLike) -> FloatArray:
 
 
 def jackknife_auc_covariance(truth: ArrayLike, scores: ArrayLike) -> FloatArray:
-    """Jackknife over all cases, positive and negative alike; the leave-one-out AUCs follow from the placements."""
+    """Jackknife over all cases, positive and negative alike; the leave-one-out AUCs follow from the
+    placements."""
     positive, negative = placements(truth, scores)
     n_positive, n_negative = len(positive), len(negative)
     if min(n_positive, n_negative) < 2:
@@ -187,8 +191,8 @@ def jackknife_auc_covariance(truth: ArrayLike, scores: ArrayLike) -> FloatArray:
 def unbiased_auc_covariance(truth: ArrayLike, scores: ArrayLike) -> FloatArray:
     """Unbiased covariance from the second moments of the success scores (may be negative on the diagonal).
 
-    With psi the score of a positive and a negative case (1, 1/2 or 0), the product of two AUCs is a weighted sum of four
-    moments: same or another positive case, same or another negative case. Source: Gallas 2006,
+    With psi the score of a positive and a negative case (1, 1/2 or 0), the product of two AUCs is a weighted
+    sum of four moments: same or another positive case, same or another negative case. Source: Gallas 2006,
     doi:10.1016/j.acra.2005.11.030 (one-shot estimate). NaN when a group has fewer than two cases.
     """
     matrix = case_matrix(scores, "scores")
@@ -217,8 +221,9 @@ def unbiased_auc_covariance(truth: ArrayLike, scores: ArrayLike) -> FloatArray:
 def clustered_auc_covariance(truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike) -> FloatArray:
     """Covariance of empirical AUCs when cases come in clusters, such as several reads of one patient.
 
-    Placements are summed within clusters; positive and negative cases of one cluster are correlated too. Source:
-    Obuchowski 1997, doi:10.2307/2533958. NaN when fewer than two clusters have positive, or negative, cases.
+    Placements are summed within clusters; positive and negative cases of one cluster are correlated too.
+    Source: Obuchowski 1997, doi:10.2307/2533958. NaN when fewer than two clusters have positive, or negative,
+    cases.
     """
     positive, negative = placements(truth, scores)
     labels = _cluster_labels(clusters, len(positive) + len(negative))

@@ -1,8 +1,9 @@
 """One fixed evaluator, the AI, against a sample of readers who read the same cases.
 
-The AI has no reader variance, so this is the *one-treatment* random-reader random-case comparison: the reader minus AI
-differences are averaged over readers, and their variance has a part from the readers and a part from the cases. Source:
-Hillis, Obuchowski and Berbaum 2011, doi:10.1016/j.acra.2010.09.007; Hupse et al. 2013, doi:10.1007/s00330-012-2562-7.
+The AI has no reader variance, so this is the *one-treatment* random-reader random-case comparison: the reader
+minus AI differences are averaged over readers, and their variance has a part from the readers and a part from
+the cases. Source: Hillis, Obuchowski and Berbaum 2011, doi:10.1016/j.acra.2010.09.007; Hupse et al. 2013,
+doi:10.1007/s00330-012-2562-7.
 """
 
 from __future__ import annotations
@@ -36,17 +37,19 @@ class AiVersusReaders:
     ai, readers_mean, readers, difference
         Estimates; ``difference`` is AI minus ``readers_mean``.
     se, df, low, high, p
-        Random readers and random cases: standard error, Hillis degrees of freedom (infinite when the readers do not differ),
-        two-sided interval, p of no difference. NaN where the standard error is 0 or cannot be estimated.
+        Random readers and random cases: standard error, Hillis degrees of freedom (infinite when the readers
+        do not differ), two-sided interval, p of no difference. NaN where the standard error is 0 or cannot be
+        estimated.
     fixed_se, fixed_low, fixed_high
         The same for *these* readers only (cases random, readers fixed; normal quantiles).
     margin, non_inferior, p_non_inferior
-        Margin as given; True when ``low > -margin``; one-sided p. None/NaN without a margin or without an interval.
+        Margin as given; True when ``low > -margin``; one-sided p. None/NaN without a margin or without an
+        interval.
     n, n_readers, n_dropped
         Cases analysed, readers, cases left out because somebody had not read them.
     ms_reader, var_error, cov2
-        Mean square between readers; mean case variance of a difference, and mean case covariance of two readers'
-        differences as estimated (a negative ``cov2`` enters the standard error as 0).
+        Mean square between readers; mean case variance of a difference, and mean case covariance of two
+        readers' differences as estimated (a negative ``cov2`` enters the standard error as 0).
     method, note
         ``obuchowski-rockette-one-treatment`` or ``fixed-reader`` (one reader); what was special.
     """
@@ -97,9 +100,9 @@ def ai_versus_readers(
     Parameters
     ----------
     ai_correct : (n,)
-        1 where the AI was right, 0 where not, NaN where it gave no answer. Accuracy with all cases; sensitivity with the
-        positive cases only, specificity with the negative ones (the caller selects the rows). Any score per case whose mean
-        is the endpoint will do.
+        1 where the AI was right, 0 where not, NaN where it gave no answer. Accuracy with all cases;
+        sensitivity with the positive cases only, specificity with the negative ones (the caller selects the
+        rows). Any score per case whose mean is the endpoint will do.
     readers_correct : (n, n_readers)
         The same for each reader, one primary session each; NaN = not read.
     margin
@@ -107,14 +110,16 @@ def ai_versus_readers(
     clusters : (n,), optional
         Patient of each row, when a patient has several rows.
     jackknife_over
-        Cases N of the whole study, when the rows are a part of it (sensitivity, specificity): the variance is then the
-        jackknife that leaves out every case of the study in turn, (N - 1) / N x n / (n - 1) of the usual one, as RJafroc
-        has it for this comparison. None: the rows alone. Cases dropped here do not count in N.
+        Cases N of the whole study, when the rows are a part of it (sensitivity, specificity): the variance is
+        then the jackknife that leaves out every case of the study in turn, (N - 1) / N x n / (n - 1) of the
+        usual one, as RJafroc has it for this comparison. None: the rows alone. Cases dropped here do not
+        count in N.
 
     Notes
     -----
-    Cases that anybody has not read are left out and counted in ``n_dropped``. Fewer than two cases: everything but the
-    estimates is NaN. One reader: reader variance cannot be estimated, the interval is for that reader only and says so.
+    Cases that anybody has not read are left out and counted in ``n_dropped``. Fewer than two cases:
+    everything but the estimates is NaN. One reader: reader variance cannot be estimated, the interval is for
+    that reader only and says so.
 
     Examples
     --------
@@ -126,7 +131,8 @@ def ai_versus_readers(
     readers = np.asarray(readers_correct, dtype=np.float64)
     if ai.ndim != 1 or readers.ndim != 2 or len(ai) != len(readers) or readers.shape[1] < 1:
         raise StatisticsError(
-            f"The AI's answers have shape {ai.shape} and the readers' {readers.shape}; (n,) and (n, readers) are needed.",
+            f"The AI's answers have shape {ai.shape} and the readers' {readers.shape}; "
+            "(n,) and (n, readers) are needed.",
             code="E_SHAPE",
         )
     together = np.column_stack([ai, readers])
@@ -136,7 +142,7 @@ def ai_versus_readers(
     means = values.mean(axis=0) if len(values) else np.full(values.shape[1], NAN)
     return from_covariance(
         means,
-        proportion_covariance(values, kept) * _jackknife_factor(len(values), jackknife_over, clusters),
+        proportion_covariance(values, kept) * jackknife_factor(len(values), jackknife_over, clusters),
         n=len(values),
         n_dropped=int((~complete).sum()),
         margin=margin,
@@ -156,10 +162,12 @@ def ai_versus_readers_auc(
 ) -> AiVersusReaders:
     """Compare the AI's area under the ROC curve with the readers' mean area.
 
-    ``truth`` (n,) is 0 or 1, ``ai_scores`` (n,) and ``readers_scores`` (n, n_readers) rate every case; higher = more positive.
-    Errors: StatisticsError for a missing score (leave such cases out before).
+    ``truth`` (n,) is 0 or 1, ``ai_scores`` (n,) and ``readers_scores`` (n, n_readers) rate every case; higher
+    = more positive. Errors: StatisticsError for a missing score (leave such cases out before).
     """
-    scores = np.column_stack([np.asarray(ai_scores, dtype=float), case_matrix(readers_scores, "readers_scores")])
+    scores = np.column_stack(
+        [np.asarray(ai_scores, dtype=float), case_matrix(readers_scores, "readers_scores")]
+    )
     return from_covariance(
         empirical_auc(truth, scores),
         auc_covariance(truth, scores, method=covariance, clusters=clusters),
@@ -180,11 +188,12 @@ def from_covariance(
 ) -> AiVersusReaders:
     """The comparison for any endpoint, from estimates and their covariance over cases.
 
-    ``estimates`` (1 + n_readers,) and ``covariance`` (1 + n_readers, 1 + n_readers) have the AI first; for a macro F1, say, take
-    :func:`leukoweb.statistics.covariance.jackknife_covariance` of the leave-one-out values.
+    ``estimates`` (1 + n_readers,) and ``covariance`` (1 + n_readers, 1 + n_readers) have the AI first; for a
+    macro F1, say, take :func:`leukoweb.statistics.covariance.jackknife_covariance` of the leave-one-out
+    values.
 
-    se^2 = MS(reader) / r + max(cov2, 0) and df = (r - 1) ((MS(reader) + r max(cov2, 0)) / MS(reader))^2, with MS(reader) the
-    variance of the r differences and cov2 the mean case covariance of two of them.
+    se^2 = MS(reader) / r + max(cov2, 0) and df = (r - 1) ((MS(reader) + r max(cov2, 0)) / MS(reader))^2, with
+    MS(reader) the variance of the r differences and cov2 the mean case covariance of two of them.
     """
     _check_options(margin, level)
     theta = np.asarray(estimates, dtype=np.float64)
@@ -203,13 +212,15 @@ def from_covariance(
         method, note = "obuchowski-rockette-one-treatment", ""
     else:
         ms_reader, se, df, method = NAN, fixed_se, float("inf"), "fixed-reader"
-        note = "One reader: the spread between readers cannot be estimated; the interval is for this reader only."
+        note = "One reader: no spread between readers can be estimated; the interval is for this reader only."
     low, high = _limits(difference, se, df, level)
     if not np.isfinite(low):
         note = (note + " The standard error is 0 or undefined, so there is no interval.").strip()
     p = float(2 * stats.t.sf(abs(difference) / se, df)) if np.isfinite(low) else NAN
     verdict = low > -margin if margin is not None and np.isfinite(low) else None
-    p_margin = float(stats.t.sf((difference + margin) / se, df)) if margin is not None and np.isfinite(low) else NAN
+    p_margin = (
+        float(stats.t.sf((difference + margin) / se, df)) if margin is not None and np.isfinite(low) else NAN
+    )
     return AiVersusReaders(
         ai=float(theta[0]),
         readers_mean=float(theta[1:].mean()),
@@ -238,7 +249,9 @@ def from_covariance(
     )
 
 
-def _jackknife_factor(n: int, n_study: int | None, clusters: ArrayLike | None) -> float:
+def jackknife_factor(n: int, n_study: int | None, clusters: ArrayLike | None) -> float:
+    """What turns the variance of ``n`` rows into the jackknife over the ``n_study`` cases that they are a
+    part of."""
     if n_study is None or n < 2:
         return 1.0
     if clusters is not None or n_study < n:
@@ -252,7 +265,9 @@ def _jackknife_factor(n: int, n_study: int | None, clusters: ArrayLike | None) -
 
 def _check_options(margin: float | None, level: float) -> None:
     if not 0 < level < 1:
-        raise StatisticsError(f"The level must be between 0 and 1, not {level}.", code="E_LEVEL", field="level")
+        raise StatisticsError(
+            f"The level must be between 0 and 1, not {level}.", code="E_LEVEL", field="level"
+        )
     if margin is not None and not margin > 0:
         raise StatisticsError(
             f"The margin must be greater than 0, not {margin}.",
@@ -279,5 +294,3 @@ def _limits(centre: float, se: float, df: float, level: float) -> tuple[float, f
         return NAN, NAN
     half = float(stats.t.ppf((1 + level) / 2, df)) * se
     return centre - half, centre + half
-
-
