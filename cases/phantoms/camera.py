@@ -1,0 +1,68 @@
+"""From optical density to the picture a camera gives: lamp, optics, tone curve, noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from .shapes import Canvas
+from .styles import Style
+from .texture import FloatArray, grain
+
+
+def _lamp(style: Style, canvas: Canvas, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Log illumination along columns (3, 1, width) and rows (3, height, 1): an off-centre Gaussian fall-off and a tilt."""
+    u = np.linspace(-1, 1, canvas.width_px, dtype=np.float32)
+    v = np.linspace(-1, 1, canvas.height_px, dtype=np.float32)
+    centre_u, centre_v = rng.normal(0, 0.12, 2)
+    tilt_u, tilt_v = rng.normal(0, style.tilt / 2, 2)
+    fall = np.asarray(style.vignette, dtype=np.float32)[:, None] / 2
+    glass = -np.log(np.asarray(style.background, dtype=np.float32) / 255)[:, None]
+    exposure = rng.normal(0, 0.02)
+    columns = fall * (u - centre_u) ** 2 - tilt_u * u + glass + exposure
+    rows = fall * (v - centre_v) ** 2 - tilt_v * v
+    return np.asarray(columns[:, None, :], dtype=np.float32), np.asarray(rows[:, :, None], dtype=np.float32)
+
+
+def _fringe(canvas: Canvas, shift_um: float) -> None:
+    """Lateral colour: red slips one way and blue the other."""
+    shift = round(shift_um / canvas.um_per_px)
+    if shift:
+        canvas.density[0] = np.roll(canvas.density[0], shift, axis=1)
+        canvas.density[2] = np.roll(canvas.density[2], -shift, axis=1)
+
+
+def _add_noise(levels: FloatArray, style: Style, canvas: Canvas, rng: np.random.Generator) -> None:
+    """Add sensor noise in place; a field of fewer pixels averages more sensor elements, so it has less."""
+    source = grain()
+    size = source.shape[1]
+    strength = min(1.0, (0.0875 / canvas.um_per_px) ** 0.5)
+    luminance, colour = (np.float32(sigma * strength) for sigma in style.noise)
+    row, column = (int(value) for value in rng.integers(0, size, 2))
+    repeats = (-(-canvas.height_px // size) + 1, -(-canvas.width_px // size) + 1)
+    for channel in range(3):
+        tile = np.tile(source[0] * luminance + source[1 + channel] * colour, repeats)
+        levels[channel] += tile[row : row + canvas.height_px, column : column + canvas.width_px]
+
+
+def photograph(canvas: Canvas, style: Style, *, defocus_um: float, rng: np.random.Generator) -> Image.Image:
+    """Render the canvas, using it up (its densities are changed in place). Returns an RGB image."""
+    columns, rows = _lamp(style, canvas, rng)
+    _fringe(canvas, style.fringe_um)
+    density = canvas.density
+    density += columns
+    density += rows
+    density *= np.float32(-1 / style.gamma)
+    levels = np.exp(density, out=density)
+    levels *= np.float32(255)
+    blur_px = float(np.hypot(style.blur_um, defocus_um)) / canvas.um_per_px
+    if blur_px > 0.45:
+        image = _to_image(levels).filter(ImageFilter.GaussianBlur(blur_px))
+        levels = np.ascontiguousarray(np.moveaxis(np.asarray(image, dtype=np.float32), 2, 0))
+    _add_noise(levels, style, canvas, rng)
+    return _to_image(levels)
+
+
+def _to_image(levels: FloatArray) -> Image.Image:
+    bands = np.clip(levels + np.float32(0.5), 0, 255).astype(np.uint8)
+    return Image.merge("RGB", [Image.fromarray(band) for band in bands])

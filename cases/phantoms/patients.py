@@ -1,0 +1,103 @@
+"""What stays the same over one patient's slide: red cells, platelets, staining, which cells circulate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LABELS = ("AML", "ALL", "APML", "CML", "CLL", "REACTIVE", "NO_LEUKEMIA")
+DIAGNOSES = ("ALL", "AML", "CLL", "CML", "NO_LEUKEMIA")
+
+
+@dataclass(frozen=True)
+class Traits:
+    """One patient's slide. Lengths in micrometres, rates per field of 140 x 105 micrometres."""
+
+    red_cells: float
+    red_radius: float
+    red_variation: float
+    haemoglobin: float
+    pallor: float
+    rouleaux: float
+    crenated: float
+    ovals: float
+    platelets: float
+    smudges: float
+    precipitate: float
+    cell_scale: float
+    stain_gain: tuple[float, ...]  # per stain, in the order of `styles.Stain`
+    plasma: float
+    defocus_um: float
+
+
+def draw_traits(label: str, rng: np.random.Generator) -> Traits:
+    """Traits of a patient with a label's disease; ranges overlap widely, so that no single trait gives the label away."""
+    leukemic = label not in ("NO_LEUKEMIA", "REACTIVE")
+    acute = label in ("AML", "ALL", "APML")
+    anaemia = rng.beta(2.2, 2.2) if leukemic else rng.beta(1.3, 3.0)
+    platelets = rng.gamma(2.0, 1.6) if acute else rng.gamma(4.0, 2.2)
+    if label == "CML":
+        platelets *= 1.6
+    return Traits(
+        red_cells=float(rng.uniform(120, 190) * (1 - 0.45 * anaemia)),
+        red_radius=float(rng.normal(3.75, 0.14)),
+        red_variation=float(rng.uniform(0.04, 0.08) + 0.05 * anaemia),
+        haemoglobin=float(rng.normal(1.0, 0.07) * (1 - 0.15 * anaemia)),
+        pallor=float(np.clip(rng.normal(0.5, 0.14) + 0.12 * anaemia, 0.15, 0.9)),
+        rouleaux=float(np.clip(rng.beta(1.2, 4.0), 0, 0.6)),
+        crenated=float(0.5 * rng.random() if rng.random() < 0.08 else 0.01 * rng.random()),
+        ovals=float(rng.uniform(0.03, 0.10) + 0.08 * anaemia),
+        platelets=float(platelets),
+        smudges=float({"CLL": rng.gamma(2.5, 0.5), "ALL": 0.25, "AML": 0.2, "APML": 0.2}.get(label, 0.06)),
+        precipitate=float(rng.gamma(0.6, 0.8)),
+        cell_scale=float(rng.normal(1.0, 0.035)),
+        stain_gain=tuple(
+            float(value) for value in np.clip(rng.normal(1.0, 0.08, 7) * rng.normal(1.0, 0.06), 0.7, 1.35)
+        ),
+        plasma=float(abs(rng.normal(0, 0.02))),
+        defocus_um=float(0.03 + abs(rng.normal(0, 0.05))),
+    )
+
+
+_NORMAL = {
+    "neutrophil": 0.58,
+    "lymphocyte": 0.28,
+    "monocyte": 0.07,
+    "eosinophil": 0.035,
+    "band": 0.025,
+    "basophil": 0.01,
+}
+
+# Of each label: how many cells of its own kind a field has (gamma shape, scale; at least the last number),
+# which kinds they are, and the mean number of normal cells beside them.
+_OWN: dict[str, tuple[float, float, int, dict[str, float], float]] = {
+    "AML": (2.2, 1.5, 1, {"myeloblast": 0.93, "myelocyte": 0.03, "monocyte": 0.04}, 0.6),
+    "ALL": (2.4, 1.7, 1, {"lymphoblast": 1.0}, 0.6),
+    "APML": (2.0, 1.2, 1, {"abnormal_promyelocyte": 0.93, "myeloblast": 0.07}, 0.4),
+    "CML": (
+        3.5, 1.6, 3,
+        {"neutrophil": 0.30, "band": 0.15, "metamyelocyte": 0.16, "myelocyte": 0.22, "basophil": 0.08, "eosinophil": 0.04,
+         "myeloblast": 0.05},
+        0.3,
+    ),
+    "CLL": (3.2, 1.6, 2, {"cll_lymphocyte": 0.97, "lymphocyte": 0.03}, 0.35),
+    "REACTIVE": (1.6, 0.8, 1, {"reactive_lymphocyte": 1.0}, 0.9),
+}  # fmt: skip
+_FIRST = {"AML": "myeloblast", "APML": "abnormal_promyelocyte", "CML": "myelocyte"}
+
+
+def _pick(weights: dict[str, float], rng: np.random.Generator) -> str:
+    kinds = tuple(weights)
+    share = np.array([weights[kind] for kind in kinds])
+    return kinds[int(rng.choice(len(kinds), p=share / share.sum()))]
+
+
+def draw_kinds(label: str, rng: np.random.Generator) -> list[str]:
+    """The nucleated cells of a field with this label, the telling ones first."""
+    if label == "NO_LEUKEMIA":
+        return [_pick(_NORMAL, rng) for _ in range(1 + min(4, int(rng.poisson(0.8))))]
+    shape, scale, least, kinds, beside = _OWN[label]
+    count = int(np.clip(round(rng.gamma(shape, scale)), least, 13))
+    cells = [_FIRST[label] if index == 0 and label in _FIRST else _pick(kinds, rng) for index in range(count)]
+    return cells + [_pick(_NORMAL, rng) for _ in range(int(rng.poisson(beside)))]
