@@ -100,10 +100,13 @@ def weights_from_indices(indices: ArrayLike, n_cases: int) -> NDArray[np.float32
     return np.bincount(flat, minlength=rows * n_cases).reshape(rows, n_cases).astype(np.float32)
 
 
-def resample_weights(scheme: Scheme, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
+def resample_weights(
+    scheme: Scheme, resamples: int, seed: int, *, row_bytes: int = 0
+) -> Iterator[NDArray[np.float32]]:
     """Weights in chunks that fit in memory.  # each (b, n_cases), in total ``resamples`` rows
 
-    The same seed gives the same weights on every machine (PCG64); the chunk size does not change them.
+    The same seed gives the same weights on every machine (PCG64); the chunk size does not change them. ``row_bytes``
+    is what the caller makes of one resample, so that a chunk of its tables fits in memory too.
     """
     if not 1 <= resamples <= MAX_RESAMPLES:
         raise StatisticsError(
@@ -111,7 +114,7 @@ def resample_weights(scheme: Scheme, resamples: int, seed: int) -> Iterator[NDAr
         )
     generators = [np.random.default_rng([seed, stratum]) for stratum in range(int(scheme.stratum.max()) + 1)]
     members = [np.flatnonzero(scheme.stratum == stratum) for stratum in range(len(generators))]
-    chunk = max(1, min(resamples, CHUNK_BYTES // (8 * max(scheme.n_cases, 1))))
+    chunk = max(1, min(resamples, CHUNK_BYTES // max(8 * scheme.n_cases, row_bytes)))
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
         units = np.empty((rows, scheme.n_units), dtype=np.float32)
@@ -186,7 +189,9 @@ def bootstrap_tables(
         Maps a stack of tables to statistics.  # (..., m, K, K) -> (..., s)
     """
     full = weighted_tables(cells, np.ones((1, scheme.n_cases), dtype=np.float32), n_classes)
-    chunks = [statistic(weighted_tables(cells, w, n_classes)) for w in resample_weights(scheme, resamples, seed)]
+    row_bytes = 8 * cells.shape[1] * n_classes**2
+    draws = resample_weights(scheme, resamples, seed, row_bytes=row_bytes)
+    chunks = [statistic(weighted_tables(cells, weights, n_classes)) for weights in draws]
     jackknife = statistic(jackknife_tables(cells, scheme, n_classes))
     return Replicates(statistic(full)[0], np.concatenate(chunks), jackknife, scheme.stratum)
 

@@ -95,7 +95,8 @@ def pair_cells(first: Ints, second: Ints, n_classes: int) -> Ints:
 
 def one_hot(codes: Ints, n_codes: int, dtype: type = np.float64) -> NDArray[Any]:
     """Indicator of each code along a new last axis; a missing read is all zero.  # (..., n_codes)"""
-    return (codes[..., None] == np.arange(n_codes)).astype(dtype)
+    hot: NDArray[Any] = (codes[..., None] == np.arange(n_codes)).astype(dtype)
+    return hot
 
 
 def pairwise_tables(ratings: Ints, n_classes: int) -> Floats:
