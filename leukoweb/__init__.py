@@ -1,0 +1,1 @@
+"""leukoweb: reader studies of blood smears. Research use only."""

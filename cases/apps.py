@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class CasesConfig(AppConfig):
+    name = "cases"
+    verbose_name = "Patients, slides and images"
+
+    def ready(self) -> None:
+        from leukoweb.core.jobs.registry import register_kind
+
+        register_kind("cases.ingest_archive", "cases.worker:ingest_archive", queue="ops", unit="images")

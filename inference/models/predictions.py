@@ -1,0 +1,56 @@
+"""What the models and the rules said. Insert-only."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from cases.models import Patient, Slide
+from inference.models.registry import ModelVersion
+from inference.models.runs import PipelineRun
+from leukoweb.core.guards import append_only
+
+
+@append_only()
+class ImagePrediction(models.Model):
+    """One model's probabilities for one image content; shared by every run that meets the same bytes again."""
+
+    content_sha256 = models.CharField(max_length=64)
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="predictions")
+    recipe_sha256 = models.CharField(max_length=64)
+    profile = models.CharField(max_length=80, help_text="Engine and precision")
+    probabilities = models.JSONField(help_text="Softmax, in the order of the model's classes")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["content_sha256", "model", "recipe_sha256", "profile"], name="prediction_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_id} on {self.content_sha256[:12]}"
+
+
+@append_only()
+class PatientPrediction(models.Model):
+    """The diagnosis of one run, with the trace that explains it."""
+
+    run = models.OneToOneField(PipelineRun, on_delete=models.PROTECT, related_name="prediction")
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="predictions")
+    slide = models.ForeignKey(Slide, on_delete=models.PROTECT, related_name="predictions")
+    decided = models.BooleanField(default=True, help_text="False: no decision, see reason")
+    reason = models.TextField(blank=True, help_text="Why there is no decision")
+    diagnosis = models.CharField(max_length=12, blank=True, help_text="The finest level that the rules give")
+    diagnosis_3 = models.CharField(max_length=12, blank=True)
+    diagnosis_5 = models.CharField(max_length=12, blank=True)
+    trace = models.JSONField(default=list)
+    flags = models.JSONField(default=list)
+    images = models.JSONField(default=list, help_text="[{image, position, content_sha256, profile: {slot}}] in capture order")
+    rule_set_sha256 = models.CharField(max_length=64, blank=True)
+    engine_profile = models.CharField(max_length=80, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.slide_id}: {self.diagnosis or 'no decision'}"

@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class RootConfig(AppConfig):
+    """The composition root: start-up command and demo; it also configures the Celery application."""
+
+    name = "leukoweb"
+    verbose_name = "leukoweb"
+
+    def ready(self) -> None:
+        from leukoweb import celery  # noqa: F401  must be configured before a shared task is sent

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from django import forms
+
+from leukoweb.core.models import Role
+
+
+class UserForm(forms.Form):
+    username = forms.CharField(max_length=150, help_text="For signing in")
+    full_name = forms.CharField(max_length=200, required=False)
+    email = forms.EmailField(required=False, help_text="Optional; no mail is sent")
+    role = forms.ChoiceField(choices=Role.choices)
+
+
+class PasswordForm(forms.Form):
+    password = forms.CharField(
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "autofocus": True}), label="New password",
+        help_text="At least 10 characters.",
+    )  # fmt: skip
+    again = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), label="The same again")
+
+    def clean(self) -> dict[str, str]:
+        data = super().clean() or {}
+        if data.get("password") and data.get("again") and data["password"] != data["again"]:
+            self.add_error("again", "The two passwords differ.")
+        return data

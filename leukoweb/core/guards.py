@@ -1,0 +1,149 @@
+"""Database triggers that make chosen tables append-only, on SQLite and PostgreSQL.
+
+They are installed after every migration, because SQLite drops a table's triggers without a word when a migration
+rebuilds the table, and a start-up check refuses to run without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.apps import apps
+from django.core import checks
+from django.db import DatabaseError, connections, models
+
+_guarded: dict[str, tuple[str, ...]] = {}
+
+
+def append_only(*, except_columns: tuple[str, ...] = ()) -> Any:
+    """Class decorator: rows of this model can be inserted only; ``except_columns`` may still be updated."""
+
+    def register(model: type[models.Model]) -> type[models.Model]:
+        _guarded[model._meta.label] = except_columns
+        return model
+
+    return register
+
+
+def guarded_models() -> list[type[models.Model]]:
+    return [apps.get_model(label) for label in sorted(_guarded)]
+
+
+def _frozen_columns(model: type[models.Model]) -> list[str]:
+    allowed = _guarded[model._meta.label]
+    return [f.column for f in model._meta.local_concrete_fields if f.name not in allowed]
+
+
+def _names(table: str) -> tuple[str, str, str]:
+    return f"{table}_guard_update", f"{table}_guard_delete", f"{table}_guard_truncate"
+
+
+def _statements(model: type[models.Model], vendor: str) -> list[str]:
+    table, message = model._meta.db_table, f"{model._meta.db_table} is append-only"
+    update, delete, truncate = _names(table)
+    changed = " OR ".join(
+        f'OLD."{c}" {"IS NOT" if vendor == "sqlite" else "IS DISTINCT FROM"} NEW."{c}"' for c in _frozen_columns(model)
+    )
+    if vendor == "sqlite":
+        abort = f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+        return [
+            f'DROP TRIGGER IF EXISTS "{update}"',
+            f'CREATE TRIGGER "{update}" BEFORE UPDATE ON "{table}" WHEN {changed} {abort}',
+            f'DROP TRIGGER IF EXISTS "{delete}"',
+            f'CREATE TRIGGER "{delete}" BEFORE DELETE ON "{table}" {abort}',
+        ]
+    refuse = "EXECUTE FUNCTION leukoweb_append_only()"
+    return [
+        "CREATE OR REPLACE FUNCTION leukoweb_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation'; "
+        "END $$",
+        f'CREATE OR REPLACE TRIGGER "{update}" BEFORE UPDATE ON "{table}" FOR EACH ROW WHEN ({changed}) {refuse}',
+        f'CREATE OR REPLACE TRIGGER "{delete}" BEFORE DELETE ON "{table}" FOR EACH ROW {refuse}',
+        f'CREATE OR REPLACE TRIGGER "{truncate}" BEFORE TRUNCATE ON "{table}" FOR EACH STATEMENT {refuse}',
+    ]
+
+
+def install_guards(using: str = "default") -> None:
+    """Create (or replace) the triggers of every guarded table that exists."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        for model in guarded_models():
+            if model._meta.db_table in tables:
+                for statement in _statements(model, connection.vendor):
+                    cursor.execute(statement)
+
+
+def drop_guards(using: str = "default") -> None:
+    """Remove the triggers. For tests that must empty tables, nothing else."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        for model in guarded_models():
+            for name in _names(model._meta.db_table):
+                on = "" if connection.vendor == "sqlite" else f' ON "{model._meta.db_table}"'
+                cursor.execute(f'DROP TRIGGER IF EXISTS "{name}"{on}')
+
+
+def missing_guards(using: str = "default") -> list[str]:
+    """Names of triggers that should be there and are not."""
+    connection = connections[using]
+    query = (
+        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        if connection.vendor == "sqlite"
+        else "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        present = {row[0] for row in cursor.fetchall()}
+    count = 2 if connection.vendor == "sqlite" else 3
+    return [n for m in guarded_models() for n in _names(m._meta.db_table)[:count] if n not in present]
+
+
+@contextmanager
+def guards_lifted(using: str = "default") -> Iterator[None]:
+    """For tests: tables can be emptied inside."""
+    drop_guards(using)
+    try:
+        yield
+    finally:
+        install_guards(using)
+
+
+@checks.register(checks.Tags.database)
+def check_guards(databases: list[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Refuse a database whose append-only tables could be changed."""
+    problems: list[checks.CheckMessage] = []
+    for using in databases or []:
+        try:
+            missing = missing_guards(using)
+        except DatabaseError as error:
+            problems.append(checks.Error(f"The database cannot be read: {error}", id="leukoweb.E001"))
+            continue
+        if missing:
+            problems.append(
+                checks.Error(
+                    f"{len(missing)} triggers that keep records append-only are missing, the first is {missing[0]}.",
+                    hint="Run `manage.py migrate`, which installs them.",
+                    id="leukoweb.E002",
+                )
+            )
+    return problems
+
+
+@checks.register(checks.Tags.database)
+def check_sqlite_mode(databases: list[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """SQLite with DEFERRED transactions loses writes under load ("database is locked")."""
+    for using in databases or []:
+        connection = connections[using]
+        options = connection.settings_dict.get("OPTIONS", {})
+        if connection.vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
+            return [
+                checks.Error(
+                    f"SQLite runs with transaction_mode {options.get('transaction_mode')!r}.",
+                    hint="Set OPTIONS['transaction_mode'] to 'IMMEDIATE'.",
+                    id="leukoweb.E003",
+                )
+            ]
+    return []

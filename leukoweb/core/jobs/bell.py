@@ -1,0 +1,48 @@
+"""The one place that talks to the broker. A dead broker never blocks or fails a request: the reaper rings again."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from functools import partial
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from leukoweb.core.models import Job
+
+log = logging.getLogger(__name__)
+
+
+def ring(job_id: uuid.UUID | str) -> None:
+    """Tell a worker, after the current transaction has committed, that this job waits."""
+    transaction.on_commit(partial(publish, job_id), robust=True)
+
+
+def publish(job_id: uuid.UUID | str) -> bool:
+    """Send the id to the job's queue now. False if no broker could be reached (the job stays queued)."""
+    if not settings.CELERY_BROKER_URL:
+        return False  # workers poll the ledger
+    from leukoweb.core.tasks import run_job
+
+    queue = Job.objects.filter(pk=job_id).values_list("queue", flat=True).first()
+    try:
+        run_job.apply_async(args=[str(job_id)], queue=queue, retry=True)
+    except Exception as error:  # kombu, redis and socket errors have no common ancestor
+        log.warning("the broker could not be reached (%s); job %s is rung again later", error, job_id)
+        return False
+    Job.objects.filter(pk=job_id).update(rung_at=timezone.now())
+    return True
+
+
+def reap_and_ring() -> int:
+    """One round of the reaper. Returns how many bells were rung."""
+    from leukoweb.core.jobs import ledger
+
+    rung = 0
+    for job_id in ledger.reap():
+        if not publish(job_id):
+            break
+        rung += 1
+    return rung

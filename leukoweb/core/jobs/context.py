@@ -1,0 +1,80 @@
+"""What a job's function is given: its payload, progress, the cancel flag and the fence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import connections, transaction
+
+from leukoweb.core.jobs import ledger
+
+
+class JobCancelled(Exception):
+    """Somebody asked for a cancel; what was saved stays."""
+
+
+class LeaseLost(Exception):
+    """Another worker has the job now; this one must write nothing more."""
+
+
+class JobContext:
+    """Handed to a job's function, which calls ``progress`` after each saved chunk and ``write`` around each write."""
+
+    def __init__(self, claim: ledger.Claim) -> None:
+        self.claim = claim
+        self.payload: dict[str, Any] = claim.payload
+        self._stop = threading.Event()
+        self._trouble = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="job-heartbeat", daemon=True)
+
+    @property
+    def job_id(self) -> str:
+        return str(self.claim.job_id)
+
+    def check(self) -> None:
+        """Raise if the work should stop. Cheap: looks at a flag that the heartbeat sets."""
+        if self._trouble.is_set():
+            raise JobCancelled if ledger.cancel_wanted(self.claim) else LeaseLost
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say what is saved so far; raises when cancelled or when the lease is lost."""
+        if not ledger.job_progress(self.claim, done=done, total=total, note=note):
+            raise LeaseLost
+        if ledger.cancel_wanted(self.claim):
+            raise JobCancelled
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """A transaction that commits only while this worker still holds the job."""
+        with transaction.atomic():
+            if not ledger.holds(self.claim, lock=True):
+                raise LeaseLost
+            yield
+
+    @contextmanager
+    def beating(self) -> Iterator[JobContext]:
+        """Renew the lease in a thread of its own for as long as the block runs."""
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            self._thread.join(timeout=5)
+
+    def _beat(self) -> None:
+        try:
+            while not self._stop.wait(settings.JOB_LEASE_S / 5):
+                try:
+                    alive = ledger.heartbeat(self.claim)
+                except Exception:  # the database may be restarting: the next beat tells
+                    connections.close_all()
+                    continue
+                if not alive:
+                    self._trouble.set()
+                    return
+        finally:
+            connections.close_all()

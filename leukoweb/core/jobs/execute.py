@@ -1,0 +1,45 @@
+"""Running one job, whoever rang: a Celery task or a polling worker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import uuid
+
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.jobs import ledger, registry
+from leukoweb.core.jobs.context import JobCancelled, JobContext, LeaseLost
+
+log = logging.getLogger(__name__)
+
+
+def owner_name() -> str:
+    return f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def execute(job_id: uuid.UUID) -> bool:
+    """Claim and do the job. False if there was nothing to do (taken, finished or cancelled)."""
+    claim = ledger.job_claim(job_id, owner_name())
+    if claim is None:
+        return False
+    log.info("job %s %s: start, attempt %s", claim.kind, claim.job_id, claim.attempt)
+    context = JobContext(claim)
+    try:
+        with context.beating():
+            note = registry.kind(claim.kind).handler()(context)
+    except JobCancelled:
+        ledger.job_mark_cancelled(claim)
+        log.info("job %s %s: cancelled", claim.kind, claim.job_id)
+    except LeaseLost:
+        log.warning("job %s %s: another worker has it now; stopped without writing", claim.kind, claim.job_id)
+    except DomainError as error:
+        ledger.job_fail(claim, code=error.code, message=error.message, hint=error.hint)
+        log.warning("job %s %s: failed: %s", claim.kind, claim.job_id, error.message)
+    except Exception as error:  # the boundary: whatever happens is written on the row and the worker lives on
+        log.exception("job %s %s: unexpected error", claim.kind, claim.job_id)
+        ledger.job_put_back(claim, message=f"{type(error).__name__}: {error}")
+    else:
+        ledger.job_finish(claim, note or "")
+        log.info("job %s %s: done", claim.kind, claim.job_id)
+    return True

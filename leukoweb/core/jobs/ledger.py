@@ -1,0 +1,196 @@
+"""Every change of a Job row. Each is one conditional UPDATE, so that two workers can race and one of them wins."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict
+from leukoweb.core.jobs import registry
+from leukoweb.core.models import Job, User
+
+Status = Job.Status
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on a job; ``fence`` tells this claim from every earlier and later one."""
+
+    job_id: uuid.UUID
+    kind: str
+    payload: dict[str, Any]
+    fence: int
+    attempt: int
+
+
+def job_create(
+    *, kind: str, title: str, payload: dict[str, Any], actor: User | None, key: str = "", total_units: int = 0
+) -> Job:
+    """Write a queued job; with ``key``, return the unfinished job of that key if there is one.
+
+    The caller rings the bell (``core.jobs.bell.ring``) when its own transaction is right.
+    """
+    known = registry.kind(kind)
+    if key and (running := Job.objects.filter(key=key, status__in=Job.ACTIVE).first()):
+        return running
+    try:
+        with transaction.atomic():
+            return Job.objects.create(
+                kind=kind, queue=known.queue, unit=known.unit, title=title[:200], payload=payload,
+                key=key, total_units=total_units, created_by=actor,
+            )  # fmt: skip
+    except IntegrityError:
+        return Job.objects.get(key=key, status__in=Job.ACTIVE)  # somebody else created it between the two lines
+
+
+def _claimable(now: datetime) -> Q:
+    ready = Q(status=Status.QUEUED) & (Q(not_before=None) | Q(not_before__lte=now))
+    abandoned = Q(status=Status.RUNNING, lease_until__lt=now)
+    return (ready | abandoned) & Q(attempt__lt=settings.JOB_MAX_ATTEMPTS, cancel_requested=False)
+
+
+def job_claim(job_id: uuid.UUID, owner: str) -> Claim | None:
+    """Take the job if it waits or was abandoned; None if it is somebody else's, finished or worn out."""
+    now = timezone.now()
+    won = (
+        Job.objects.filter(_claimable(now), pk=job_id)
+        .update(
+            status=Status.RUNNING, owner=owner[:80], fence=F("fence") + 1, attempt=F("attempt") + 1,
+            lease_until=now + timedelta(seconds=settings.JOB_LEASE_S), started_at=now, finished_at=None,
+            error="", error_code="", hint="",
+        )
+    )  # fmt: skip
+    if not won:
+        return None
+    job = Job.objects.get(pk=job_id)
+    if job.owner != owner[:80]:
+        return None
+    return Claim(job.pk, job.kind, job.payload, job.fence, job.attempt)
+
+
+def next_waiting(queues: list[str]) -> uuid.UUID | None:
+    """The oldest job that could be claimed now; for workers that poll."""
+    waiting = Job.objects.filter(_claimable(timezone.now()), queue__in=queues)
+    return waiting.order_by("created_at").values_list("pk", flat=True).first()
+
+
+def _mine(claim: Claim) -> Any:
+    return Job.objects.filter(pk=claim.job_id, fence=claim.fence, status=Status.RUNNING)
+
+
+def holds(claim: Claim, *, lock: bool = False) -> bool:
+    """Whether the claim is still the newest. With ``lock``, also until the transaction ends."""
+    rows = _mine(claim)
+    return bool((rows.select_for_update() if lock else rows).values_list("pk", flat=True).first())
+
+
+def heartbeat(claim: Claim) -> bool:
+    """Renew the lease; False if the claim is lost or a cancel was asked for."""
+    until = timezone.now() + timedelta(seconds=settings.JOB_LEASE_S)
+    return bool(_mine(claim).filter(cancel_requested=False).update(lease_until=until))
+
+
+def cancel_wanted(claim: Claim) -> bool:
+    return bool(_mine(claim).filter(cancel_requested=True).exists())
+
+
+def job_progress(claim: Claim, *, done: int, total: int, note: str = "") -> bool:
+    """Record saved progress, which also forgives earlier attempts. False if the claim is lost."""
+    return bool(_mine(claim).update(done_units=done, total_units=total, note=note[:300], attempt=0))
+
+
+def job_finish(claim: Claim, note: str = "") -> bool:
+    fields: dict[str, Any] = {"status": Status.DONE, "finished_at": timezone.now(), "lease_until": None}
+    if note:
+        fields["note"] = note[:300]
+    return bool(_mine(claim).update(**fields))
+
+
+def job_fail(claim: Claim, *, code: str, message: str, hint: str = "") -> bool:
+    return bool(
+        _mine(claim).update(
+            status=Status.FAILED, finished_at=timezone.now(), lease_until=None,
+            error_code=code[:40], error=message, hint=hint,
+        )
+    )  # fmt: skip
+
+
+def job_put_back(claim: Claim, *, message: str) -> bool:
+    """After an unexpected error: wait a little and try again, or fail when the attempts are used up."""
+    if claim.attempt >= settings.JOB_MAX_ATTEMPTS:
+        return job_fail(
+            claim, code="E_UNEXPECTED", message=f"Failed {claim.attempt} times in a row; the last time: {message}",
+            hint="The log of the worker has the details. Retry when the cause is gone.",
+        )  # fmt: skip
+    later = timezone.now() + timedelta(seconds=2**claim.attempt)
+    return bool(
+        _mine(claim).update(status=Status.QUEUED, not_before=later, lease_until=None, error=message, rung_at=None)
+    )
+
+
+def job_mark_cancelled(claim: Claim) -> bool:
+    return bool(_mine(claim).update(status=Status.CANCELLED, finished_at=timezone.now(), lease_until=None))
+
+
+def job_cancel(*, actor: User, job: Job, reason: str = "") -> Job:
+    """A waiting job ends now; a running one stops at its next checkpoint and keeps what it has saved."""
+    with transaction.atomic():
+        stopped = Job.objects.filter(pk=job.pk, status=Status.QUEUED).update(
+            status=Status.CANCELLED, finished_at=timezone.now(), cancel_requested=True
+        )
+        asked = stopped or Job.objects.filter(pk=job.pk, status=Status.RUNNING).update(cancel_requested=True)
+        if not asked:
+            job.refresh_from_db()
+            raise Conflict(f"This job is {job.get_status_display().lower()} already; there is nothing to cancel.")
+        audit_record(actor=actor, action="job.cancel", target=f"job:{job.pk}", reason=reason, data={"title": job.title})
+    job.refresh_from_db()
+    return job
+
+
+def job_retry(*, actor: User, job: Job) -> Job:
+    """Queue a failed or cancelled job again; it resumes from what it saved."""
+    try:
+        with transaction.atomic():
+            again = Job.objects.filter(pk=job.pk, status__in=[Status.FAILED, Status.CANCELLED]).update(
+                status=Status.QUEUED, attempt=0, cancel_requested=False, not_before=None, finished_at=None,
+                error="", error_code="", hint="", rung_at=None,
+            )  # fmt: skip
+            if not again:
+                raise Conflict("Only a failed or cancelled job can be retried.")
+            audit_record(actor=actor, action="job.retry", target=f"job:{job.pk}", data={"title": job.title})
+    except IntegrityError as error:
+        raise Conflict("The same work is already queued as another job.") from error
+    job.refresh_from_db()
+    return job
+
+
+def reap() -> list[uuid.UUID]:
+    """Mend what dead workers left and return the jobs whose bell should be rung again.
+
+    A job whose lease ran out goes back to the queue, or fails after the attempts that decision 4 allows. A waiting
+    job is rung again when its bell may have been lost: soon if nothing else runs on its queue, rarely otherwise.
+    """
+    now = timezone.now()
+    abandoned = Job.objects.filter(status=Status.RUNNING, lease_until__lt=now)
+    abandoned.filter(cancel_requested=True).update(status=Status.CANCELLED, finished_at=now, lease_until=None)
+    abandoned.filter(attempt__gte=settings.JOB_MAX_ATTEMPTS).update(
+        status=Status.FAILED, finished_at=now, lease_until=None, error_code="E_WORKER_LOST",
+        error=f"The worker died {settings.JOB_MAX_ATTEMPTS} times on this job without getting any further.",
+        hint="Look for an out-of-memory kill in the system log, then retry.",
+    )  # fmt: skip
+    abandoned.update(status=Status.QUEUED, lease_until=None, rung_at=None)
+    busy = set(Job.objects.filter(status=Status.RUNNING).values_list("queue", flat=True))
+    silent = now - timedelta(seconds=10)
+    patient = now - timedelta(seconds=120)
+    waiting = Job.objects.filter(_claimable(now), status=Status.QUEUED).filter(
+        Q(rung_at=None) | Q(rung_at__lt=patient) | (Q(rung_at__lt=silent) & ~Q(queue__in=busy))
+    )
+    return list(waiting.order_by("created_at").values_list("pk", flat=True)[:500])

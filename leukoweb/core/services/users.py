@@ -1,0 +1,104 @@
+"""Inviting, changing and disabling people."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict, DomainError, NotFound
+from leukoweb.core.models import Role, User
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@transaction.atomic
+def user_create(*, actor: User | None, username: str, role: str, full_name: str = "", email: str = "") -> User:
+    """A person without a password; ``user_invite`` gives them the link that sets one."""
+    try:
+        UnicodeUsernameValidator()(username)
+    except ValidationError as error:
+        raise DomainError(f"The user name {username!r} cannot be used: {error.messages[0]}", field="username") from error
+    if role not in Role.values:
+        raise DomainError(f"{role!r} is not a role; choose {', '.join(Role.values)}.", field="role")
+    first, _, last = full_name.strip().partition(" ")
+    user = User(username=username, role=role, email=email, first_name=first, last_name=last)
+    user.set_unusable_password()
+    try:
+        with transaction.atomic():
+            user.save()
+    except IntegrityError as error:
+        raise Conflict(f"The user name {username!r} is taken.", field="username") from error
+    audit_record(actor=actor, action="user.create", target=f"user:{user.pk}", data={"username": username, "role": role})
+    return user
+
+
+@transaction.atomic
+def user_invite(*, actor: User | None, user: User) -> str:
+    """Make a fresh one-time secret for the sign-in link; an earlier one stops working. Returned once, stored as a hash."""
+    secret = secrets.token_urlsafe(24)
+    user.invite_digest = _digest(secret)
+    user.invite_expires_at = timezone.now() + timedelta(hours=settings.INVITE_HOURS)
+    user.save(update_fields=["invite_digest", "invite_expires_at"])
+    audit_record(actor=actor, action="user.invite", target=f"user:{user.pk}", data={"username": user.username})
+    return secret
+
+
+def invited_user(secret: str) -> User:
+    """Whose link this is; the same refusal for unknown, used, expired and disabled."""
+    user = User.objects.filter(
+        invite_digest=_digest(secret), invite_expires_at__gt=timezone.now(), is_active=True
+    ).first()
+    if user is None:
+        raise NotFound("This sign-in link is not valid (any more).", code="E_LINK", hint="Ask your admin for a new one.")
+    return user
+
+
+@transaction.atomic
+def invite_accept(*, secret: str, password: str) -> User:
+    """Set the password and use the link up."""
+    user = invited_user(secret)
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise DomainError(" ".join(error.messages), code="E_PASSWORD", field="password") from error
+    used = User.objects.filter(pk=user.pk, invite_digest=_digest(secret)).update(invite_digest="", invite_expires_at=None)
+    if not used:
+        raise Conflict("This link was used a moment ago.", code="E_LINK")
+    user.refresh_from_db()
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    audit_record(actor=user, action="user.password_set", target=f"user:{user.pk}")
+    return user
+
+
+@transaction.atomic
+def user_change(*, actor: User, user: User, role: str | None = None, is_active: bool | None = None, reason: str = "") -> User:
+    """Change a role, disable or enable. Nobody changes their own rights, and one admin always remains."""
+    if actor.pk == user.pk:
+        raise Conflict("You cannot change your own role or disable yourself.", hint="Ask another admin.")
+    before = {"role": user.role, "is_active": user.is_active}
+    if role is not None:
+        if role not in Role.values:
+            raise DomainError(f"{role!r} is not a role; choose {', '.join(Role.values)}.", field="role")
+        user.role = role
+    if is_active is not None:
+        user.is_active = is_active
+    user.save(update_fields=["role", "is_active"])
+    if not User.objects.filter(role=Role.ADMIN, is_active=True).exists():
+        raise Conflict("At least one active admin must remain.")
+    after = {"role": user.role, "is_active": user.is_active}
+    audit_record(
+        actor=actor, action="user.change", target=f"user:{user.pk}", reason=reason, data={"before": before, "after": after}
+    )
+    return user

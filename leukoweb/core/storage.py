@@ -1,0 +1,99 @@
+"""Content-addressed files: the name of a blob is the SHA-256 of its bytes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+from leukoweb.core.exceptions import NotFound, StorageFull
+
+
+class BlobStore:
+    """Write once, read often. A blob appears under its final name complete or not at all.
+
+    Order of a write: temporary file in the same file system, fsync, rename, fsync of the folder; the caller writes
+    its row last. So a kill leaves at most an orphan, never a row without a file; ``sweep`` removes orphans.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: str) -> Path:
+        if len(sha256) != 64 or not all(c in "0123456789abcdef" for c in sha256):
+            raise ValueError(f"not a SHA-256: {sha256!r}")
+        return self.root / sha256[:2] / sha256[2:4] / sha256
+
+    def exists(self, sha256: str) -> bool:
+        return self.path(sha256).is_file()
+
+    def read(self, sha256: str) -> bytes:
+        try:
+            return self.path(sha256).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound("The stored file is missing.", hint="Run `manage.py verify_media`.") from error
+
+    def put(self, data: bytes) -> str:
+        """Store ``data`` and return its SHA-256. Storing the same bytes again is free."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        target = self.path(sha256)
+        if target.is_file() and target.stat().st_size == len(data):
+            os.utime(target)  # young again: the sweep leaves it alone until its row is written
+            return sha256
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._write(target, data)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise StorageFull(
+                    f"The file could not be stored: {error.strerror}.", hint="Free some space, then upload it again."
+                ) from error
+            raise
+        return sha256
+
+    def _write(self, target: Path, data: bytes) -> None:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o640)
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def purge(self, sha256: str) -> None:
+        """Remove a blob for good (a withdrawn patient's pixels)."""
+        self.path(sha256).unlink(missing_ok=True)
+
+    def names(self) -> Iterator[str]:
+        for path in sorted(self.root.glob("??/??/*")):
+            if not path.name.startswith("."):
+                yield path.name
+
+    def sweep(self, keep: Iterable[str], *, older_than_s: float = 24 * 3600) -> int:
+        """Delete temporary files and blobs that no row names and that are older than ``older_than_s``."""
+        wanted, limit, removed = set(keep), time.time() - older_than_s, 0
+        for path in self.root.glob("??/??/*"):
+            if path.name not in wanted and path.stat().st_mtime < limit:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+
+def blobs() -> BlobStore:
+    """The installation's store."""
+    return BlobStore(Path(settings.BLOB_ROOT))

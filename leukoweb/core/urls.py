@@ -1,0 +1,16 @@
+from django.urls import path
+
+from leukoweb.core.views import audit, jobs, users
+
+urlpatterns = [
+    path("join/<str:secret>/", users.join, name="join"),
+    path("users/", users.user_list, name="user_list"),
+    path("users/new/", users.user_create, name="user_create"),
+    path("users/<int:pk>/invite/", users.user_invite, name="user_invite"),
+    path("users/<int:pk>/change/", users.user_change, name="user_change"),
+    path("jobs/", jobs.job_list, name="job_list"),
+    path("jobs/<uuid:pk>/progress/", jobs.job_progress, name="job_progress"),
+    path("jobs/<uuid:pk>/cancel/", jobs.job_cancel, name="job_cancel"),
+    path("jobs/<uuid:pk>/retry/", jobs.job_retry, name="job_retry"),
+    path("audit/", audit.audit_list, name="audit_list"),
+]

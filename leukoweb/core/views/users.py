@@ -1,0 +1,86 @@
+"""The Users page and the link that sets a password."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth import login
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.forms import PasswordForm, UserForm
+from leukoweb.core.models import Role, User
+from leukoweb.core.permissions import ACTIONS, public, requires
+from leukoweb.core.services import users
+
+
+def _show(request: HttpRequest, form: UserForm, link: str = "", invited: User | None = None, status: int = 200) -> HttpResponse:
+    people = User.objects.annotate(n_mfa=Count("authenticator", filter=~Q(authenticator__type="recovery_codes")))
+    table = [(text, [role in allowed for role in Role.values]) for text, allowed in ACTIONS.values()]
+    context = {"people": people, "form": form, "link": link, "invited": invited, "roles": Role, "table": table}
+    return render(request, "core/users.html", context, status=status)
+
+
+def invite_link(request: HttpRequest, secret: str) -> str:
+    return request.build_absolute_uri(reverse("join", args=[secret]))
+
+
+@require_safe
+@requires("users.manage")
+def user_list(request: HttpRequest) -> HttpResponse:
+    return _show(request, UserForm())
+
+
+@require_POST
+@requires("users.manage")
+def user_create(request: HttpRequest) -> HttpResponse:
+    form = UserForm(request.POST)
+    if not form.is_valid():
+        return _show(request, form, status=400)
+    try:
+        user = users.user_create(actor=request.user, **form.cleaned_data)
+    except DomainError as error:
+        form.add_error(error.field or None, error.message)
+        return _show(request, form, status=error.status)
+    return _show(request, UserForm(), invite_link(request, users.user_invite(actor=request.user, user=user)), user)
+
+
+@require_POST
+@requires("users.manage")
+def user_invite(request: HttpRequest, pk: int) -> HttpResponse:
+    user = get_object_or_404(User, pk=pk)
+    return _show(request, UserForm(), invite_link(request, users.user_invite(actor=request.user, user=user)), user)
+
+
+@require_POST
+@requires("users.manage")
+def user_change(request: HttpRequest, pk: int) -> HttpResponse:
+    user = get_object_or_404(User, pk=pk)
+    active = {"disable": False, "enable": True}.get(request.POST.get("do", ""))
+    users.user_change(actor=request.user, user=user, role=request.POST.get("role") or None, is_active=active)
+    messages.success(request, f"{user} was changed.")
+    return redirect("user_list")
+
+
+@never_cache
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+@public
+def join(request: HttpRequest, secret: str) -> HttpResponse:
+    """First use of the link sets a password and signs in."""
+    user = users.invited_user(secret)
+    form = PasswordForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            user = users.invite_accept(secret=secret, password=form.cleaned_data["password"])
+        except DomainError as error:
+            form.add_error("password", error.message)
+        else:
+            login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+            return redirect("home")
+    return render(request, "core/join.html", {"form": form, "person": user}, status=400 if form.errors else 200)

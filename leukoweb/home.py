@@ -1,0 +1,26 @@
+"""What the start page shows to each role, gathered from all apps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cases.models import Cohort, Slide
+from inference.models import PatientPrediction, PipelineVersion
+from leukoweb.core.models import Job, User
+from leukoweb.core.permissions import has_action
+
+
+def home_context(user: User) -> dict[str, Any]:
+    """Newest slides and unfinished work for everybody; newest results only for those who may see results."""
+    context: dict[str, Any] = {
+        "cohorts": Cohort.objects.order_by("name")[:12],
+        "n_slides": Slide.objects.filter(patient__withdrawn_at=None).count(),
+        "recent_slides": Slide.objects.filter(patient__withdrawn_at=None).select_related("patient__cohort").order_by("-id")[:8],
+        "active_jobs": Job.objects.filter(status__in=Job.ACTIVE)[:8],
+        "n_failed_jobs": Job.objects.filter(status=Job.Status.FAILED).count(),
+        "pipeline": PipelineVersion.objects.filter(is_active=True).first(),
+    }
+    if has_action(user, "results.view"):
+        # The diagnosis itself is not shown here: looking at a result is a deed that is recorded per patient.
+        context["recent_results"] = PatientPrediction.objects.select_related("run", "slide__patient").order_by("-id")[:8]
+    return context

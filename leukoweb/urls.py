@@ -1,0 +1,18 @@
+from django.urls import include, path
+
+from leukoweb import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("healthz", views.healthz, name="healthz"),
+    path("accounts/", include("allauth.urls")),
+    path("", include("leukoweb.core.urls")),
+    path("", include("cases.urls")),
+    path("", include("inference.urls")),
+    path("api/v1/", include("leukoweb.api_urls")),
+]
+
+handler400 = "leukoweb.core.views.errors.bad_request"
+handler403 = "leukoweb.core.views.errors.forbidden"
+handler404 = "leukoweb.core.views.errors.not_found"
+handler500 = "leukoweb.core.views.errors.server_error"
