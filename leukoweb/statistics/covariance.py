@@ -116,13 +116,13 @@ def proportion_covariance(values: ArrayLike, clusters: ArrayLike | None = None) 
     n, m = matrix.shape
     if n < 2:
         return np.full((m, m), np.nan)
-    centred = matrix - matrix.mean(axis=0)
+    centred: FloatArray = matrix - matrix.mean(axis=0)
     if clusters is None:
-        return centred.T @ centred / (n - 1) / n
+        return _products(centred) / float(n * (n - 1))
     sums = _cluster_sums(centred, clusters)
     if len(sums) < 2:
         return np.full((m, m), np.nan)
-    return len(sums) / (len(sums) - 1) * (sums.T @ sums) / n**2
+    return _products(sums) * float(len(sums) / (len(sums) - 1) / n**2)
 
 
 def jackknife_covariance(leave_one_out: ArrayLike) -> FloatArray:
@@ -135,8 +135,7 @@ def jackknife_covariance(leave_one_out: ArrayLike) -> FloatArray:
     n = len(matrix)
     if n < 2:
         return np.full((matrix.shape[1],) * 2, np.nan)
-    centred = matrix - matrix.mean(axis=0)
-    return (n - 1) / n * (centred.T @ centred)
+    return (n - 1) / n * _products(matrix - matrix.mean(axis=0))
 
 
 def auc_covariance(
@@ -241,6 +240,11 @@ def clustered_auc_covariance(truth: ArrayLike, scores: ArrayLike, clusters: Arra
     s01 = with_negative / (with_negative - 1) / n * (y.T @ y)
     s11 = n_clusters / (n_clusters - 1) * (x.T @ y)
     return s10 / m + s01 / n + (s11 + s11.T) / (m * n)
+
+
+def _products(centred: FloatArray) -> FloatArray:
+    out: FloatArray = centred.T @ centred
+    return out
 
 
 def _cluster_labels(clusters: ArrayLike, n_cases: int) -> NDArray[np.intp]:

@@ -28,7 +28,7 @@ from leukoweb.statistics.mrmc_ai import (
     from_covariance,
     jackknife_factor,
 )
-from leukoweb.statistics.mrmc_anova import DesignTest, ObuchowskiRockette, obuchowski_rockette
+from leukoweb.statistics.mrmc_anova import DesignTest, ObuchowskiRockette, caution, obuchowski_rockette
 from leukoweb.statistics.results import StatisticsError, to_json_value
 
 __all__ = [
@@ -125,6 +125,7 @@ def analysis_as_dict(analysis: ObuchowskiRockette) -> dict[str, Any]:
     """
     random = analysis.random
     first = random.differences[0] if random.differences else None
+    note = caution(first.se, analysis.fixed_readers.differences[0].se) if first else ""
     out: dict[str, Any] = {
         "modalities": {mean.name: mean for mean in random.modalities},
         "difference": first.estimate if first else None,
@@ -145,6 +146,7 @@ def analysis_as_dict(analysis: ObuchowskiRockette) -> dict[str, Any]:
         "fixed_readers": _design_as_dict(analysis.fixed_readers),
         "fixed_cases": _design_as_dict(analysis.fixed_cases),
         "components": analysis.components,
+        "note": note,
     }
     plain: dict[str, Any] = to_json_value(out)
     return plain

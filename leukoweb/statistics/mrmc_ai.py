@@ -22,6 +22,7 @@ from leukoweb.statistics.covariance import (
     empirical_auc,
     proportion_covariance,
 )
+from leukoweb.statistics.mrmc_anova import caution
 from leukoweb.statistics.results import NAN, StatisticsError, to_json_value
 
 # Below this a variance is rounding noise of a difference that is the same in every case.
@@ -216,6 +217,8 @@ def from_covariance(
     low, high = _limits(difference, se, df, level)
     if not np.isfinite(low):
         note = (note + " The standard error is 0 or undefined, so there is no interval.").strip()
+    elif not note:
+        note = caution(se, fixed_se)
     p = float(2 * stats.t.sf(abs(difference) / se, df)) if np.isfinite(low) else NAN
     verdict = low > -margin if margin is not None and np.isfinite(low) else None
     p_margin = (

@@ -352,6 +352,19 @@ def make_difference(
     return Difference(first, second, estimate, se, df, estimate - half, estimate + half, statistic, p)
 
 
+def caution(random_se: float, fixed_se: float) -> str:
+    """A warning where readers in general seem better known than the very readers observed, else empty.
+
+    It happens when the mean square between readers comes out smaller, by chance, than the cases alone make it.
+    """
+    if not 0 < random_se < fixed_se:
+        return ""
+    return (
+        "The random-reader standard error is smaller than the one for these readers alone, because the readers "
+        "happen to differ less than their cases would make them: report the wider interval beside it."
+    )
+
+
 def _positive(value: float) -> float:
     # Not max(): a NaN has to stay one.
     return 0.0 if value < 0 else value

@@ -72,7 +72,7 @@ def u_statistic(first: ArrayLike, second: ArrayLike | None = None, *, level: flo
     Notes
     -----
     variance = sum of coefficient x moment; a moment is the mean product over existing pairs, its
-    coefficient their share of all pairs, less 1 for ``c0r0``. Undefined (NaN) without two readers and two cases.
+    coefficient their share of all pairs, less 1 for ``c0r0``. NaN without two readers and two cases.
 
     Errors: StatisticsError for unequal shapes.
 
@@ -99,7 +99,7 @@ def u_statistic(first: ArrayLike, second: ArrayLike | None = None, *, level: flo
         estimate, variance = means[0], values[0]
     se = float(np.sqrt(variance)) if variance > 0 else NAN
     half = float(stats.norm.ppf((1 + level) / 2)) * se
-    read = np.isfinite(np.stack(tables)).any(axis=0)
+    read = np.logical_or.reduce([np.isfinite(table) for table in tables])
     return UStatistic(
         estimate=estimate,
         variance=variance,
@@ -110,8 +110,8 @@ def u_statistic(first: ArrayLike, second: ArrayLike | None = None, *, level: flo
         variances=tuple(values[: len(tables)]),
         moments=moments,
         coefficients=coefficients,
-        n_cases=int(read.any(axis=1).sum()),
-        n_readers=int(read.any(axis=0).sum()),
+        n_cases=int(np.count_nonzero(np.any(read, axis=1))),
+        n_readers=int(np.count_nonzero(np.any(read, axis=0))),
         n_reads=tuple(int(np.isfinite(table).sum()) for table in tables),
         level=level,
     )
