@@ -1,12 +1,13 @@
 """Agreement of two raters (or of two sessions of one reader): Cohen's kappa and its relatives.
 
-The diagnoses are nominal: the headline kappa is unweighted. A weighted kappa needs an explicit order of the declared
-classes or a stored weight matrix, because it changes with the order. All functions work on stacks of tables with rows =
-first rater, columns = second rater.
+The diagnoses are nominal: the headline kappa is unweighted. A weighted kappa needs an explicit order of the
+declared classes or a stored weight matrix, because it changes with the order. All functions work on stacks of
+tables with rows = first rater, columns = second rater.
 
-kappa_w = (po - pe) / (1 - pe) with po = sum w_ij p_ij and pe = sum w_ij p_i. p_.j. Undefined (NaN) when pe = 1, that is
-when both raters always use the same single class. Two standard errors (Fleiss, Cohen and Everitt 1969,
-doi:10.1037/h0028106): the non-null one is for intervals, the null one for the z test of kappa = 0 and nothing else.
+kappa_w = (po - pe) / (1 - pe) with po = sum w_ij p_ij and pe = sum w_ij p_i. p_.j. Undefined (NaN) when pe =
+1, that is when both raters always use the same single class. Two standard errors (Fleiss, Cohen and Everitt
+1969, doi:10.1037/h0028106): the non-null one is for intervals, the null one for the z test of kappa = 0 and
+nothing else.
 """
 
 from __future__ import annotations
@@ -113,9 +114,7 @@ def kappa_arrays(tables: ArrayLike, weights: ArrayLike | None = None) -> KappaAr
     # rounding leaves 1e-17 where the variance is 0; sqrt would make 1e-9 of it
     se = np.where(variance < 1e-14, 0.0, se)
     undefined = np.isnan(kappa)
-    return KappaArrays(
-        kappa, np.where(undefined, NAN, se), np.where(undefined, NAN, se_null), observed, expected, n
-    )
+    return KappaArrays(kappa, np.where(undefined, NAN, se), np.where(undefined, NAN, se_null), observed, expected, n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +160,8 @@ class Kappa:
 def cohen_kappa(table: ArrayLike, weights: ArrayLike | None = None, *, level: float = 0.95) -> Kappa:
     """Cohen's kappa of one table with its non-null interval.  # from (K, K)
 
-    Undefined when both raters use one and the same class only, or without cases. No interval when the standard error
-    is 0 (perfect agreement).
+    Undefined when both raters use one and the same class only, or without cases. No interval when the
+    standard error is 0 (perfect agreement).
 
     Example
     -------
@@ -193,8 +192,8 @@ def pairwise_kappa(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None
 def pabak(table: ArrayLike) -> Floats:
     """Prevalence- and bias-adjusted kappa (K po - 1)/(K - 1), for two classes 2 po - 1.  # (...)
 
-    Byrt, Bishop and Carlin 1993, doi:10.1016/0895-4356(93)90018-V; for K classes this is Brennan and Prediger's
-    coefficient.
+    Byrt, Bishop and Carlin 1993, doi:10.1016/0895-4356(93)90018-V; for K classes this is Brennan and
+    Prediger's coefficient.
     """
     counts = np.asarray(table, dtype=np.float64)
     n_classes = counts.shape[-1]
@@ -205,7 +204,8 @@ def pabak(table: ArrayLike) -> Floats:
 def positive_agreement(table: ArrayLike, *, level: float = 0.95) -> list[Estimate]:
     """Positive (specific) agreement per class, 2 n_kk / (n_k. + n_.k), with its interval.  # K estimates
 
-    Undefined for a class that neither rater used. Interval through the fraction n_kk / (n_k. + n_.k - n_kk), as for F1.
+    Undefined for a class that neither rater used. Interval through the fraction n_kk / (n_k. + n_.k - n_kk),
+    as for F1.
     """
     counts = np.asarray(table, dtype=np.float64)
     out = []
@@ -224,7 +224,8 @@ def positive_agreement(table: ArrayLike, *, level: float = 0.95) -> list[Estimat
 
 
 def kappa_influence(table: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Influence of one case in cell (i, j) on kappa; its mean is 0, sqrt(mean square / n) is the standard error.
+    """Influence of one case in cell (i, j) on kappa; its mean is 0, sqrt(mean square / n) is the standard
+    error.
 
     # (K, K) from (K, K)
     """
@@ -247,10 +248,10 @@ def kappa_difference(
 ) -> tuple[Estimate, TestResult]:
     """Difference of two kappas measured on the same cases, first minus second, with z test.
 
-    Each kappa is a pair of columns of codes; the pairs may share a column. The cases are those with all reads. The
-    correlation enters through the case-wise influences, so no independence is assumed (delta method; Vanbelle
-    and Albert 2008, doi:10.1080/00949650701410249, describe the problem). Undefined when either kappa is; no interval when the
-    influences agree in every case.
+    Each kappa is a pair of columns of codes; the pairs may share a column. The cases are those with all
+    reads. The correlation enters through the case-wise influences, so no independence is assumed (delta
+    method; Vanbelle and Albert 2008, doi:10.1080/00949650701410249, describe the problem). Undefined when
+    either kappa is; no interval when the influences agree in every case.
     """
     columns = [check_codes(column, n_classes) for column in (*first, *second)]
     if len({column.shape for column in columns}) != 1:

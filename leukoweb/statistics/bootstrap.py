@@ -1,13 +1,15 @@
 """Patient bootstrap by matrix products: all evaluators and all pairs of them share the same resamples.
 
-A resample is a row of weights (how often each patient was drawn). Weights times one-hot confusion cells gives every
-confusion matrix of every resample in one product; counts are integers, so single precision is exact. Statistics then
-come from the stacked tables. Jackknife tables are the full table less one patient's (or cluster's) cells.
+A resample is a row of weights (how often each patient was drawn). Weights times one-hot confusion cells gives
+every confusion matrix of every resample in one product; counts are integers, so single precision is exact.
+Statistics then come from the stacked tables. Jackknife tables are the full table less one patient's (or
+cluster's) cells.
 
-Resampling is by patient, within strata of the reference class unless asked otherwise, or by cluster (all reads of a
-patient move together). Intervals: percentile, or BCa (Efron 1987, doi:10.1080/01621459.1987.10478410) with a mid-rank
-bias correction for the ties of discrete statistics. What cannot be estimated is said to be so: a statistic that is the
-same in all resamples, or undefined in too many of them, has no interval.
+Resampling is by patient, within strata of the reference class unless asked otherwise, or by cluster (all
+reads of a patient move together). Intervals: percentile, or BCa (Efron 1987,
+doi:10.1080/01621459.1987.10478410) with a mid-rank bias correction for the ties of discrete statistics. What
+cannot be estimated is said to be so: a statistic that is the same in all resamples, or undefined in too many
+of them, has no interval.
 """
 
 from __future__ import annotations
@@ -66,7 +68,8 @@ class Scheme:
 def make_scheme(n_cases: int, *, strata: ArrayLike | None = None, clusters: ArrayLike | None = None) -> Scheme:
     """How to resample ``n_cases`` rows. Both arrays hold one value per case.
 
-    Errors: no cases; arrays of another length; a cluster that lies in two strata (it could not be drawn whole).
+    Errors: no cases; arrays of another length; a cluster that lies in two strata (it could not be drawn
+    whole).
     """
     if n_cases < 1:
         raise StatisticsError("There is no case to resample.", code="E_EMPTY")
@@ -100,17 +103,17 @@ def weights_from_indices(indices: ArrayLike, n_cases: int) -> NDArray[np.float32
     return np.bincount(flat, minlength=rows * n_cases).reshape(rows, n_cases).astype(np.float32)
 
 
-def resample_weights(
-    scheme: Scheme, resamples: int, seed: int, *, row_bytes: int = 0
-) -> Iterator[NDArray[np.float32]]:
+def resample_weights(scheme: Scheme, resamples: int, seed: int, *, row_bytes: int = 0) -> Iterator[NDArray[np.float32]]:
     """Weights in chunks that fit in memory.  # each (b, n_cases), in total ``resamples`` rows
 
-    The same seed gives the same weights on every machine (PCG64); the chunk size does not change them. ``row_bytes``
-    is what the caller makes of one resample, so that a chunk of its tables fits in memory too.
+    The same seed gives the same weights on every machine (PCG64); the chunk size does not change them.
+    ``row_bytes`` is what the caller makes of one resample, so that a chunk of its tables fits in memory too.
     """
     if not 1 <= resamples <= MAX_RESAMPLES:
         raise StatisticsError(
-            f"{resamples} resamples asked for; 1 to {MAX_RESAMPLES} are possible.", code="E_RESAMPLES", field="bootstrap"
+            f"{resamples} resamples asked for; 1 to {MAX_RESAMPLES} are possible.",
+            code="E_RESAMPLES",
+            field="bootstrap",
         )
     generators = [np.random.default_rng([seed, stratum]) for stratum in range(int(scheme.stratum.max()) + 1)]
     members = [np.flatnonzero(scheme.stratum == stratum) for stratum in range(len(generators))]
@@ -127,7 +130,8 @@ def resample_weights(
 def weighted_tables(cells: Ints, weights: NDArray[np.float32], n_classes: int) -> Floats:
     """Confusion matrices of all columns under all resamples.  # (b, m, K, K)
 
-    ``cells`` holds a cell number ``row * K + column`` per case and column (-1 = not in the table).  # (n_cases, m)
+    ``cells`` holds a cell number ``row * K + column`` per case and column (-1 = not in the table).  #
+    (n_cases, m)
     """
     n_cases, columns = cells.shape
     hot = one_hot(cells, n_classes * n_classes, np.float32).reshape(n_cases, -1)
@@ -229,7 +233,8 @@ def quantiles(values: Floats, probabilities: ArrayLike, rule: Quantile = "linear
 def acceleration(jackknife: Floats, stratum: Ints, *, around: float | None = None) -> float:
     """BCa acceleration from leave-one-out values, by strata (Davison and Hinkley 1997, eq. 5.30).
 
-    a = (1/6) sum_s n_s^-3 sum l^3 / (sum_s n_s^-2 sum l^2)^(3/2) with l = (n_s - 1)(mean - value) within stratum s;
+    a = (1/6) sum_s n_s^-3 sum l^3 / (sum_s n_s^-2 sum l^2)^(3/2) with l = (n_s - 1)(mean - value) within
+    stratum s;
     ``around`` replaces the mean. NaN when all values are equal or one is undefined.
     """
     if not np.all(np.isfinite(jackknife)):
@@ -278,9 +283,11 @@ def bootstrap_interval(
 ) -> Interval:
     """Interval of one statistic, with the fallbacks in the open.
 
-    - statistic undefined on the data, equal in all resamples, or undefined in more than 5 % of them: no interval;
+    - statistic undefined on the data, equal in all resamples, or undefined in more than 5 % of them: no
+      interval;
     - undefined in some resamples (up to 5 %): those are left out and the note says how many;
-    - jackknife undefined or constant, or all resamples on one side: percentile instead of BCa, and the method says so.
+    - jackknife undefined or constant, or all resamples on one side: percentile instead of BCa, and the method
+      says so.
     """
     tail = (1 - check_level(level)) / 2
     estimate = float(replicates.estimate[index])

@@ -1,16 +1,18 @@
 """Metrics per class (one against the rest), their macro averages, and whole-table metrics.
 
-Every function takes confusion matrices with rows = reference, columns = predicted, and works on a stack of them
-(``(..., K, K)``), so that 10,000 bootstrap tables cost one call. Counts may be fractional (resample weights).
+Every function takes confusion matrices with rows = reference, columns = predicted, and works on a stack of
+them (``(..., K, K)``), so that 10,000 bootstrap tables cost one call. Counts may be fractional (resample
+weights).
 
 For class k with TP, FP, FN, TN counted one against the rest:
 sensitivity TP/(TP+FN), specificity TN/(TN+FP), PPV TP/(TP+FP), NPV TN/(TN+FN), F1 2TP/(2TP+FP+FN).
-A quotient 0/0 is undefined and NaN. A class that nobody has and nobody predicts says nothing about the evaluator, so
-by default *all* its metrics are undefined (``absent="undefined"``), also the quotients that would read n/n;
+A quotient 0/0 is undefined and NaN. A class that nobody has and nobody predicts says nothing about the
+evaluator, so by default *all* its metrics are undefined (``absent="undefined"``), also the quotients that
+would read n/n;
 ``absent="formula"`` leaves only 0/0 undefined.
 
-Macro = unweighted mean over the declared classes; macro F1 is the mean of the class F1s, not the harmonic mean of
-macro PPV and macro sensitivity. This reproduces Tables S1 and S2 of the paper (Appendix 3).
+Macro = unweighted mean over the declared classes; macro F1 is the mean of the class F1s, not the harmonic
+mean of macro PPV and macro sensitivity. This reproduces Tables S1 and S2 of the paper (Appendix 3).
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ class MacroAverage(NamedTuple):
 def _tables(table: ArrayLike) -> Floats:
     array = np.asarray(table, dtype=np.float64)
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or array.shape[-1] < 2:
-        raise StatisticsError(f"A confusion matrix is square with 2 or more classes, not {array.shape}.", code="E_TABLE")
+        raise StatisticsError(
+            f"A confusion matrix is square with 2 or more classes, not {array.shape}.", code="E_TABLE"
+        )
     if array.size and not np.all(array >= 0):
         raise StatisticsError("A confusion matrix holds counts; found a negative or undefined one.", code="E_TABLE")
     return array
@@ -139,11 +143,11 @@ def macro_average(
     values
         One metric per class, NaN where undefined.
     zero_division
-        ``exclude`` leaves undefined classes out (and the result says how many entered), ``zero`` and ``one`` count
-        them as 0 or 1 (scikit-learn's ``zero_division``).
+        ``exclude`` leaves undefined classes out (and the result says how many entered), ``zero`` and ``one``
+        count them as 0 or 1 (scikit-learn's ``zero_division``).
     among
-        ``declared``: all classes; ``reference``: those with a true case; ``seen``: those with a true case or a
-        prediction. The last two need ``table``.
+        ``declared``: all classes; ``reference``: those with a true case; ``seen``: those with a true case or
+        a prediction. The last two need ``table``.
 
     Undefined (NaN, 0 classes): no class enters.
     """
@@ -175,9 +179,9 @@ def balanced_accuracy(table: ArrayLike) -> Floats:
 def matthews(table: ArrayLike, *, undefined: float = np.nan) -> Floats:
     """Matthews correlation for K classes.  # (...)
 
-    R_K = (n tr(C) - sum_k t_k p_k) / sqrt((n^2 - sum t_k^2)(n^2 - sum p_k^2)), with t, p the row and column sums
-    (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006). Undefined when the reference or the predictions use one
-    class only: NaN, or ``undefined`` (scikit-learn takes 0).
+    R_K = (n tr(C) - sum_k t_k p_k) / sqrt((n^2 - sum t_k^2)(n^2 - sum p_k^2)), with t, p the row and column
+    sums (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006). Undefined when the reference or the
+    predictions use one class only: NaN, or ``undefined`` (scikit-learn takes 0).
     """
     cm = _tables(table)
     n, rows, cols = cm.sum((-1, -2)), cm.sum(-1), cm.sum(-2)

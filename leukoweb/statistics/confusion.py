@@ -1,7 +1,8 @@
 """From labels to integer codes to confusion matrices. Rows = reference (or first rater), columns = predicted.
 
-A missing read is ``MISSING`` (-1): it never becomes an extra class and never counts as wrong. Functions that use two
-columns leave out the cases in which either is missing (pairwise deletion) and let the caller see how many remain.
+A missing read is ``MISSING`` (-1): it never becomes an extra class and never counts as wrong. Functions that
+use two columns leave out the cases in which either is missing (pairwise deletion) and let the caller see how
+many remain.
 """
 
 from __future__ import annotations
@@ -102,8 +103,9 @@ def one_hot(codes: Ints, n_codes: int, dtype: type = np.float64) -> NDArray[Any]
 def pairwise_tables(ratings: Ints, n_classes: int) -> Floats:
     """Tables of all pairs of raters in one matrix product of one-hot reads.  # (R, R, K, K) from (n, R)
 
-    ``tables[a, b]`` has rater a in rows; cases without both reads are left out of that table. Counts below 2**24 are
-    exact in the single precision that the product runs in; more cases are refused rather than rounded.
+    ``tables[a, b]`` has rater a in rows; cases without both reads are left out of that table. Counts below
+    2**24 are exact in the single precision that the product runs in; more cases are refused rather than
+    rounded.
     """
     n_cases, n_raters = ratings.shape
     if n_cases >= 2**24:

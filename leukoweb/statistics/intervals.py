@@ -1,6 +1,7 @@
 """Intervals that need no resampling: proportions, F1 through its Jaccard fraction, and the delta method.
 
-Proportions show Wilson; Clopper-Pearson when n < 30 or x is 0 or n. Limits at x = 0 and x = n are exactly 0 and 1.
+Proportions show Wilson; Clopper-Pearson when n < 30 or x is 0 or n. Limits at x = 0 and x = n are exactly 0
+and 1.
 """
 
 from __future__ import annotations
@@ -75,9 +76,7 @@ def clopper_pearson(x: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Fl
     return np.where(empty, NAN, low), np.where(empty, NAN, high)
 
 
-def proportion(
-    x: int, n: int, *, level: float = 0.95, method: ProportionMethod = "auto", note: str = ""
-) -> Estimate:
+def proportion(x: int, n: int, *, level: float = 0.95, method: ProportionMethod = "auto", note: str = "") -> Estimate:
     """x of n with its interval. Undefined without cases (n = 0): NaN, with a note.
 
     ``auto`` is Wilson, or Clopper-Pearson when n < 30 or x is 0 or n.
@@ -90,12 +89,40 @@ def proportion(
     return Estimate(x / n, float(low), float(high), method, int(n), None, level, int(x), int(n), note)
 
 
+def clustered_proportion(
+    hits: ArrayLike, among: ArrayLike, clusters: ArrayLike, *, level: float = 0.95, note: str = ""
+) -> Estimate:
+    """A proportion when several rows belong to one patient: Wilson on the effective sample size.
+
+    ``hits`` and ``among`` are 0/1 per row, ``clusters`` names the patient.  # each (n_rows,)
+    The design effect is the ratio-estimator variance over the binomial one (Rao and Scott 1992,
+    doi:10.2307/2532311), never taken below 1; where the proportion is 0 or 1 it cannot be seen and the
+    patients count as one row each (Saha, Miller and Wang 2016, doi:10.1515/ijb-2015-0024, use the same
+    device). Undefined without rows.
+    """
+    inside = np.asarray(among, dtype=np.float64) > 0
+    hit = np.asarray(hits, dtype=np.float64)[inside]
+    unit = np.unique(np.asarray(clusters)[inside], return_inverse=True)[1].reshape(-1)
+    n = hit.size
+    if n == 0:
+        return proportion(0, 0, level=level, note=note)
+    p, n_units = float(hit.mean()), int(unit.max()) + 1
+    effective = float(n_units)
+    if 0 < p < 1 and n_units > 1:
+        sums = np.bincount(unit, weights=hit - p)
+        variance = n_units / (n_units - 1) * float((sums**2).sum()) / n**2
+        effective = n / max(1.0, variance * n / (p * (1 - p)))
+    low, high = wilson(p * effective, effective, level)
+    method = "wilson-clustered"
+    return Estimate(p, float(low), float(high), method, n, None, level, int(hit.sum()), n, note)
+
+
 def f1_interval(tp: float, fp: float, fn: float, *, level: float = 0.95) -> tuple[float, float, str]:
     """Low, high and method for an F1 (or a positive agreement) from its counts.
 
-    F1 = 2J/(1+J) increases with the Jaccard fraction J = TP/(TP+FP+FN), so the limits of J (a proportion among the
-    cases that concern the class) carried through it are limits of F1 with the same coverage. Undefined without such
-    cases.
+    F1 = 2J/(1+J) increases with the Jaccard fraction J = TP/(TP+FP+FN), so the limits of J (a proportion
+    among the cases that concern the class) carried through it are limits of F1 with the same coverage.
+    Undefined without such cases.
     """
     among = int(tp + fp + fn)
     jaccard = proportion(int(tp), among, level=level)
@@ -105,10 +132,9 @@ def f1_interval(tp: float, fp: float, fn: float, *, level: float = 0.95) -> tupl
     return low, high, f"{jaccard.method}-jaccard"
 
 
-def wald(
-    estimate: float, se: float, *, n: int, method: str, level: float = 0.95, df: float | None = None
-) -> Estimate:
-    """estimate +/- quantile * se; normal quantile, or Student's t with ``df`` degrees of freedom. Not clipped.
+def wald(estimate: float, se: float, *, n: int, method: str, level: float = 0.95, df: float | None = None) -> Estimate:
+    """estimate +/- quantile * se; normal quantile, or Student's t with ``df`` degrees of freedom. Not
+    clipped.
 
     A standard error of 0 or an undefined one gives no interval: a degenerate table is not infinitely precise.
     """
@@ -126,8 +152,9 @@ def wald(
 def macro_influence(table: ArrayLike, *, absent: Absent = "undefined") -> dict[str, Floats]:
     """Influence of one case in cell (i, j) on accuracy and on each macro metric.  # each (K, K) from (K, K)
 
-    With multinomial cells, sqrt(sum p_ij * IF_ij**2 / n) is the delta-method standard error. The classes that enter
-    are held fixed. For macro F1 this is the variance of Takahashi et al. 2022 (doi:10.1007/s10489-021-01635-5).
+    With multinomial cells, sqrt(sum p_ij * IF_ij**2 / n) is the delta-method standard error. The classes that
+    enter are held fixed. For macro F1 this is the variance of Takahashi et al. 2022
+    (doi:10.1007/s10489-021-01635-5).
     """
     cm = np.asarray(table, dtype=np.float64)
     n, n_classes = cm.sum(), cm.shape[0]
@@ -136,7 +163,7 @@ def macro_influence(table: ArrayLike, *, absent: Absent = "undefined") -> dict[s
     is_col = np.eye(n_classes)[:, None, :]  # (class, 1, j): the prediction is this class
     rows, cols = (share[:, None, None] for share in (cm.sum(1) / n, cm.sum(0) / n))
     value = {name: v[:, None, None] for name, v in metrics.items()}
-    # A defined F1 has rows + cols > 0, the others their own denominator > 0; undefined ones are NaN and left out.
+    # A defined metric has a denominator above 0; undefined ones are NaN and left out below.
     per_class = {
         "sensitivity": divide(is_row * (is_col - value["sensitivity"]), rows + 0 * is_col),
         "specificity": divide((1 - is_row) * ((1 - is_col) - value["specificity"]), 1 - rows + 0 * is_col),
@@ -157,5 +184,6 @@ def delta_standard_errors(table: ArrayLike) -> dict[str, float]:
     cm = np.asarray(table, dtype=np.float64)
     n = cm.sum()
     if n == 0 or absent_classes(cm).all():
-        return {name: NAN for name in ("accuracy", *(f"macro_{m}" for m in class_metrics(cm)))}
-    return {name: float(np.sqrt((cm / n * influence**2).sum() / n)) for name, influence in macro_influence(cm).items()}
+        return dict.fromkeys(("accuracy", *(f"macro_{m}" for m in class_metrics(cm))), NAN)
+    influences = macro_influence(cm)
+    return {name: float(np.sqrt((cm / n * values**2).sum() / n)) for name, values in influences.items()}

@@ -3,12 +3,14 @@
 Two treatments of missing reads, never mixed:
 
 - *complete cases*: Fleiss, Conger and Light as published, on the cases that every rater read;
-- *Gwet's treatment* (Gwet 2014, Handbook of Inter-Rater Reliability, chapter 2): observed agreement from the cases
-  with two or more reads, prevalences from all cases with at least one. Percent agreement, AC1/AC2, Brennan-Prediger,
-  ``fleiss_kappa_missing`` and ``conger_kappa_missing``. Krippendorff's alpha uses the cases with two or more reads.
+- *Gwet's treatment* (Gwet 2014, Handbook of Inter-Rater Reliability, chapter 2): observed agreement from the
+  cases with two or more reads, prevalences from all cases with at least one. Percent agreement, AC1/AC2,
+  Brennan-Prediger,
+  ``fleiss_kappa_missing`` and ``conger_kappa_missing``. Krippendorff's alpha uses the cases with two or more
+  reads.
 
-Standard errors are linearised (influence of one case), with n - 1 in the divisor and Student's t with n - 1 degrees of
-freedom for the interval; they treat cases as random and raters as fixed. Light's kappa and ordinal alpha take a
+Standard errors are linearised (influence of one case), with n - 1 in the divisor and Student's t with n - 1
+degrees of freedom for the interval; they treat cases as random and raters as fixed. Ordinal alpha takes a
 jackknife over cases. Limits are not clipped to 1. A standard error of 0 gives no interval.
 """
 
@@ -19,9 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from leukoweb.statistics.agreement import check_weights, identity_weights, kappa_values, quadratic_weights
+from leukoweb.statistics.agreement import check_weights, kappa_influence, kappa_values
 from leukoweb.statistics.classification import divide
 from leukoweb.statistics.confusion import Floats, Ints, check_codes, one_hot, pairwise_tables
+from leukoweb.statistics.covariance import proportion_covariance
 from leukoweb.statistics.intervals import wald
 from leukoweb.statistics.results import NAN, Estimate, StatisticsError
 
@@ -46,20 +49,30 @@ class Coefficient:
         """Cases that entered."""
         return int(self.casewise.size)
 
-    def se(self, *, ddof: int = 1) -> float:
-        """Linearised standard error; ``ddof=0`` is the divisor that two-rater tables conventionally use."""
+    def se(self, *, ddof: int = 1, clusters: ArrayLike | None = None) -> float:
+        """Linearised standard error.
+
+        ``ddof=0`` is the divisor that two-rater tables conventionally use; ``clusters`` (one label per case
+        that entered) sums the deviations within clusters first.
+        """
         n = self.n_items
         if n <= ddof or not np.isfinite(self.value):
             return NAN
-        variance = float(((self.casewise - self.value) ** 2).sum()) / (n * (n - ddof))
-        return float(np.sqrt(variance)) if variance > 1e-28 else 0.0
+        if clusters is not None:
+            variance = float(proportion_covariance(self.casewise[:, None], clusters)[0, 0])
+        else:
+            variance = float(((self.casewise - self.value) ** 2).sum()) / (n * (n - ddof))
+        # rounding leaves about 1e-30 where all cases say the same
+        return 0.0 if variance <= 1e-28 else float(np.sqrt(variance))
 
-    def estimate(self, *, level: float = 0.95) -> Estimate:
-        """Estimate with its t interval on n - 1 degrees of freedom."""
+    def estimate(self, *, level: float = 0.95, clusters: ArrayLike | None = None) -> Estimate:
+        """Estimate with its t interval on n - 1 degrees of freedom (clusters less 1 with ``clusters``)."""
         if not np.isfinite(self.value):
             return Estimate.undefined(self.n_items, "undefined: chance agreement is complete, or no case", level=level)
-        method, df = "linearised-t", float(self.n_items - 1)
-        return wald(self.value, self.se(), n=self.n_items, method=method, level=level, df=df)
+        units = self.n_items if clusters is None else np.unique(np.asarray(clusters)).size
+        method = "linearised-t" if clusters is None else "linearised-t-clustered"
+        se = self.se(clusters=clusters)
+        return wald(self.value, se, n=self.n_items, method=method, level=level, df=float(units - 1))
 
 
 def check_ratings(ratings: ArrayLike, n_classes: int) -> Ints:
@@ -82,11 +95,12 @@ def complete_cases(ratings: ArrayLike, n_classes: int) -> Ints:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
+class ReadCounts:
     """Reads per case and class with what every coefficient shares.
 
-    ``counts`` # (n, K), ``reads`` # (n,), ``share`` = counts / reads # (n, K); ``several`` # (n,) is n / n2 for the n2
-    cases with two or more reads, else 0; ``agreement`` # (n,) is the observed (weighted) agreement per case times
+    ``counts`` # (n, K), ``reads`` # (n,), ``share`` = counts / reads # (n, K); ``several`` # (n,) is n / n2
+    for the n2 cases with two or more reads, else 0; ``agreement`` # (n,) is the observed (weighted) agreement
+    per case times
     ``several``, so that its mean is p_a; ``prevalence`` # (K,)
     """
 
@@ -102,7 +116,7 @@ class _Counts:
         return float(self.agreement.mean()) if np.any(self.reads >= 2) else NAN
 
 
-def _count(ratings: Ints, n_classes: int, weights: Floats) -> _Counts:
+def count_reads(ratings: Ints, n_classes: int, weights: Floats) -> ReadCounts:
     counts: Floats = one_hot(ratings, n_classes).sum(1)
     reads = counts.sum(1)
     several = (reads >= 2) * (reads.size / max(float((reads >= 2).sum()), 1.0))
@@ -110,14 +124,14 @@ def _count(ratings: Ints, n_classes: int, weights: Floats) -> _Counts:
     agreement = np.where(reads >= 2, divide(pairs, reads * (reads - 1)), 0.0) * several
     share = divide(counts, reads[:, None])
     prevalence = share.mean(0) if reads.size else np.full(n_classes, NAN)
-    return _Counts(counts, reads, share, several, agreement, prevalence)
+    return ReadCounts(counts, reads, share, several, agreement, prevalence)
 
 
-def _corrected(c: _Counts, expected: float, casewise_expected: Floats) -> Coefficient:
+def _corrected(c: ReadCounts, expected: float, casewise_expected: Floats) -> Coefficient:
     """(p_a - p_e) / (1 - p_e) with its linearised values.
 
-    ``casewise_expected`` has mean p_e and is half the influence of a case on p_e, for p_e is quadratic. A case with a
-    single read carries no observed agreement and no expected one against it.
+    ``casewise_expected`` has mean p_e and is half the influence of a case on p_e, for p_e is quadratic. A
+    case with a single read carries no observed agreement and no expected one against it.
     """
     if not np.isfinite(c.observed) or not expected < 1:
         return Coefficient(NAN, np.full(c.reads.size, NAN))
@@ -129,7 +143,7 @@ def _corrected(c: _Counts, expected: float, casewise_expected: Floats) -> Coeffi
 def percent_agreement(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:
     """Share of agreeing pairs of reads, averaged over cases with two or more reads (Gwet's treatment)."""
     w = check_weights(weights, n_classes)
-    c = _count(check_ratings(ratings, n_classes), n_classes, w)
+    c = count_reads(check_ratings(ratings, n_classes), n_classes, w)
     return Coefficient(c.observed, c.agreement)
 
 
@@ -139,7 +153,7 @@ def gwet_ac(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None
     p_e = T_w / (K (K - 1)) * sum pi_k (1 - pi_k), T_w the sum of the weights.
     """
     w = check_weights(weights, n_classes)
-    c = _count(check_ratings(ratings, n_classes), n_classes, w)
+    c = count_reads(check_ratings(ratings, n_classes), n_classes, w)
     factor = float(w.sum()) / (n_classes * (n_classes - 1))
     expected = factor * float((c.prevalence * (1 - c.prevalence)).sum())
     return _corrected(c, expected, factor * (c.share @ (1 - c.prevalence)))
@@ -148,7 +162,7 @@ def gwet_ac(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None
 def brennan_prediger(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:
     """Brennan-Prediger (free-marginal kappa): p_e = T_w / K^2 with K the declared classes, used or not."""
     w = check_weights(weights, n_classes)
-    c = _count(check_ratings(ratings, n_classes), n_classes, w)
+    c = count_reads(check_ratings(ratings, n_classes), n_classes, w)
     expected = float(w.sum()) / n_classes**2
     return _corrected(c, expected, np.full(c.reads.size, expected))
 
@@ -156,7 +170,7 @@ def brennan_prediger(ratings: ArrayLike, n_classes: int, weights: ArrayLike | No
 def fleiss_kappa_missing(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:
     """Fleiss' kappa by Gwet's treatment of missing reads; with two raters this is Scott's pi."""
     w = check_weights(weights, n_classes)
-    c = _count(check_ratings(ratings, n_classes), n_classes, w)
+    c = count_reads(check_ratings(ratings, n_classes), n_classes, w)
     expected = float(c.prevalence @ w @ c.prevalence)
     return _corrected(c, expected, c.share @ (w @ c.prevalence))
 
@@ -167,7 +181,8 @@ def fleiss_kappa(ratings: ArrayLike, n_classes: int) -> Coefficient:
 
 
 def fleiss_null_se(ratings: ArrayLike, n_classes: int) -> float:
-    """Standard error of Fleiss' kappa under kappa = 0, complete cases; for the z test only, never for an interval.
+    """Standard error of Fleiss' kappa under kappa = 0, complete cases; for the z test only, never for an
+    interval.
 
     Fleiss, Nee and Landis 1979, doi:10.1037/0033-2909.86.5.974. NaN when one class takes all reads.
     """
@@ -196,12 +211,12 @@ def fleiss_category_kappas(ratings: ArrayLike, n_classes: int) -> Floats:
 def conger_kappa_missing(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:
     """Conger's kappa (rater-specific prevalences) by Gwet's treatment of missing reads.
 
-    p_e = mean over ordered pairs of different raters of sum w_kl p_gk p_hl, with p_g the prevalences among the cases
-    that rater g read. Undefined when a rater read nothing.
+    p_e = mean over ordered pairs of different raters of sum w_kl p_gk p_hl, with p_g the prevalences among
+    the cases that rater g read. Undefined when a rater read nothing.
     """
     w = check_weights(weights, n_classes)
     codes = check_ratings(ratings, n_classes)
-    c = _count(codes, n_classes, w)
+    c = count_reads(codes, n_classes, w)
     n, raters = codes.shape
     read = codes >= 0
     per_rater = read.sum(0)
@@ -237,127 +252,17 @@ def _mean_pair(tables: Floats) -> float:
     return float(kappa_values(tables[upper]).mean())
 
 
-def interval_metric(n_classes: int) -> Floats:
-    """Squared distance of positions 0..K-1.  # (K, K)"""
-    position = np.arange(n_classes, dtype=np.float64)
-    return np.asarray((position[:, None] - position) ** 2)
-
-
-def krippendorff_alpha(ratings: ArrayLike, n_classes: int, metric: str = "nominal") -> float:
-    """Krippendorff's alpha over the cases with two or more reads: 1 - D_o / D_e.
-
-    ``metric``: ``nominal``; ``ordinal`` (rank metric: squared count of reads between the two classes); ``interval``
-    (positions of the declared classes). Undefined (NaN) when all reads are equal or no case has two.
-    Krippendorff 2011, "Computing Krippendorff's alpha-reliability".
-    """
-    codes = check_ratings(ratings, n_classes)
-    counts: Floats = one_hot(codes, n_classes).sum(1)
-    return float(_alpha(counts[counts.sum(1) >= 2].sum(0)[None], _coincidences(counts).sum(0)[None], metric)[0])
-
-
-def _coincidences(counts: Floats) -> Floats:
-    """Coincidence matrix of each case.  # (n, K, K) from (n, K)"""
-    reads = counts.sum(1)
-    pairs = counts[:, :, None] * counts[:, None, :]
-    pairs[:, np.arange(counts.shape[1]), np.arange(counts.shape[1])] -= counts
-    return np.where((reads >= 2)[:, None, None], divide(pairs, (reads - 1)[:, None, None]), 0.0)
-
-
-def _alpha(totals: Floats, coincidence: Floats, metric: str) -> Floats:
-    """Alpha of a stack of coincidence matrices.  # (s,) from (s, K) reads per class and (s, K, K)"""
-    n_classes = totals.shape[-1]
-    if metric == "nominal":
-        distance = np.broadcast_to(1 - np.eye(n_classes), coincidence.shape)
-    elif metric == "interval":
-        distance = np.broadcast_to(interval_metric(n_classes), coincidence.shape)
-    elif metric == "ordinal":
-        middle = np.cumsum(totals, axis=-1) - totals / 2  # distance = reads between the class centres, squared
-        distance = (middle[..., :, None] - middle[..., None, :]) ** 2
-    else:
-        raise StatisticsError(f"Unknown metric {metric!r}; nominal, ordinal and interval exist.", code="E_METRIC")
-    n = totals.sum(-1)
-    observed = (coincidence * distance).sum((-1, -2))
-    expected = (totals[..., :, None] * totals[..., None, :] * distance).sum((-1, -2))
-    return 1 - divide((n - 1) * observed, expected)
-
-
-def krippendorff_linearised(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:
-    """Krippendorff's alpha with agreement weights and its linearised standard error.
-
-    Unweighted = nominal alpha, quadratic weights = interval alpha. The number of reads per case is random, so each mean
-    is a ratio and its influence carries the term for the denominator. The small-sample factor 1 - 1/reads of alpha is
-    left out of the deviations, as in Gwet 2014, which makes the standard error larger by that factor.
-    """
-    w = check_weights(weights, n_classes)
-    codes = check_ratings(ratings, n_classes)
-    codes = codes[(codes >= 0).sum(1) >= 2]
-    c = _count(codes, n_classes, w)
-    n = c.reads.size
-    if n == 0:
-        return Coefficient(NAN, np.empty(0))
-    mean_reads = float(c.reads.mean())
-    surplus = (c.reads - mean_reads) / mean_reads
-    per_case = c.agreement * c.reads / mean_reads
-    correction = 1 / float(c.reads.sum())
-    raw = float(per_case.mean())
-    prevalence = c.counts.mean(0) / mean_reads
-    expected = float(prevalence @ w @ prevalence)
-    if not expected < 1:
-        return Coefficient(NAN, np.full(n, NAN))
-    uncorrected = (raw - expected) / (1 - expected)
-    value = uncorrected + correction * (1 - uncorrected)
-    observed_case = per_case - raw * surplus
-    expected_case = (c.counts @ (w @ prevalence)) / mean_reads - expected * surplus
-    direct = (observed_case - expected) / (1 - expected)
-    casewise = direct - 2 * (1 - uncorrected) * (expected_case - expected) / (1 - expected)
-    return Coefficient(value, casewise + (value - uncorrected))
-
-
-def jackknife_estimate(value: float, without: Floats, *, level: float = 0.95) -> Estimate:
-    """Estimate with a jackknife standard error over cases and a t interval.  # without: (n_items,)"""
-    n = without.size
-    if not np.isfinite(value):
-        return Estimate.undefined(n, "undefined on these cases", level=level)
-    if n < 2 or not np.all(np.isfinite(without)):
-        return Estimate(value, NAN, NAN, "none", n, None, level, note="jackknife not estimable: no interval")
-    variance = (n - 1) / n * float(((without - without.mean()) ** 2).sum())
-    return wald(value, float(np.sqrt(variance)), n=n, method="jackknife-t", level=level, df=float(n - 1))
-
-
-def light_kappa_estimate(ratings: ArrayLike, n_classes: int, *, level: float = 0.95) -> Estimate:
-    """Light's kappa on complete cases with a jackknife interval."""
+def light_kappa_linearised(ratings: ArrayLike, n_classes: int) -> Coefficient:
+    """Light's kappa on complete cases with its linearised values: the mean of the pairs' influences."""
     codes = complete_cases(ratings, n_classes)
-    n, raters = codes.shape
-    left, right = np.triu_indices(raters, 1)
-    tables = pairwise_tables(codes, n_classes)[left, right] if n else np.zeros((left.size, n_classes, n_classes))
-    total = np.zeros(n)
-    for pair, (a, b) in enumerate(zip(left, right, strict=True)):
-        total += _kappa_without_each(tables[pair], codes[:, a] * n_classes + codes[:, b], n_classes)
-    value = float(kappa_values(tables).mean()) if n else NAN
-    return jackknife_estimate(value, total / max(left.size, 1), level=level)
-
-
-def _kappa_without_each(table: Floats, cells: Ints, n_classes: int) -> Floats:
-    """Kappa without each case; only K*K different tables arise.  # (n,)"""
-    n_cells = n_classes * n_classes
-    left = table.ravel() - np.eye(n_cells)  # one table per removed cell
-    possible = np.maximum(left, 0).reshape(n_cells, n_classes, n_classes)
-    return kappa_values(possible)[cells]
-
-
-def krippendorff_estimate(ratings: ArrayLike, n_classes: int, metric: str, *, level: float = 0.95) -> Estimate:
-    """Krippendorff's alpha with its interval: linearised for nominal and interval, jackknife for ordinal."""
-    if metric == "ordinal":
-        return _ordinal_alpha(ratings, n_classes, level)
-    weights = {"nominal": identity_weights, "interval": quadratic_weights}[metric](n_classes)
-    return krippendorff_linearised(ratings, n_classes, weights).estimate(level=level)
-
-
-def _ordinal_alpha(ratings: ArrayLike, n_classes: int, level: float) -> Estimate:
-    codes = check_ratings(ratings, n_classes)
-    counts: Floats = one_hot(codes, n_classes).sum(1)
-    counts = counts[counts.sum(1) >= 2]
-    pairs = _coincidences(counts)
-    value = float(_alpha(counts.sum(0)[None], pairs.sum(0)[None], "ordinal")[0])
-    without = _alpha(counts.sum(0) - counts, pairs.sum(0) - pairs, "ordinal")
-    return jackknife_estimate(value, without, level=level)
+    left, right = np.triu_indices(codes.shape[1], 1)
+    if not codes.shape[0]:
+        return Coefficient(NAN, np.empty(0))
+    tables = pairwise_tables(codes, n_classes)[left, right]
+    kappas = kappa_values(tables)
+    if not np.all(np.isfinite(kappas)):
+        return Coefficient(NAN, np.full(codes.shape[0], NAN))
+    casewise = np.full(codes.shape[0], float(kappas.mean()))
+    for table, a, b in zip(tables, left, right, strict=True):
+        casewise += kappa_influence(table).ravel()[codes[:, a] * n_classes + codes[:, b]] / left.size
+    return Coefficient(float(kappas.mean()), casewise)

@@ -1,7 +1,8 @@
 """Tests for reads of the same cases by two or more evaluators.
 
-Correct or not, two evaluators: McNemar. Correct or not, several: Cochran's Q. K classes, two evaluators: marginal
-homogeneity (Stuart-Maxwell, Bhapkar) and symmetry (Bowker). Several tests in one report are adjusted by Holm.
+Correct or not, two evaluators: McNemar. Correct or not, several: Cochran's Q. K classes, two evaluators:
+marginal homogeneity (Stuart-Maxwell, Bhapkar) and symmetry (Bowker). Several tests in one report are adjusted
+by Holm.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ McNemar = Literal["exact", "mid-p", "chi-square", "corrected"]
 def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") -> TestResult:
     """McNemar's test from the discordant counts (b = only the first positive, c = only the second).
 
-    ``exact``: two-sided binomial, 2 P(X <= min(b, c)) capped at 1; ``mid-p`` (Fagerland, Lydersen and Laake 2013,
-    doi:10.1186/1471-2288-13-91); ``chi-square`` (b-c)^2/(b+c); ``corrected`` (|b-c|-1)^2/(b+c) (Edwards 1948,
-    doi:10.1007/BF02289261), not below 0. The statistic of the first two is min(b, c). Without a discordant case the
-    exact tests give p = 1 and the chi-squares are undefined.
+    ``exact``: two-sided binomial, 2 P(X <= min(b, c)) capped at 1; ``mid-p`` (Fagerland, Lydersen and Laake
+    2013, doi:10.1186/1471-2288-13-91); ``chi-square`` (b-c)^2/(b+c); ``corrected`` (|b-c|-1)^2/(b+c) (Edwards
+    1948, doi:10.1007/BF02289261), not below 0. The statistic of the first two is min(b, c). Without a
+    discordant case the exact tests give p = 1 and the chi-squares are undefined.
     """
     if b < 0 or c < 0:
         raise StatisticsError(f"Discordant counts cannot be negative, found {b} and {c}.", code="E_TABLE")
@@ -107,9 +108,9 @@ def _marginal(table: ArrayLike, name: str, *, bhapkar_form: bool) -> TestResult:
 def stuart_maxwell(table: ArrayLike) -> TestResult:
     """Marginal homogeneity of two raters over K classes.  # from (K, K)
 
-    d' V^- d, d = row sums - column sums, V_ii = n_i. + n_.i - 2 n_ii, V_ij = -(n_ij + n_ji); generalised inverse, df =
-    rank(V), so classes without a discordant case drop out (Stuart 1955, doi:10.1093/biomet/42.3-4.412; Maxwell 1970).
-    Undefined without a discordant case.
+    d' V^- d, d = row sums - column sums, V_ii = n_i. + n_.i - 2 n_ii, V_ij = -(n_ij + n_ji); generalised
+    inverse, df = rank(V), so classes without a discordant case drop out (Stuart 1955,
+    doi:10.1093/biomet/42.3-4.412; Maxwell 1970). Undefined without a discordant case.
     """
     return _marginal(table, "Stuart-Maxwell", bhapkar_form=False)
 
@@ -117,16 +118,18 @@ def stuart_maxwell(table: ArrayLike) -> TestResult:
 def bhapkar(table: ArrayLike) -> TestResult:
     """Marginal homogeneity with the unrestricted covariance: X2 / (1 - X2/n) with X2 of Stuart-Maxwell.
 
-    Bhapkar 1966, doi:10.1080/01621459.1966.10502021. Undefined without a discordant case, or where X2 reaches n.
+    Bhapkar 1966, doi:10.1080/01621459.1966.10502021. Undefined without a discordant case, or where X2 reaches
+    n.
     """
     return _marginal(table, "Bhapkar", bhapkar_form=True)
 
 
 def bowker(table: ArrayLike, *, all_pairs: bool = False) -> TestResult:
-    """Symmetry: sum (n_ij - n_ji)^2 / (n_ij + n_ji) over the pairs of classes with a discordant case.  # from (K, K)
+    """Symmetry: sum (n_ij - n_ji)^2 / (n_ij + n_ji) over the pairs of classes with a discordant case.  # from
+    (K, K)
 
-    df counts those pairs, or all K(K-1)/2 with ``all_pairs``. Undefined without a discordant case. Bowker 1948,
-    doi:10.1080/01621459.1948.10483284.
+    df counts those pairs, or all K(K-1)/2 with ``all_pairs``. Undefined without a discordant case. Bowker
+    1948, doi:10.1080/01621459.1948.10483284.
     """
     counts = _square(table)
     upper = np.triu_indices(counts.shape[0], 1)

@@ -24,9 +24,11 @@ class StatisticsError(DomainError, ValueError):
 
 
 def to_json_value(value: Any) -> Any:
-    """Plain JSON types from numpy scalars, arrays, result objects and containers; NaN and infinity become None.
+    """Plain JSON types from numpy scalars, arrays, result objects and containers; NaN and infinity become
+    None.
 
-    Errors: ``TypeError`` for an object with no JSON meaning, so that nothing is silently turned into a string.
+    Errors: ``TypeError`` for an object with no JSON meaning, so that nothing is silently turned into a
+    string.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -61,7 +63,8 @@ class Estimate:
         Two-sided interval at ``level``; NaN where there is none. They are never widened or narrowed silently:
         ``method`` and ``note`` say which interval it is and which fallback was taken.
     method
-        Name of the interval method: ``wilson``, ``clopper-pearson``, ``bootstrap-bca``, ``analytic``, ``none`` ...
+        Name of the interval method: ``wilson``, ``clopper-pearson``, ``bootstrap-bca``, ``analytic``,
+        ``none`` ...
     n
         Units that the estimate rests on: the denominator of a proportion, else the number of cases.
     se
@@ -128,7 +131,8 @@ class TestResult:
     statistic
         Test statistic (chi-square, z, or the discordant count of an exact test); NaN where undefined.
     df
-        Degrees of freedom; None for tests without any (exact tests, z tests); 0 when no class can be compared.
+        Degrees of freedom; None for tests without any (exact tests, z tests); 0 when no class can be
+        compared.
     p
         Two-sided p value; NaN where undefined.
     method
