@@ -23,7 +23,9 @@ class ImagePrediction(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["content_sha256", "model", "recipe_sha256", "profile"], name="prediction_once")
+            models.UniqueConstraint(
+                fields=["content_sha256", "model", "recipe_sha256", "profile"], name="prediction_once"
+            )
         ]
 
     def __str__(self) -> str:
@@ -44,9 +46,12 @@ class PatientPrediction(models.Model):
     diagnosis_5 = models.CharField(max_length=12, blank=True)
     trace = models.JSONField(default=list)
     flags = models.JSONField(default=list)
-    images = models.JSONField(default=list, help_text="[{image, position, content_sha256, profile: {slot}}] in capture order")
+    images = models.JSONField(
+        default=list, help_text="[{image, position, content_sha256, profile: {slot}}] in capture order"
+    )
     rule_set_sha256 = models.CharField(max_length=64, blank=True)
-    engine_profile = models.CharField(max_length=80, blank=True)
+    engine_profile = models.CharField(max_length=240, blank=True, help_text="Numeric profiles of all its models")
+    app_version = models.CharField(max_length=40, blank=True, help_text="Of the software that decided")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -49,6 +49,7 @@ class PipelineVersion(models.Model):
 
     name = models.CharField(max_length=80)
     version = models.CharField(max_length=40)
+    description = models.TextField(blank=True)
     rule_set = models.JSONField(help_text="Validated by inference.pipeline.hierarchy")
     model_1 = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     model_2 = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
@@ -62,7 +63,9 @@ class PipelineVersion(models.Model):
         ordering = ["-is_active", "-id"]
         constraints = [
             models.UniqueConstraint(fields=["name", "version"], name="pipeline_version_once"),
-            models.UniqueConstraint(fields=["is_active"], condition=models.Q(is_active=True), name="pipeline_one_active"),
+            models.UniqueConstraint(
+                fields=["is_active"], condition=models.Q(is_active=True), name="pipeline_one_active"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -71,7 +74,12 @@ class PipelineVersion(models.Model):
     @property
     def slots(self) -> dict[str, ModelVersion]:
         """Slot name -> model, for the slots that are filled."""
-        named = {"model_1": self.model_1, "model_2": self.model_2, "model_3": self.model_3, "single_model": self.single_model}
+        named = {
+            "model_1": self.model_1,
+            "model_2": self.model_2,
+            "model_3": self.model_3,
+            "single_model": self.single_model,
+        }
         return {slot: model for slot, model in named.items() if model is not None}
 
     @property

@@ -24,7 +24,7 @@ class PipelineRun(models.Model):
     slide = models.ForeignKey(Slide, on_delete=models.PROTECT, related_name="runs")
     job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="pipeline_run")
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.FULL)
-    engine_profile = models.CharField(max_length=80, blank=True, help_text="Engine and precision that computed it")
+    engine_profile = models.CharField(max_length=240, blank=True, help_text="Engine and precision that computed it")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
