@@ -25,11 +25,14 @@ def _lamp(style: Style, canvas: Canvas, rng: np.random.Generator) -> tuple[Float
 
 
 def _fringe(canvas: Canvas, shift_um: float) -> None:
-    """Lateral colour: red slips one way and blue the other."""
-    shift = round(shift_um / canvas.um_per_px)
-    if shift:
-        canvas.density[0] = np.roll(canvas.density[0], shift, axis=1)
-        canvas.density[2] = np.roll(canvas.density[2], -shift, axis=1)
+    """Lateral colour: red slips one way and blue the other, by a fraction of a pixel."""
+    whole, part = divmod(shift_um / canvas.um_per_px, 1.0)
+    for channel, side in ((0, 1), (2, -1)):
+        plane = canvas.density[channel]
+        near, far = np.roll(plane, side * int(whole), axis=1), np.roll(plane, side * (int(whole) + 1), axis=1)
+        far -= near
+        far *= np.float32(part)
+        np.add(near, far, out=plane)
 
 
 def _add_noise(levels: FloatArray, style: Style, canvas: Canvas, rng: np.random.Generator) -> None:

@@ -18,8 +18,8 @@ from .styles import STYLES
 EXTERNAL_PATIENTS = {"ALL": 7, "AML": 22, "CLL": 3, "CML": 4, "NO_LEUKEMIA": 28}
 TRAINING_PATIENTS = {"ALL": 9, "AML": 27, "CLL": 7, "CML": 8, "NO_LEUKEMIA": 27}
 TRAINING_IMAGES = {"ALL": 471, "AML": 1149, "CLL": 440, "CML": 404, "NO_LEUKEMIA": 938}
-TRAINING_STYLES = ("dp73", "dp73", "dp73", "dp25", "dp74")
-COHORT_STYLES = ("dp73", "dp73", "dp74", "dp25", "dp74_dim")
+TRAINING_STYLES = ("dp73", "dp73", "dp73", "dp25", "dp74", "dp74_pink")
+COHORT_STYLES = ("dp73", "dp73", "dp74", "dp25", "dp74_pink", "dp74_dim")
 HELD_OUT_STYLES = ("dp74_dim", "phone", "ccd")
 _APML_SHARE = 0.14
 _LEAST_IMAGES = 3

@@ -14,7 +14,7 @@ _STEPS = 320
 _REACH = 1.25  # the profile ends here, in radii
 
 
-@dataclass(frozen=True)
+@dataclass
 class RedCell:
     """One erythrocyte; lengths in micrometres.
 
@@ -71,4 +71,13 @@ def draw_red_cell(canvas: Canvas, cell: RedCell, softness_um: float) -> None:
         if cell.target:
             hollow -= np.float32(cell.pallor * cell.target) * np.exp(-relative * 5)
         density = density * (1 - hollow)
-    canvas.add(patch, density * np.float32(cell.haemoglobin), Stain.RED_CELL)
+    canvas.haemoglobin[patch.rows, patch.columns] += density * np.float32(cell.haemoglobin)
+
+
+def stain_red_cells(canvas: Canvas) -> None:
+    """Turn the haemoglobin of all red cells into density. Where cells pile up they are squeezed thinner."""
+    pile = np.maximum(canvas.haemoglobin - np.float32(1.1), 0)
+    pile *= np.float32(0.4)
+    layer = canvas.haemoglobin - pile
+    for channel in range(3):
+        canvas.density[channel] += layer * canvas.stains[Stain.RED_CELL, channel]

@@ -11,15 +11,15 @@ import numpy as np
 
 from .background import draw_platelet, draw_precipitate, draw_speck
 from .patients import Traits
-from .recipes import RECIPES, CellRecipe
-from .red_cells import RedCell, crenate, draw_red_cell
+from .kinds import RECIPES, SMUDGE
+from .recipes import CellRecipe
+from .red_cells import RedCell, crenate, draw_red_cell, stain_red_cells
 from .shapes import Canvas, dent, outline
 from .styles import Stain
 from .texture import FloatArray, cloud
 from .white_cells import cell_outline, draw_smudge, draw_white_cell
 
 FIELD_UM = (140.0, 105.0)
-_SMUDGE = "smudge_cell"
 
 
 @dataclass
@@ -50,7 +50,7 @@ def _place_whites(kinds: list[str], traits: Traits, rng: np.random.Generator) ->
     for number, kind in enumerate(kinds):
         seed = int(rng.integers(2**62))
         own = np.random.default_rng(seed)
-        recipe = None if kind == _SMUDGE else RECIPES[kind](own, traits.cell_scale)
+        recipe = None if kind == SMUDGE else RECIPES[kind](own, traits.cell_scale)
         radius = float(own.uniform(5.5, 8.5)) if recipe is None else recipe.radius
         margin = radius * (1.1 if number == 0 else float(rng.choice([1.05, 1.05, 1.05, 0.2])))
         for attempt in range(40):
@@ -101,7 +101,7 @@ def _red_centres(
         if chained:
             last = count - 1 if rng.random() < 0.7 else int(rng.integers(count))
             heading = headings[last] + rng.normal(0, 0.35)
-            step = (centres[last, 2] + radius) * rng.uniform(0.5, 0.85)
+            step = (centres[last, 2] + radius) * rng.uniform(0.60, 0.92)
             x, y = centres[last, 0] + step * np.cos(heading), centres[last, 1] + step * np.sin(heading)
         else:
             heading = rng.uniform(0, 2 * np.pi)
@@ -112,7 +112,7 @@ def _red_centres(
         if whites and np.any(np.hypot(wx - x, wy - y) < wr + radius * 0.72):
             continue
         gap = np.hypot(centres[:count, 0] - x, centres[:count, 1] - y) / (centres[:count, 2] + radius)
-        closest = 0.42 if chained else (0.70 if rng.random() < 0.10 else 0.97)
+        closest = 0.5 if chained else (0.70 if rng.random() < 0.06 else 0.93)
         if count and gap.min() < closest:
             continue
         centres[count] = x, y, radius
@@ -148,13 +148,26 @@ def _make_red(
     )
 
 
+def _press(reds: list[RedCell]) -> None:
+    """Flatten red cells against each other where they touch; those that really overlap keep their shape."""
+    if len(reds) < 2:
+        return
+    x, y = np.array([red.x for red in reds]), np.array([red.y for red in reds])
+    r = np.array([float(red.edge.mean()) for red in reds])
+    gap = np.hypot(x[:, None] - x, y[:, None] - y) / (r[:, None] + r)
+    for one, other in zip(*np.nonzero((gap > 0.78) & (gap < 1.0)), strict=True):
+        dx, dy = x[other] - x[one], y[other] - y[one]
+        reds[one].edge = dent(reds[one].edge, float(dx), float(dy), float(r[other]), 0.55)
+
+
 def compose(kinds: list[str], traits: Traits, seed: int) -> Scene:
     """Place a field's nucleated cells (the first never cut by the border), its red cells and their dents."""
     rng = np.random.default_rng([seed, 1])
-    smudges = [_SMUDGE] * min(5, int(rng.poisson(traits.smudges)))
+    smudges = [SMUDGE] * min(5, int(rng.poisson(traits.smudges)))
     whites = _place_whites([*kinds, *smudges], traits, rng)
     solid = [white for white in whites if white.recipe is not None]
     reds = [_make_red(x, y, r, solid, traits, rng) for x, y, r in _red_centres(solid, traits, rng)]
+    _press(reds)
     for white in whites:
         if white.recipe is not None and white.recipe.yields:
             for red in reds:
@@ -178,6 +191,7 @@ def paint(canvas: Canvas, scene: Scene, softness_um: float) -> None:
         canvas.density[channel] += haze * level
     for red in scene.reds:
         draw_red_cell(canvas, red, softness_um)
+    stain_red_cells(canvas)
     for white in scene.whites:
         own = np.random.default_rng([white.seed, 3])
         if white.recipe is None:

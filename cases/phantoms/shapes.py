@@ -104,6 +104,7 @@ class Canvas:
         self.um_per_px = field_um / width_px
         self.stains = stains
         self.density: FloatArray = np.zeros((3, self.height_px, width_px), dtype=np.float32)
+        self.haemoglobin: FloatArray = np.zeros((self.height_px, width_px), dtype=np.float32)
 
     def patch(self, x_um: float, y_um: float, reach_um: float) -> Patch | None:
         """The window within `reach_um` of a point, cut at the canvas's border; None if nothing is left."""

@@ -17,7 +17,7 @@ _MASTER_PX = 512
 _MASTER_UM_PER_PX = 0.0875
 # name: (seed, shortest and longest wavelength in micrometres)
 _BANDS = {
-    "fine": (11, 0.35, 0.8),
+    "fine": (11, 0.32, 1.1),
     "medium": (12, 0.8, 1.7),
     "coarse": (13, 1.7, 3.6),
     "wide": (14, 3.6, 11.0),
