@@ -1,0 +1,137 @@
+// One table of keys per page. Toolbar buttons and keys run the same actions, the help sheet is drawn from the table,
+// and later parts (sorting, reading) rebind entries without touching the code that acts on them.
+
+/** Where letters are text and arrows move a caret or a slider, keys belong to the field. */
+export function isTyping(target) {
+  if (!(target instanceof Element)) return false;
+  if (target.closest("[contenteditable=''], [contenteditable='true'], textarea, select")) return true;
+  const input = target.closest("input");
+  return Boolean(input) && !["checkbox", "radio", "button", "submit", "reset"].includes(input.type);
+}
+
+/** "f", "]", "ArrowRight", "Shift+ArrowRight"; null for a shortcut of the browser or the system. */
+export function keyName(event) {
+  const printable = event.key.length === 1;
+  // Brackets need AltGr or Option on many keyboards: then the modifier is part of typing the sign.
+  const typed = event.getModifierState?.("AltGraph") || (printable && event.altKey && !event.ctrlKey && !/[a-z0-9]/i.test(event.key));
+  if (event.metaKey || ((event.ctrlKey || event.altKey) && !typed)) return null;
+  if (printable) return event.key.toLowerCase();
+  return event.shiftKey && event.key !== "Shift" ? `Shift+${event.key}` : event.key;
+}
+
+const SIGNS = {
+  ArrowRight: "→", ArrowLeft: "←", ArrowUp: "↑", ArrowDown: "↓", " ": "Space", Escape: "Esc", "-": "−",
+};
+
+/** How a key is printed on the help sheet. */
+export function keySign(name) {
+  if (name.startsWith("Shift+")) return `Shift ${keySign(name.slice(6))}`;
+  return SIGNS[name] ?? (name.length === 1 ? name.toUpperCase() : name);
+}
+
+export class Keymap {
+  #entries = new Map();
+
+  /** @param {{action: string, keys: string[], label: string, group: string}[]} entries in the order of the sheet */
+  constructor(entries) {
+    for (const entry of entries) this.#entries.set(entry.action, { ...entry, run: null });
+    this.#check();
+  }
+
+  /** Say what an action does. An unknown action is a mistake in the program, so it throws. */
+  on(action, run) {
+    this.#entry(action).run = run;
+    return this;
+  }
+
+  /** Give an action other keys. Throws if another action has one of them. */
+  rebind(action, keys) {
+    const before = this.#entry(action).keys;
+    this.#entry(action).keys = [...keys];
+    try {
+      this.#check();
+    } catch (error) {
+      this.#entry(action).keys = before;
+      throw error;
+    }
+    return this;
+  }
+
+  /** Run an action by name, as a toolbar button does. */
+  run(action, event) {
+    this.#entry(action).run?.(event);
+  }
+
+  /** @returns {boolean} whether the key meant something here */
+  handle(event) {
+    if (event.defaultPrevented || isTyping(event.target)) return false;
+    if (document.querySelector("dialog[open]")) return false;
+    const name = keyName(event);
+    for (const entry of this.#entries.values()) {
+      if (name !== null && entry.run && entry.keys.includes(name)) {
+        event.preventDefault();
+        entry.run(event);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Listen on ``target``; the returned function stops listening. */
+  attach(target = document) {
+    const listener = (event) => this.handle(event);
+    target.addEventListener("keydown", listener);
+    return () => target.removeEventListener("keydown", listener);
+  }
+
+  /** Group name -> entries that do something, for the help sheet. */
+  groups() {
+    const groups = new Map();
+    for (const entry of this.#entries.values()) {
+      if (!entry.run || !entry.keys.length) continue;
+      if (!groups.has(entry.group)) groups.set(entry.group, []);
+      groups.get(entry.group).push(entry);
+    }
+    return groups;
+  }
+
+  #entry(action) {
+    const entry = this.#entries.get(action);
+    if (!entry) throw new Error(`No action ${action} in this keymap.`);
+    return entry;
+  }
+
+  #check() {
+    const owner = new Map();
+    for (const { action, keys } of this.#entries.values()) {
+      for (const key of keys) {
+        if (owner.has(key)) throw new Error(`Key ${key} is bound to ${owner.get(key)} and to ${action}.`);
+        owner.set(key, action);
+      }
+    }
+  }
+}
+
+/** Draw the sheet into ``container`` (a list per group). */
+export function renderSheet(container, keymap) {
+  container.replaceChildren();
+  for (const [group, entries] of keymap.groups()) {
+    const section = document.createElement("section");
+    const title = document.createElement("h3");
+    title.textContent = group;
+    const list = document.createElement("dl");
+    for (const { keys, label } of entries) {
+      const term = document.createElement("dt");
+      for (const key of keys) {
+        const cap = document.createElement("kbd");
+        cap.textContent = keySign(key);
+        term.append(cap, " ");
+      }
+      const meaning = document.createElement("dd");
+      meaning.textContent = label;
+      list.append(term, meaning);
+    }
+    section.append(title, list);
+    container.append(section);
+  }
+}
