@@ -49,6 +49,9 @@ class PatientPrediction(models.Model):
     images = models.JSONField(
         default=list, help_text="[{image, position, content_sha256, profile: {slot}}] in capture order"
     )
+    images_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="Which images in which order; tells an old result"
+    )
     rule_set_sha256 = models.CharField(max_length=64, blank=True)
     engine_profile = models.CharField(max_length=240, blank=True, help_text="Numeric profiles of all its models")
     app_version = models.CharField(max_length=40, blank=True, help_text="Of the software that decided")
