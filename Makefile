@@ -1,0 +1,66 @@
+# make run    everything on this machine, in one terminal (PORT=8000 DATA_DIR=./data LITE=1)
+# make test   all tests
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input -q -c constraints.txt
+READY := $(if $(LITE),$(VENV)/.ready-lite,$(VENV)/.ready)
+
+ifdef DATA_DIR
+export DATA_DIR
+endif
+
+.PHONY: run setup test lint types contracts migrations check starter slow faults bench clean
+
+run: $(READY)
+	@exec $(BIN)/python manage.py up --port $(PORT) $(if $(HOST),--host $(HOST)) $(if $(filter 0,$(DEMO)),--no-demo)
+
+setup: $(READY)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "leukoweb needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make $(MAKECMDGOALS) PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No virtual environment could be made. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing everything into $(VENV) (with PyTorch: several GB; a few minutes the first time) ..."
+	@$(PIP) -e '.[ai,dev]'
+	@touch $@ $(VENV)/.ready-lite
+
+$(VENV)/.ready-lite: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV), without PyTorch ..."
+	@$(PIP) -e .
+	@touch $@
+
+# Tests: the whole suite on SQLite, then those that concern the database on PostgreSQL too.
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not faults"
+	@$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest -m "both_databases and not slow and not faults"; \
+	  status=$$?; if [ $$status -eq 77 ]; then echo "PostgreSQL tests skipped"; else exit $$status; fi
+
+slow: $(VENV)/.ready
+	$(BIN)/python -m pytest -m slow
+
+faults: $(VENV)/.ready
+	$(BIN)/python -m pytest -m faults
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy leukoweb cases inference reader_study
+
+contracts: $(VENV)/.ready
+	$(BIN)/lint-imports
+
+migrations: $(VENV)/.ready
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+check: lint types contracts migrations test
+
+# The three small phantom-trained models that ship with the repository, made again from nothing.
+starter: $(VENV)/.ready
+	$(BIN)/python -m inference.starter_training --out inference/starter
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

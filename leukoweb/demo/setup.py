@@ -1,0 +1,34 @@
+"""What the first start makes, and the sign-in links that every start prints. Laptop mode only."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from leukoweb.core.models import Role, User
+from leukoweb.core.services.users import user_create, user_invite
+from leukoweb.demo.cohort import demo_queue
+from inference.services.registry import starter_ensure
+
+
+def first_run(*, demo: bool) -> None:
+    """Idempotent: the starter pipeline always; demo users and the phantom cohort only where wanted."""
+    starter_ensure(settings.STARTER_PIPELINE)
+    if settings.PRODUCTION:
+        return
+    for role in Role.values if demo else [Role.ADMIN]:
+        if not User.objects.filter(role=role).exists():
+            user_create(actor=None, username=role, role=role, full_name=f"Demo {role}" if demo else "")
+    if demo:
+        demo_queue()
+
+
+def sign_in_links(url: str, *, demo: bool) -> list[tuple[str, str]]:
+    """(role, link) for each demo user; without the demo, for an admin as long as none has a password."""
+    if settings.PRODUCTION:
+        return []
+    if demo:
+        people = list(User.objects.filter(username__in=Role.values, is_active=True).order_by("pk"))
+    else:
+        admins = User.objects.filter(role=Role.ADMIN, is_active=True)
+        people = [] if any(a.has_usable_password() for a in admins) else list(admins[:1])
+    return [(person.username, f"{url}/join/{user_invite(actor=None, user=person)}/") for person in people]

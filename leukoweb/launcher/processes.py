@@ -1,0 +1,124 @@
+"""Child processes that start together, are started again when they die, and stop together. Free of Django."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """On Linux the kernel sends a child SIGTERM when its launcher dies, however it died."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def set_signal() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # the launcher died before the line above
+            os._exit(1)
+
+    return set_signal
+
+
+@dataclass
+class Child:
+    """One supervised process with a log of its own."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    deaths: list[float] = field(default_factory=list)
+    next_start: float = 0.0
+    asked: bool = False
+    stops_last: bool = False
+
+    def start(self, env: dict[str, str]) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603  our own command lines
+                self.command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops the others in order
+                preexec_fn=_end_with_parent(),  # noqa: PLW1509  no threads run in the launcher
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def signal_group(self, number: int) -> None:
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, once: a second one would cut a worker's orderly end short."""
+        if self.alive and self.process and not self.asked:
+            self.asked = True
+            self.process.terminate()
+
+    def stop(self, patience_s: float) -> None:
+        """Ask, wait, then SIGKILL the whole group, so that nothing of it is left."""
+        if self.process is None:
+            return
+        self.ask_to_stop()
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            pass
+        self.signal_group(signal.SIGKILL)
+        self.process.wait()
+
+
+class Supervisor:
+    """Keeps children alive until ``stop``; a child that keeps dying is started ever more rarely."""
+
+    def __init__(self, env: dict[str, str], say: Callable[[str], None]) -> None:
+        self.children: list[Child] = []
+        self.env = env
+        self.say = say
+
+    def add(self, child: Child) -> Child:
+        self.children.append(child)
+        child.start(self.env)
+        return child
+
+    def mend(self) -> None:
+        """Start again what has died, after 1, 2, 4 ... 30 seconds."""
+        now = time.monotonic()
+        for child in self.children:
+            if child.alive:
+                continue
+            if not child.next_start:
+                child.deaths = [t for t in child.deaths if t > now - 120] + [now]
+                delay = min(30.0, 2.0 ** (len(child.deaths) - 1))
+                child.next_start = now + delay
+                code = child.process.returncode if child.process else None
+                self.say(f"{child.name} ended (status {code}); starting it again in {delay:.0f} s. Log: {child.log}")
+            elif now >= child.next_start:
+                child.next_start = 0.0
+                child.start(self.env)
+
+    def stop(self, patience_s: float = 8.0) -> None:
+        """Everything at once but the broker, which the others still talk to while they end."""
+        for child in self.children:
+            if not child.stops_last:
+                child.ask_to_stop()
+        for child in sorted(self.children, key=lambda child: child.stops_last):
+            child.stop(patience_s)

@@ -1,0 +1,150 @@
+"""``make run``: migrate, first-run data, broker, web server and workers, with one command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connections
+
+from leukoweb.core.jobs.bell import reap_and_ring
+from leukoweb.core.models import Job
+from leukoweb.launcher import broker, lock
+from leukoweb.launcher.processes import Child, Supervisor
+
+REAP_EVERY_S = 5.0
+
+
+class Command(BaseCommand):
+    help = "Start everything for one machine: database, broker, web server, workers. Ctrl-C stops it all."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--no-demo", action="store_true", help="no phantom cohort and no demo users")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host, port = options["host"], options["port"]
+        url = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"  # noqa: S104
+        run_dir = Path(settings.DATA_DIR) / "run"
+        try:
+            held = lock.take(run_dir, url)
+        except lock.AlreadyRunning as error:
+            raise CommandError(f"leukoweb already runs on {settings.DATA_DIR}: {error}") from error
+        except OSError as error:
+            raise CommandError(f"DATA_DIR {settings.DATA_DIR} cannot be used: {error.strerror}.") from error
+        with held:
+            self._refuse_taken_port(host, port)
+            stopping: list[int] = []
+
+            def ask_to_stop(number: int, frame: FrameType | None) -> None:
+                stopping.append(number)
+
+            signal.signal(signal.SIGINT, ask_to_stop)
+            signal.signal(signal.SIGTERM, ask_to_stop)
+            self._prepare_database(demo=not options["no_demo"])
+            supervisor = Supervisor(self._environment(), self._say)
+            try:
+                self._start(supervisor, run_dir, host, port)
+                if self._wait_for_page(url, supervisor, stopping):
+                    self._announce(url, demo=not options["no_demo"])
+                self._keep(supervisor, stopping)
+            finally:
+                self._say("Stopping ...")
+                supervisor.stop()
+                self._say("Stopped.")
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def _refuse_taken_port(self, host: str, port: int) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except (OSError, OverflowError) as error:
+                raise CommandError(f"Port {port} cannot be used: {error}. Choose another: make run PORT=8123") from error
+
+    def _prepare_database(self, *, demo: bool) -> None:
+        from leukoweb.demo.setup import first_run
+
+        self._say("Preparing the database ...")
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("check", databases=["default"])
+        if settings.BROKER_SOCKET:
+            # The lock says that no other launcher of this folder lives, so no worker of it does: no need to wait for leases.
+            Job.objects.filter(status=Job.Status.RUNNING).update(lease_until="1970-01-01T00:00:00Z")
+        first_run(demo=demo)
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "DATA_DIR": str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1",
+                "DJANGO_SETTINGS_MODULE": "leukoweb.settings"}  # fmt: skip
+
+    def _start(self, supervisor: Supervisor, run_dir: Path, host: str, port: int) -> None:
+        logs = Path(settings.DATA_DIR) / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        python = [sys.executable, "-m"]
+        if settings.BROKER_SOCKET:
+            command = broker.command(settings.BROKER_SOCKET, run_dir / "broker")
+            supervisor.add(Child("broker", command, logs / "broker.log", stops_last=True))
+            if not broker.wait_until_ready(settings.BROKER_SOCKET):
+                self._say(f"The broker does not answer yet; work waits until it does. Log: {logs / 'broker.log'}")
+        for name, queues in (("ops", "ops"), ("infer", "infer,train")):
+            if settings.CELERY_BROKER_URL:
+                command = [*python, "celery", "-A", "leukoweb", "worker", "-Q", queues, "-c", "1", "-n", f"{name}@%h",
+                           "--loglevel", "INFO", "--without-gossip", "--without-mingle"]  # fmt: skip
+            else:
+                command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run_jobs", "--queues", queues]
+            supervisor.add(Child(f"worker {name}", command, logs / f"worker-{name}.log"))
+        web = [*python, "gunicorn", "leukoweb.wsgi", "--bind", f"{host}:{port}", "--worker-class", "gthread", "--workers", "2",
+               "--threads", "8", "--timeout", "120", "--graceful-timeout", "5", "--no-control-socket"]  # fmt: skip
+        supervisor.add(Child("web", web, logs / "web.log"))
+
+    def _wait_for_page(self, url: str, supervisor: Supervisor, stopping: list[int]) -> bool:
+        deadline = time.monotonic() + 60
+        while not stopping and time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{url}/healthz", timeout=5) as answer:  # noqa: S310  our own address
+                    if answer.status == 200:
+                        return True
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+            supervisor.mend()
+        return False
+
+    def _announce(self, url: str, *, demo: bool) -> None:
+        from leukoweb.demo.setup import sign_in_links
+
+        links = sign_in_links(url, demo=demo)
+        self._say("")
+        self._say(f"leukoweb is ready: {url}   (research use only; Ctrl-C stops it)")
+        for role, link in links:
+            self._say(f"  {role:<12} {link}")
+        if links:
+            self._say("Each link sets a password and signs in; it works once. The next start prints fresh ones.")
+
+    def _keep(self, supervisor: Supervisor, stopping: list[int]) -> None:
+        next_round = 0.0
+        while not stopping:
+            supervisor.mend()
+            if time.monotonic() >= next_round:
+                next_round = time.monotonic() + REAP_EVERY_S
+                try:
+                    reap_and_ring()
+                except DatabaseError as error:
+                    self._say(f"The database does not answer: {error}")
+                    connections.close_all()
+            time.sleep(0.2)

@@ -1,0 +1,180 @@
+"""The job ledger: claims, fences, attempts, reaping, cancelling."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.jobs import bell, ledger, registry
+from leukoweb.core.jobs.context import JobContext, LeaseLost
+from leukoweb.core.jobs.execute import execute
+from leukoweb.core.models import AuditEvent, Job
+
+pytestmark = pytest.mark.both_databases
+calls: list[str] = []
+behaviour: dict[str, Callable[[JobContext], str | None]] = {}
+
+
+def handler(context: JobContext) -> str | None:
+    calls.append(context.job_id)
+    return behaviour["now"](context)
+
+
+@pytest.fixture(autouse=True)
+def test_kind() -> Iterator[None]:
+    registry.register_kind("test.work", "tests.core.test_jobs:handler", queue="ops")
+    calls.clear()
+    behaviour["now"] = lambda context: "all good"
+    yield
+    registry._kinds.pop("test.work")
+
+
+def make(**options: Any) -> Job:
+    return ledger.job_create(kind="test.work", title="Some work", payload={}, actor=None, **options)
+
+
+@pytest.mark.django_db
+def test_a_job_runs_once_and_says_so() -> None:
+    job = make()
+    assert execute(job.pk)
+    assert not execute(job.pk), "a second bell finds nothing to do"
+    job.refresh_from_db()
+    assert (job.status, job.note, len(calls)) == ("done", "all good", 1)
+
+
+@pytest.mark.django_db
+def test_one_unfinished_job_per_key() -> None:
+    first = make(key="slide:1")
+    assert make(key="slide:1").pk == first.pk
+    execute(first.pk)
+    assert make(key="slide:1").pk != first.pk
+
+
+@pytest.mark.django_db
+def test_an_older_claim_cannot_write() -> None:
+    job = make()
+    old = ledger.job_claim(job.pk, "a")
+    assert old
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    new = ledger.job_claim(job.pk, "b")
+    assert new
+    assert new.fence == old.fence + 1
+    with pytest.raises(LeaseLost), JobContext(old).write():
+        pytest.fail("the block must not be entered")
+    assert not ledger.job_finish(old)
+    assert ledger.job_finish(new)
+
+
+@pytest.mark.django_db
+def test_a_worker_that_dies_three_times_without_progress_fails_the_job() -> None:
+    job = make()
+    for attempt in range(3):
+        assert ledger.job_claim(job.pk, f"worker {attempt}")
+        Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+        rung = ledger.reap()
+        assert (job.pk in rung) == (attempt < 2)
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == ("failed", "E_WORKER_LOST")
+
+
+@pytest.mark.django_db
+def test_progress_forgives_earlier_deaths() -> None:
+    job = make()
+    for _ in range(6):
+        claim = ledger.job_claim(job.pk, "w")
+        assert claim
+        assert ledger.job_progress(claim, done=1, total=9)
+        Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+        assert ledger.reap() == [job.pk]
+
+
+@pytest.mark.django_db
+def test_unexpected_errors_are_tried_three_times_then_named() -> None:
+    def broken(context: JobContext) -> str:
+        raise ValueError("no such thing")
+
+    behaviour["now"] = broken
+    job = make()
+    for _ in range(3):
+        Job.objects.filter(pk=job.pk).update(not_before=None)
+        execute(job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.error_code, len(calls)) == ("failed", "E_UNEXPECTED", 3)
+    assert "no such thing" in job.error
+
+
+@pytest.mark.django_db
+def test_an_error_with_a_message_fails_at_once() -> None:
+    def refused(context: JobContext) -> str:
+        raise DomainError("The slide has no images.", code="E_EMPTY_SLIDE", hint="Upload some.")
+
+    behaviour["now"] = refused
+    job = make()
+    execute(job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.error_code, job.hint, len(calls)) == ("failed", "E_EMPTY_SLIDE", "Upload some.", 1)
+
+
+@pytest.mark.django_db
+def test_cancel_of_a_waiting_job_ends_it_and_is_audited(admin_user: Any) -> None:
+    job = ledger.job_cancel(actor=admin_user, job=make(), reason="not needed")
+    assert job.status == "cancelled"
+    assert not execute(job.pk)
+    assert AuditEvent.objects.filter(action="job.cancel", reason="not needed").count() == 1
+    with pytest.raises(Conflict):
+        ledger.job_cancel(actor=admin_user, job=job)
+    assert ledger.job_retry(actor=admin_user, job=job).status == "queued"
+    assert execute(job.pk)
+
+
+@pytest.mark.django_db
+def test_cancel_of_a_running_job_stops_it_at_its_next_progress(admin_user: Any) -> None:
+    job = make()
+
+    def long_work(context: JobContext) -> str:
+        context.progress(1, 3)
+        ledger.job_cancel(actor=admin_user, job=Job.objects.get(pk=job.pk))
+        context.progress(2, 3)
+        pytest.fail("work went on after the cancel")
+
+    behaviour["now"] = long_work
+    execute(job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.done_units) == ("cancelled", 2)
+
+
+@pytest.mark.django_db
+def test_a_dead_broker_neither_blocks_nor_fails(settings: Any) -> None:
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    job = make()
+    assert bell.publish(job.pk) is False
+    job.refresh_from_db()
+    assert job.status == "queued"
+    assert job.rung_at is None, "the reaper rings again"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_racing_workers_one_wins() -> None:
+    for _ in range(20):
+        job = make()
+        won: list[bool] = []
+        start = threading.Barrier(4)
+
+        def race() -> None:
+            start.wait()
+            won.append(ledger.job_claim(job.pk, str(threading.get_ident())) is not None)  # noqa: B023
+            connections.close_all()
+
+        threads = [threading.Thread(target=race) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(won) == [False, False, False, True]
