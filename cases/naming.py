@@ -55,17 +55,17 @@ def base_name(name: str) -> str:
     stem = base.rsplit(".", 1)[0] if "." in base else base
     if not stem.strip(" ."):
         raise NameRefused(
-            f"The file name {printable(base)!r} has nothing before its extension.", hint="Rename the file."
+            f"The file name '{printable(base)}' has nothing before its extension.", hint="Rename the file."
         )
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _BIDI for c in base):
         raise NameRefused(
-            f"The file name {printable(base)!r} has control, text-direction or undecodable characters.",
+            f"The file name '{printable(base)}' has control, text-direction or undecodable characters.",
             hint="Rename the file; letters, digits, '.', '_' and '-' are safe.",
         )
     size = len(base.encode("utf-8"))
     if size > NAME_BYTES_MAX:
         raise NameRefused(
-            f"The file name {printable(base, 40)!r} has {size} bytes; the limit is {NAME_BYTES_MAX}.",
+            f"The file name '{printable(base, 40)}' has {size} bytes; the limit is {NAME_BYTES_MAX}.",
             hint="Rename the file.",
         )
     return base
@@ -83,7 +83,7 @@ def require_code(text: str, what: str) -> str:
     if CODE_PATTERN.fullmatch(text):
         return text
     raise NameRefused(
-        f"The {what} code {printable(text)!r} is not 1 to 60 letters (A-Z), digits, spaces, '.', '_' "
+        f"The {what} code '{printable(text)}' is not 1 to 60 letters (A-Z), digits, spaces, '.', '_' "
         "or '-', beginning with a letter or digit.",
         code="E_CODE_CHARS",
         hint="Use a study code such as P-017, not a name or a formula.",
@@ -139,12 +139,12 @@ class NamePattern:
             expression = re.compile(text)
         except re.error as error:
             raise PatternRefused(
-                f"The patient pattern {printable(text)!r} is not a regular expression: {error}.",
+                f"The patient pattern '{printable(text)}' is not a regular expression: {error}.",
                 hint=r"Example: ^(\d+)_ takes the number before the first underscore.",
             ) from None
         if not expression.groups:
             raise PatternRefused(
-                f"The patient pattern {printable(text)!r} has no group, so it names no patient.",
+                f"The patient pattern '{printable(text)}' has no group, so it names no patient.",
                 hint=r"Put the patient's part in parentheses, for example ^(\d+)_ or (?P<patient>P\d+).",
             )
         return cls(expression)
@@ -162,7 +162,7 @@ class NamePattern:
         patient = groups.get("patient") if "patient" in groups else match.group(1)
         slide, order = groups.get("slide"), groups.get("order")
         if order is not None and not re.fullmatch(r"[0-9]{1,9}", order):
-            raise NameRefused(f"The order {printable(order)!r} in {printable(path)!r} is not a whole number.")
+            raise NameRefused(f"The order '{printable(order)}' in '{printable(path)}' is not a whole number.")
         return ParsedName(
             patient=require_code(patient, "patient") if patient else None,
             slide=require_code(slide, "slide") if slide else None,
