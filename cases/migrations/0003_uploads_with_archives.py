@@ -13,6 +13,11 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
+            model_name='uploadbatch',
+            name='slide',
+            field=models.ForeignKey(help_text='Takes everything; null: one per folder', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='cases.slide'),
+        ),
+        migrations.AddField(
             model_name='uploaditem',
             name='archive',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='members', to='cases.uploaditem'),

@@ -10,7 +10,8 @@ from leukoweb.core.guards import append_only
 
 CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}$"
 code_validator = RegexValidator(
-    CODE_PATTERN, "A code has 1 to 60 letters, digits, spaces, dots, dashes or underscores and begins with a letter or digit."
+    CODE_PATTERN,
+    "A code has 1 to 60 letters, digits, spaces, dots, dashes or underscores and begins with a letter or digit.",
 )
 
 
@@ -41,7 +42,9 @@ class Cohort(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(condition=models.Q(purpose__in=["development", "external"]), name="cohort_purpose_known")
+            models.CheckConstraint(
+                condition=models.Q(purpose__in=["development", "external"]), name="cohort_purpose_known"
+            )
         ]
 
     def __str__(self) -> str:
@@ -76,7 +79,8 @@ class ReferenceDiagnosis(models.Model):
     source = models.CharField(max_length=200, help_text="How it was established, such as flow cytometry or genetics")
     decided_on = models.DateField(null=True, blank=True)
     transformed = models.BooleanField(
-        default=False, help_text="Chronic leukemia transformed to acute: the smear is labelled acute (paper, Appendix 1)"
+        default=False,
+        help_text="Chronic leukemia transformed to acute: the smear is labelled acute (paper, Appendix 1)",
     )
     note = models.TextField(blank=True)
     entered_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")

@@ -18,6 +18,9 @@ class UploadBatch(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     cohort = models.ForeignKey(Cohort, on_delete=models.PROTECT, related_name="+")
+    slide = models.ForeignKey(
+        Slide, null=True, on_delete=models.PROTECT, related_name="+", help_text="Takes everything; null: one per folder"
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="upload_batches")
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -68,7 +71,8 @@ class UploadItem(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["batch", "path"], name="upload_path_once"),
             models.CheckConstraint(
-                condition=models.Q(is_archive=True, slide=None, archive=None) | models.Q(is_archive=False, slide__isnull=False),
+                condition=models.Q(is_archive=True, slide=None, archive=None)
+                | models.Q(is_archive=False, slide__isnull=False),
                 name="upload_archive_or_image",
             ),
         ]

@@ -1,0 +1,27 @@
+"""What may be done to patients, slides and images. Each function is one deed, with its check and its record."""
+
+from cases.services.cohorts import cohort_create
+from cases.services.exposures import exposure_record
+from cases.services.images import ImageAdded, image_add, images_move
+from cases.services.patients import patient_create, patient_recode
+from cases.services.references import reference_add
+from cases.services.slides import ACQUISITION_FIELDS, slide_change, slide_create, slide_recode
+from cases.services.uploads import slide_ensure
+from cases.services.withdrawals import patient_withdraw
+
+__all__ = [
+    "ACQUISITION_FIELDS",
+    "ImageAdded",
+    "cohort_create",
+    "exposure_record",
+    "image_add",
+    "images_move",
+    "patient_create",
+    "patient_recode",
+    "patient_withdraw",
+    "reference_add",
+    "slide_change",
+    "slide_create",
+    "slide_ensure",
+    "slide_recode",
+]

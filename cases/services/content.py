@@ -1,0 +1,100 @@
+"""The pixels behind image rows: stored once per content, purged when the last patient who has them is withdrawn."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connection, transaction
+
+from cases.imaging import thumbnail
+from cases.models import HpfImage
+from leukoweb.core.storage import blobs
+
+THUMBNAIL_PX = 320
+
+
+def content_lock(sha256: str) -> None:
+    """Keep adding and purging the same content apart until the transaction ends.
+
+    On SQLite the transaction itself began with the only write lock (transaction_mode IMMEDIATE).
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            number = int.from_bytes(bytes.fromhex(sha256[:16]), signed=True)
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+
+
+def is_live(sha256: str) -> bool:
+    """Whether a patient who was not withdrawn has this content."""
+    return HpfImage.objects.filter(content_sha256=sha256, slide__patient__withdrawn_at=None).exists()
+
+
+def contents_purge(contents: Iterable[str]) -> int:
+    """Remove the pixels, and every cached file made of them, that no live patient has. Returns how many."""
+    gone = set()
+    for sha256 in sorted(set(contents)):
+        with transaction.atomic():
+            content_lock(sha256)
+            if not is_live(sha256):
+                blobs().purge(sha256)
+                gone.add(sha256)
+    _purge_cache(gone)
+    return len(gone)
+
+
+def _purge_cache(gone: Collection[str]) -> None:
+    """Cached files are named by the content that they were made of, whoever made them."""
+    for folder, _, names in os.walk(settings.CACHE_ROOT):
+        for name in names:
+            if name[:64] in gone:
+                (Path(folder) / name).unlink(missing_ok=True)
+
+
+def thumbnail_of(sha256: str) -> bytes:
+    """The WebP thumbnail of a stored image, made when it is first asked for and then kept in the cache."""
+    path = Path(settings.CACHE_ROOT) / "thumbs" / sha256[:2] / f"{sha256}.{THUMBNAIL_PX}.webp"
+    if path.is_file():
+        return path.read_bytes()
+    data = thumbnail(blobs().read(sha256), THUMBNAIL_PX)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(name, path)
+    return data
+
+
+def named_contents() -> set[str]:
+    """Every SHA-256 that a row of any app names, except the pixels of withdrawn patients.
+
+    By convention a column that names a stored file ends in ``_sha256``, so that an app which stores files of its
+    own (weights, for instance) is safe from the sweep without being known here.
+    """
+    named: set[str] = set()
+    for model in apps.get_models():
+        for field in model._meta.local_concrete_fields:
+            if field.name.endswith("_sha256"):
+                named.update(model._default_manager.values_list(field.name, flat=True).distinct().iterator())
+    images = HpfImage.objects.values_list("content_sha256", flat=True)
+    live = set(images.filter(slide__patient__withdrawn_at=None))
+    return named - (set(images.exclude(slide__patient__withdrawn_at=None)) - live)
+
+
+def missing_or_damaged(*, deep: bool) -> list[tuple[HpfImage, str]]:
+    """Live images whose stored file is absent or (with ``deep``) no longer has its hash: [(image, what is wrong)]."""
+    store, found = blobs(), []
+    for image in HpfImage.objects.filter(slide__patient__withdrawn_at=None).select_related("slide").iterator():
+        path = store.path(image.content_sha256)
+        if not path.is_file():
+            found.append((image, "missing"))
+        elif path.stat().st_size != image.size_bytes:
+            found.append((image, f"{path.stat().st_size} bytes instead of {image.size_bytes}"))
+        elif deep and hashlib.sha256(path.read_bytes()).hexdigest() != image.content_sha256:
+            found.append((image, "its bytes have changed"))
+    return found

@@ -1,0 +1,147 @@
+"""Taking images in and moving them to the right slide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+
+from cases.imaging import AcceptedImage, Note, accept_image, decode, perceptual_hash
+from cases.models import HpfImage, ImageOriginalName, Slide
+from cases.services.checks import require_live
+from cases.services.content import content_lock
+from cases.services.patients import require_reason
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.models import User
+from leukoweb.core.storage import blobs
+
+
+@dataclass(frozen=True)
+class ImageAdded:
+    """What became of a file: its row, whether the row is new, and what a person should look at."""
+
+    image: HpfImage
+    created: bool
+    warnings: tuple[Note, ...] = ()
+
+
+def image_add(*, actor: User | None, slide: Slide, data: bytes, name: str, position: int | None = None) -> ImageAdded:
+    """Check, clean and store one file of a slide.
+
+    The file is complete on disk before its row is written, so a kill leaves at most a file that the sweep removes.
+    The identical image again in the same slide returns the existing row. In another slide both rows stay, with a
+    warning (``W_DUPLICATE``), and across patients an alarm (``W_DUPLICATE_PATIENT``).
+
+    Parameters
+    ----------
+    position
+        Place in the capture order, from 1; behind the last one if not given.
+
+    Raises
+    ------
+    ImageRefused
+        The file cannot be taken in; see ``cases.imaging.accept_image``.
+    Conflict
+        The patient was withdrawn.
+    StorageFull
+        The disk is full; nothing was kept.
+    """
+    require_live(slide.patient)
+    accepted = accept_image(data, name)
+    phash = f"{perceptual_hash(decode(accepted.content)):016x}"
+    blobs().put(accepted.content)
+    try:
+        return _write_row(actor, slide, accepted, phash, name, position)
+    except IntegrityError:
+        same = HpfImage.objects.get(slide=slide, content_sha256=accepted.content_sha256)
+        return ImageAdded(same, created=False)  # somebody else was adding the same file
+
+
+@transaction.atomic
+def _write_row(
+    actor: User | None, slide: Slide, accepted: AcceptedImage, phash: str, name: str, position: int | None
+) -> ImageAdded:
+    slide = Slide.objects.select_for_update(of=("self", "patient")).select_related("patient").get(pk=slide.pk)
+    require_live(slide.patient)
+    content_lock(accepted.content_sha256)
+    same = HpfImage.objects.filter(slide=slide, content_sha256=accepted.content_sha256).first()
+    if same is not None:
+        return ImageAdded(same, created=False)
+    if not blobs().exists(accepted.content_sha256):
+        blobs().put(accepted.content)  # a withdrawal elsewhere purged it between the two steps
+    with transaction.atomic():
+        image = HpfImage.objects.create(
+            slide=slide, position=position or next_position(slide), content_sha256=accepted.content_sha256,
+            received_sha256=accepted.received_sha256, format=accepted.format, width_px=accepted.width_px,
+            height_px=accepted.height_px, size_bytes=len(accepted.content), phash=phash,
+            notes=[asdict(note) for note in accepted.notes], uploaded_by=actor,
+        )  # fmt: skip
+        ImageOriginalName.objects.create(image=image, name=name[-500:])
+    audit_record(
+        actor=actor, action="image.add", target=f"slide:{slide.pk}",
+        data={"image": image.pk, "content_sha256": image.content_sha256},
+    )  # fmt: skip
+    return ImageAdded(image, created=True, warnings=duplicate_warnings(image))
+
+
+def next_position(slide: Slide) -> int:
+    return (HpfImage.objects.filter(slide=slide).aggregate(last=Max("position"))["last"] or 0) + 1
+
+
+def duplicate_warnings(image: HpfImage) -> tuple[Note, ...]:
+    """A warning for the same content in another slide of the patient, an alarm for another patient's."""
+    others = (
+        HpfImage.objects.filter(content_sha256=image.content_sha256, slide__patient__withdrawn_at=None)
+        .exclude(slide_id=image.slide_id)
+        .select_related("slide__patient")
+    )
+    notes = []
+    for other in others:
+        if other.slide.patient_id == image.slide.patient_id:
+            text = f"The identical image is in slide {other.slide.code} of the same patient."
+            notes.append(Note("W_DUPLICATE", text))
+        else:
+            text = f"The identical image is in slide {other.slide.code} of another patient, {other.slide.patient.code}."
+            notes.append(Note("W_DUPLICATE_PATIENT", text))
+    return tuple(notes)
+
+
+@transaction.atomic
+def images_move(*, actor: User, images: Sequence[HpfImage], slide: Slide, reason: str) -> int:
+    """Put images behind the last one of the slide that they belong to, in their order. Returns how many moved.
+
+    Raises
+    ------
+    DomainError
+        No image or no reason given.
+    Conflict
+        A patient was withdrawn, or the slide has one of the images already.
+    """
+    require_reason(reason)
+    if not images:
+        raise DomainError("No image was chosen.", field="images", hint="Tick the images to move.")
+    slide = Slide.objects.select_for_update(of=("self", "patient")).select_related("patient").get(pk=slide.pk)
+    require_live(slide.patient)
+    rows = HpfImage.objects.select_for_update(of=("self",)).filter(pk__in=[image.pk for image in images])
+    rows = rows.exclude(slide=slide).select_related("slide__patient").order_by("position", "id")
+    moving = list(rows)
+    here = HpfImage.objects.filter(slide=slide, content_sha256__in=[row.content_sha256 for row in moving])
+    contents = [row.content_sha256 for row in moving]
+    if here.exists() or len(set(contents)) < len(contents):
+        raise Conflict(
+            f"Slide {slide.code} has {here.count() or 'two'} of these images already.", code="E_DUPLICATE",
+            hint="Untick the images that are there.",
+        )  # fmt: skip
+    start, moved = next_position(slide), []
+    for offset, row in enumerate(moving):
+        require_live(row.slide.patient)
+        moved.append({"image": row.pk, "from": row.slide_id, "position": row.position})
+        HpfImage.objects.filter(pk=row.pk).update(slide=slide, position=start + offset)
+    if moved:
+        audit_record(
+            actor=actor, action="images.move", target=f"slide:{slide.pk}", reason=reason, data={"moved": moved}
+        )
+    return len(moved)

@@ -1,0 +1,47 @@
+"""Entering reference diagnoses: rows are only ever added, the newest one counts."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from django.db import transaction
+from django.utils import timezone
+
+from cases.models import Patient, ReferenceDiagnosis
+from cases.services.checks import require_live, require_valid
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.models import User
+
+
+@transaction.atomic
+def reference_add(
+    *, actor: User | None, patient: Patient, diagnosis: str, source: str, decided_on: date | None = None,
+    transformed: bool = False, note: str = "",
+) -> ReferenceDiagnosis:  # fmt: skip
+    """What the patient has by the reference standard.
+
+    ``transformed`` marks a chronic leukemia that turned acute, whose smear is labelled acute (paper, Appendix 1).
+
+    Raises
+    ------
+    DomainError
+        Unknown diagnosis, no source, a date in the future, or ``transformed`` with a diagnosis that is not acute.
+    """
+    require_live(patient)
+    if decided_on is not None and decided_on > timezone.localdate():
+        raise DomainError(f"The date {decided_on:%Y-%m-%d} is in the future.", code="E_DATE", field="decided_on")
+    if transformed and diagnosis not in ("ALL", "AML"):
+        raise DomainError(
+            f"A transformed chronic leukemia is labelled acute, but the diagnosis given is {diagnosis}.",
+            field="transformed", hint="Choose ALL or AML, or untick 'transformed'.",
+        )  # fmt: skip
+    reference = ReferenceDiagnosis(
+        patient=patient, diagnosis=diagnosis, source=source.strip(), decided_on=decided_on, transformed=transformed,
+        note=note, entered_by=actor,
+    )  # fmt: skip
+    require_valid(reference)
+    reference.save(force_insert=True)
+    # The diagnosis itself stays out of the trail: who may read the trail is not always who may see references.
+    audit_record(actor=actor, action="reference.add", target=f"patient:{patient.pk}", data={"reference": reference.pk})
+    return reference

@@ -1,0 +1,46 @@
+"""Withdrawing a patient: the pixels and names go, a tombstone stays."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from cases.models import HpfImage, ImageOriginalName, Patient, UploadItem
+from cases.services.checks import require_live
+from cases.services.content import contents_purge
+from cases.services.patients import require_reason
+from leukoweb.core.audit import audit_record
+from leukoweb.core.models import User
+
+
+def patient_withdraw(*, actor: User, patient: Patient, reason: str) -> int:
+    """Withdraw a patient for good. Returns how many stored images were purged.
+
+    The rows stay (predictions and protocols point at them) but are shown to nobody. Pixels that a live patient also
+    has stay with that patient. The withdrawal is on record before the first file goes, and a kill in between is
+    made good by ``sweep_media``.
+
+    Raises
+    ------
+    DomainError
+        No reason given.
+    Conflict
+        Withdrawn already.
+    """
+    require_reason(reason)
+    with transaction.atomic():
+        patient = Patient.objects.select_for_update().get(pk=patient.pk)
+        require_live(patient)
+        patient.withdrawn_at = timezone.now()
+        patient.note = ""
+        patient.save(update_fields=["withdrawn_at", "note"])
+        images = HpfImage.objects.filter(slide__patient=patient)
+        contents = set(images.values_list("content_sha256", flat=True))
+        ImageOriginalName.objects.filter(image__slide__patient=patient).delete()
+        for item in UploadItem.objects.filter(slide__patient=patient).only("pk"):
+            UploadItem.objects.filter(pk=item.pk).update(path=f"withdrawn-{item.pk}", message="", hint="")
+        audit_record(
+            actor=actor, action="patient.withdraw", target=f"patient:{patient.pk}", reason=reason,
+            data={"code": patient.code, "n_images": images.count(), "n_contents": len(contents)},
+        )  # fmt: skip
+    return contents_purge(contents)
