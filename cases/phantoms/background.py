@@ -11,22 +11,20 @@ from .styles import Stain
 
 def draw_platelet(canvas: Canvas, x: float, y: float, radius: float, rng: np.random.Generator) -> None:
     """A platelet: pale blue rim (hyalomere) around a purple granular middle (granulomere)."""
-    edge = outline(rng, radius, stretch=rng.uniform(0, 0.22), wobble=0.13, rough=0.08)
+    edge = outline(rng, radius, stretch=rng.uniform(0, 0.22), wobble=0.10, rough=0.035)
     patch = canvas.patch(x, y, float(edge.max()) * 1.2)
     if patch is None:
         return
     inside = edge[patch.angle] - patch.distance
     body = soft_step(inside, 0.45)
-    grain = np.clip(0.75 + 0.5 * patch.noise("fine", rng) + 0.2 * patch.noise("medium", rng), 0, 2)
-    middle = soft_step(inside - np.float32(0.22 * radius), 0.9) * grain
-    canvas.add(patch, body * np.float32(0.20), Stain.BLUE)
+    grain = np.clip(0.85 + 0.25 * patch.noise("fine", rng) + 0.25 * patch.noise("medium", rng), 0.1, 2)
+    middle = soft_step(inside - np.float32(0.25 * radius), 0.9) * grain
+    canvas.add(patch, body * np.float32(0.22), Stain.BLUE)
     canvas.add(patch, np.asarray(middle * np.float32(rng.uniform(0.28, 0.5)), dtype=np.float32), Stain.AZURE)
     canvas.add(patch, np.asarray(middle * np.float32(0.12), dtype=np.float32), Stain.CHROMATIN)
 
 
-def draw_precipitate(
-    canvas: Canvas, x: float, y: float, spread: float, count: int, rng: np.random.Generator
-) -> None:
+def draw_precipitate(canvas: Canvas, x: float, y: float, spread: float, count: int, rng: np.random.Generator) -> None:
     """A cloud of small dark specks of stain, lying over whatever is there."""
     patch = canvas.patch(x, y, spread * 2.2)
     if patch is None:
@@ -44,7 +42,7 @@ def draw_precipitate(
 
 
 def draw_speck(
-    canvas: Canvas, x: float, y: float, radius: float, depth: float, rng: np.random.Generator
+    canvas: Canvas, x: float, y: float, radius: float, depth: float, stain: Stain, rng: np.random.Generator
 ) -> None:
     """A single dirt particle; a negative depth is a refractile (bright) one."""
     edge = outline(rng, radius, stretch=0.2, wobble=0.2, rough=0.1)
@@ -55,6 +53,6 @@ def draw_speck(
     body = soft_step(inside, 0.35)
     if depth < 0:
         ring = soft_step(inside + np.float32(0.4), 0.4) - body
-        canvas.add(patch, ring * np.float32(0.35) + body * np.float32(depth), Stain.DARK)
+        canvas.add(patch, ring * np.float32(0.3) + body * np.float32(depth), Stain.DARK)
     else:
-        canvas.add(patch, body * np.float32(depth), Stain.DARK)
+        canvas.add(patch, body * np.float32(depth), stain)

@@ -11,7 +11,7 @@ from .texture import FloatArray, grain
 
 
 def _lamp(style: Style, canvas: Canvas, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Log illumination along columns (3, 1, width) and rows (3, height, 1): an off-centre Gaussian fall-off and a tilt."""
+    """Log illumination by columns (3, 1, width) and rows (3, height, 1): off-centre Gaussian fall-off and a tilt."""
     u = np.linspace(-1, 1, canvas.width_px, dtype=np.float32)
     v = np.linspace(-1, 1, canvas.height_px, dtype=np.float32)
     centre_u, centre_v = rng.normal(0, 0.12, 2)

@@ -189,9 +189,7 @@ def development_plan(
     for place, index in enumerate(rng.permutation(n_patients)):
         diagnosis, variant, size = wanted[index]
         style = styles[int(rng.integers(len(styles)))]
-        plans.append(
-            PatientPlan(f"PHANTOM-D{place + 1:03d}", diagnosis, variant, style, size, int(seeds[index]))
-        )
+        plans.append(PatientPlan(f"PHANTOM-D{place + 1:03d}", diagnosis, variant, style, size, int(seeds[index])))
     return tuple(plans)
 
 
@@ -200,9 +198,7 @@ def draw_plan(plan: PatientPlan, *, width_px: int = 1600, quality: int = 90) -> 
     planted = {item.position: item for item in plan.planted}
     kept: dict[int, tuple[PhantomField, bytes]] = {}
     sources = {item.source for item in plan.planted if item.source is not None}
-    fields = draw_patient(
-        plan.variant, seed=plan.seed, style=plan.style, n_fields=plan.n_fields, width_px=width_px
-    )
+    fields = draw_patient(plan.variant, seed=plan.seed, style=plan.style, n_fields=plan.n_fields, width_px=width_px)
     for position, field in enumerate(fields):
         item = planted.get(position)
         if item is None:
@@ -223,9 +219,7 @@ def _planted(
     if item.kind == "identity":
         return field, encode_jpeg(field, quality=quality, planted_identity=PLANTED_IDENTITY)
     if item.source is None or item.source not in kept:
-        raise ValueError(
-            f"A planted duplicate at position {item.position} needs an earlier source, not {item.source}."
-        )
+        raise ValueError(f"A planted duplicate at position {item.position} needs an earlier source, not {item.source}.")
     field, jpeg = kept[item.source]
     if item.kind == "identical":
         return field, jpeg

@@ -1,4 +1,4 @@
-"""A contact sheet of phantoms, beside real fields if a folder is given: `python -m cases.phantoms.contact_sheet OUT.png`."""
+"""`python -m cases.phantoms.contact_sheet OUT.png [--real FOLDER]`: phantoms of every label, above real fields."""
 
 from __future__ import annotations
 
@@ -44,11 +44,7 @@ def sheet(tiles: Sequence[tuple[str, Image.Image]], *, columns: int, tile_px: in
     """Lay tiles out in rows, each scaled into a square with its caption below."""
     caption_px = 14
     rows = -(-len(tiles) // columns)
-    height = (
-        round(tile_px * 3 / 4)
-        if all(image.width * 3 <= image.height * 4 + 8 for _, image in tiles)
-        else tile_px
-    )
+    height = round(tile_px * 3 / 4) if all(image.width * 3 <= image.height * 4 + 8 for _, image in tiles) else tile_px
     page = Image.new("RGB", (columns * tile_px, rows * (height + caption_px)), "white")
     pen = ImageDraw.Draw(page)
     for index, (caption, image) in enumerate(tiles):
@@ -64,9 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Draw a contact sheet of phantom smear fields.")
     parser.add_argument("out", type=Path, help="the PNG to write")
     parser.add_argument("--real", type=Path, help="a folder with real fields to put underneath")
-    parser.add_argument(
-        "--styles", nargs="+", choices=tuple(STYLES), default=("dp73", "dp25", "dp74", "dp74_dim")
-    )
+    parser.add_argument("--styles", nargs="+", choices=tuple(STYLES), default=("dp73", "dp25", "dp74", "dp74_dim"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tile", type=int, default=480, help="width of a tile in pixels")
     options = parser.parse_args(arguments)

@@ -77,7 +77,5 @@ def reencoded(jpeg: bytes, *, quality: int = 70) -> bytes:
     """The same picture saved again as JPEG: a near duplicate. Keeps the comment, drops EXIF."""
     with Image.open(io.BytesIO(jpeg)) as image:
         stream = io.BytesIO()
-        image.save(
-            stream, "JPEG", quality=quality, comment=image.info.get("comment", PHANTOM_NOTICE.encode())
-        )
+        image.save(stream, "JPEG", quality=quality, comment=image.info.get("comment", PHANTOM_NOTICE.encode()))
     return stream.getvalue()

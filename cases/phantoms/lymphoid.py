@@ -18,9 +18,7 @@ def lymphocyte(rng: Generator, scale: float) -> CellRecipe:
         nucleus.bites = [(*around(rng, radius), radius * 0.22)]
     granules = [Granules(Stain.AZURE, int(rng.integers(4, 12)), 0.45, 0.55, 0.0)] if large else []
     blue = rng.uniform(0.28, 0.45) if large else rng.uniform(0.45, 0.7)
-    return CellRecipe(
-        radius, nucleus, blue=blue, pink=0.08, granules=granules, mottle=0.1, wobble=0.06, yields=0.3
-    )
+    return CellRecipe(radius, nucleus, blue=blue, pink=0.08, granules=granules, mottle=0.1, wobble=0.06, yields=0.3)
 
 
 def reactive_lymphocyte(rng: Generator, scale: float) -> CellRecipe:
@@ -67,6 +65,4 @@ def cll_lymphocyte(rng: Generator, scale: float) -> CellRecipe:
     radius = scale * rng.normal(5.0, 0.3)
     nucleus = rounded(rng, radius, rng.uniform(0.82, 0.92), stretch=0.08, push=0.8)
     nucleus.chromatin(rng.uniform(0.95, 1.08), fine=0.03, medium=0.05, clumps=0.40, rough=0.16)
-    return CellRecipe(
-        radius, nucleus, blue=rng.uniform(0.3, 0.5), pink=0.08, mottle=0.1, wobble=0.05, yields=0.2
-    )
+    return CellRecipe(radius, nucleus, blue=rng.uniform(0.3, 0.5), pink=0.08, mottle=0.1, wobble=0.05, yields=0.2)

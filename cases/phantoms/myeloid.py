@@ -17,14 +17,14 @@ def neutrophil(rng: Generator, scale: float) -> CellRecipe:
     radius = scale * rng.normal(6.6, 0.35)
     lobes = int(rng.choice([2, 3, 4, 5], p=[0.12, 0.42, 0.34, 0.12]))
     nucleus = lobed(rng, radius, lobes, radius * {2: 0.42, 3: 0.36, 4: 0.315, 5: 0.28}[lobes])
-    return CellRecipe(radius, nucleus, blue=0.05, pink=0.34, dust=0.11, rim=0.12, mottle=0.16, wobble=0.045)
+    return CellRecipe(radius, nucleus, blue=0.05, pink=0.34, dust=0.15, rim=0.12, mottle=0.16, wobble=0.045)
 
 
 def band(rng: Generator, scale: float) -> CellRecipe:
     """A neutrophil whose nucleus is still one bent band."""
     radius = scale * rng.normal(6.7, 0.35)
     nucleus = bent(rng, radius, radius * rng.uniform(0.25, 0.31), rng.uniform(1.0, 1.4) * np.pi, 0.48)
-    return CellRecipe(radius, nucleus, blue=0.06, pink=0.34, dust=0.12, rim=0.12, wobble=0.045)
+    return CellRecipe(radius, nucleus, blue=0.06, pink=0.34, dust=0.16, rim=0.12, wobble=0.045)
 
 
 def eosinophil(rng: Generator, scale: float) -> CellRecipe:
@@ -42,7 +42,7 @@ def basophil(rng: Generator, scale: float) -> CellRecipe:
     nucleus = lobed(rng, radius, int(rng.choice([2, 3])), radius * 0.45)
     nucleus.chromatin(0.66, fine=0.04, medium=0.06, clumps=0.05, rough=0.2).blend = 1.6
     granules = [
-        Granules(Stain.DARK, int(rng.integers(25, 60)), 0.85, 0.9, 0.6),
+        Granules(Stain.DARK, int(rng.integers(40, 80)), 0.85, 1.0, 0.65),
         Granules(Stain.DARK, int(rng.integers(15, 40)), 0.55, 0.6, 0.5),
     ]
     return CellRecipe(radius, nucleus, blue=0.10, pink=0.28, granules=granules, wobble=0.04)
@@ -124,9 +124,7 @@ def abnormal_promyelocyte(rng: Generator, scale: float) -> CellRecipe:
         turn = rng.uniform(0, np.pi)
         for _ in range(int(rng.integers(2, 8))):
             dx, dy, tilt = rng.normal(0, 0.8), rng.normal(0, 0.8), rng.normal(0, 0.35)
-            recipe.rods.append(
-                (x + float(dx), y + float(dy), float(rng.uniform(2.5, 4.5)), float(turn + tilt))
-            )
+            recipe.rods.append((x + float(dx), y + float(dy), float(rng.uniform(2.5, 4.5)), float(turn + tilt)))
     return recipe
 
 
@@ -152,4 +150,4 @@ def metamyelocyte(rng: Generator, scale: float) -> CellRecipe:
     """An indented nucleus, pink granules."""
     radius = scale * rng.normal(7.0, 0.4)
     nucleus = bent(rng, radius, radius * rng.uniform(0.32, 0.39), rng.uniform(0.6, 0.9) * np.pi, 0.40)
-    return CellRecipe(radius, nucleus, blue=0.08, pink=0.34, dust=0.15, mottle=0.2, wobble=0.045)
+    return CellRecipe(radius, nucleus, blue=0.08, pink=0.34, dust=0.19, mottle=0.2, wobble=0.045)

@@ -26,13 +26,24 @@ class Traits:
     smudges: float
     precipitate: float
     cell_scale: float
-    stain_gain: tuple[float, ...]  # per stain, in the order of `styles.Stain`
+    red_wobble: float
+    red_rim: float
+    sharp_pallor: bool
+    squeeze: float  # share by which red cells on top of each other get thinner
+    stain_gain: tuple[tuple[float, float, float], ...]  # per stain in the order of `styles.Stain`, per channel
     plasma: float
     defocus_um: float
 
 
+def _staining(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
+    """How strongly this slide took up each stain, and with what tint."""
+    strength = rng.normal(1.0, 0.06) * rng.lognormal(0, (0.08, 0.07, 0.12, 0.15, 0.2, 0.1, 0.1))
+    tint = rng.normal(1.0, 0.05, (7, 3))
+    return tuple(tuple(float(v) for v in row) for row in np.clip(strength[:, None] * tint, 0.65, 1.5))  # type: ignore[misc]
+
+
 def draw_traits(label: str, rng: np.random.Generator) -> Traits:
-    """Traits of a patient with a label's disease; ranges overlap widely, so that no single trait gives the label away."""
+    """Traits of a patient with a label's disease. Ranges overlap widely: no single trait gives the label away."""
     leukemic = label not in ("NO_LEUKEMIA", "REACTIVE")
     acute = label in ("AML", "ALL", "APML")
     anaemia = rng.beta(2.2, 2.2) if leukemic else rng.beta(1.3, 3.0)
@@ -52,10 +63,12 @@ def draw_traits(label: str, rng: np.random.Generator) -> Traits:
         smudges=float({"CLL": rng.gamma(2.5, 0.5), "ALL": 0.25, "AML": 0.2, "APML": 0.2}.get(label, 0.06)),
         precipitate=float(rng.gamma(0.6, 0.8)),
         cell_scale=float(rng.normal(1.0, 0.035)),
-        stain_gain=tuple(
-            float(value) for value in np.clip(rng.normal(1.0, 0.08, 7) * rng.normal(1.0, 0.06), 0.7, 1.35)
-        ),
-        plasma=float(abs(rng.normal(0, 0.02))),
+        red_wobble=float(rng.uniform(0.015, 0.045)),
+        red_rim=float(rng.uniform(0.10, 0.32)),
+        sharp_pallor=bool(rng.random() < 0.4),
+        squeeze=float(rng.uniform(0.45, 0.95)),
+        stain_gain=_staining(rng),
+        plasma=float(abs(rng.normal(0, 0.035))),
         defocus_um=float(0.03 + abs(rng.normal(0, 0.05))),
     )
 
@@ -77,8 +90,8 @@ _OWN: dict[str, tuple[float, float, int, dict[str, float], float]] = {
     "APML": (2.0, 1.2, 1, {"abnormal_promyelocyte": 0.93, "myeloblast": 0.07}, 0.4),
     "CML": (
         3.5, 1.6, 3,
-        {"neutrophil": 0.30, "band": 0.15, "metamyelocyte": 0.16, "myelocyte": 0.22, "basophil": 0.08, "eosinophil": 0.04,
-         "myeloblast": 0.05},
+        {"neutrophil": 0.30, "band": 0.15, "metamyelocyte": 0.16, "myelocyte": 0.22, "basophil": 0.08,
+         "eosinophil": 0.04, "myeloblast": 0.05},
         0.3,
     ),
     "CLL": (3.2, 1.6, 2, {"cll_lymphocyte": 0.97, "lymphocyte": 0.03}, 0.35),

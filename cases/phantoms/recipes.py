@@ -7,6 +7,7 @@ the slide, positions from the cell's centre, concentrations in the units of `sty
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -41,9 +42,7 @@ class Nucleus:
     nucleoli: list[Disc] = field(default_factory=list)
     nucleolus_contrast: float = 0.3
 
-    def chromatin(
-        self, density: float, *, fine: float, medium: float, clumps: float, rough: float
-    ) -> Nucleus:
+    def chromatin(self, density: float, *, fine: float, medium: float, clumps: float, rough: float) -> Nucleus:
         """Set the texture in one go; returns itself."""
         self.density, self.fine, self.medium = density, fine, medium
         self.clumps, self.rough = clumps, rough
@@ -121,7 +120,7 @@ def lobed(rng: Generator, radius: float, lobes: int, size: float) -> Nucleus:
         centres.append((away * np.cos(angle), away * np.sin(angle)))
         b = a * rng.uniform(0.66, 0.92)
         parts.append((*centres[-1], float(a), float(b), float(angle + rng.normal(np.pi / 2, 0.5))))
-    for (x0, y0), (x1, y1) in zip(centres, centres[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(centres):
         length = float(np.hypot(x1 - x0, y1 - y0))
         thread = size * rng.uniform(0.14, 0.34)
         parts.append(((x0 + x1) / 2, (y0 + y1) / 2, length / 2, thread, float(np.arctan2(y1 - y0, x1 - x0))))
@@ -144,9 +143,7 @@ def bent(rng: Generator, radius: float, thickness: float, sweep: float, bend: fl
     return Nucleus(parts, blend=0.9).chromatin(0.92, fine=0.05, medium=0.10, clumps=0.18, rough=0.2)
 
 
-def rounded(
-    rng: Generator, radius: float, share: float, *, stretch: float = 0.1, push: float = 0.1
-) -> Nucleus:
+def rounded(rng: Generator, radius: float, share: float, *, stretch: float = 0.1, push: float = 0.1) -> Nucleus:
     """A round or oval nucleus; `share` is its radius over the cell's, `push` how far it sits off centre (0 to 1)."""
     r = radius * share
     a = 1 + rng.uniform(0, stretch)

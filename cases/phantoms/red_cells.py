@@ -24,6 +24,9 @@ class RedCell:
         pallor_width: relative radius of the pale centre.
         haemoglobin: relative density.
         pallor_at: where the pale centre lies.
+        pallor_stretch: elongation and direction (radians) of the pale centre.
+        sharp: the pale centre has a crisp edge.
+        rim: extra density along the edge.
         target: a dark spot inside the pale centre (codocyte), 0 to 1.
     """
 
@@ -34,7 +37,16 @@ class RedCell:
     pallor: float
     pallor_width: float
     pallor_at: tuple[float, float]
+    pallor_stretch: tuple[float, float]
     target: float
+    sharp: bool
+    rim: float
+
+
+def tear(edge: FloatArray, length: float, towards: float) -> FloatArray:
+    """A dacrocyte's outline: one drawn-out tip."""
+    away = np.abs((directions() - towards + np.pi) % (2 * np.pi) - np.pi)
+    return np.asarray(edge * (0.94 + length * np.exp(-away / 0.28)), dtype=np.float32)
 
 
 def crenate(edge: FloatArray, spikes: int, height: float, phase: float) -> FloatArray:
@@ -43,13 +55,13 @@ def crenate(edge: FloatArray, spikes: int, height: float, phase: float) -> Float
     return np.asarray(edge * (1 + height * (wave - 0.4)), dtype=np.float32)
 
 
-def _rim_profile(radius_um: float, softness_um: float) -> FloatArray:
+def _rim_profile(radius_um: float, softness_um: float, strength: float) -> FloatArray:
     """Density over relative radius without the pallor: plateau, denser rim, thin bright halo outside."""
     rho = np.linspace(0, _REACH, _STEPS, dtype=np.float32)
     body = soft_step((1 - rho) * np.float32(radius_um), softness_um)
-    rim = 0.16 * np.exp(-(((rho - 0.90) / 0.075) ** 2))
+    rim = strength * np.exp(-(((rho - 0.91) / 0.065) ** 2))
     shoulder = 0.12 * np.exp(-(((rho - 0.72) / 0.20) ** 2))
-    halo = -0.10 * np.exp(-(((rho - 1.085) / 0.045) ** 2))
+    halo = -0.6 * strength * np.exp(-(((rho - 1.085) / 0.045) ** 2))
     return np.asarray(body * (0.90 + rim + shoulder) + halo, dtype=np.float32)
 
 
@@ -60,24 +72,33 @@ def draw_red_cell(canvas: Canvas, cell: RedCell, softness_um: float) -> None:
         return
     scale = np.float32(_STEPS / _REACH) / cell.edge
     steps = np.minimum(patch.distance * scale[patch.angle], _STEPS - 1).astype(np.int16)
-    profile = _rim_profile(radius, softness_um)
+    profile = _rim_profile(radius, softness_um, cell.rim)
     profile[-1] = 0.0
     density = profile[steps]
     if cell.pallor > 0.02:
         dx = patch.x - np.float32(cell.pallor_at[0])
         dy = patch.y - np.float32(cell.pallor_at[1])
-        relative = (dx * dx + dy * dy) * np.float32(1 / (cell.pallor_width * radius) ** 2)
-        hollow = np.float32(cell.pallor) / (1 + relative * relative)
+        stretch, turn = cell.pallor_stretch
+        size = 1 / (cell.pallor_width * radius) ** 2
+        along, across = size / (1 + stretch) ** 2, size * (1 + stretch) ** 2
+        cos2, sin2 = np.cos(2 * turn) / 2, np.sin(2 * turn)
+        mean, half = (along + across) / 2, along - across
+        relative = dx * dx * np.float32(mean + half * cos2) + dy * dy * np.float32(mean - half * cos2)
+        relative += dx * dy * np.float32(half * sin2)
+        fall = relative * relative
+        if cell.sharp:
+            fall *= fall
+        hollow = np.float32(cell.pallor) / (1 + fall)
         if cell.target:
             hollow -= np.float32(cell.pallor * cell.target) * np.exp(-relative * 5)
-        density = density * (1 - hollow)
+        density = np.asarray(density * (1 - hollow), dtype=np.float32)
     canvas.haemoglobin[patch.rows, patch.columns] += density * np.float32(cell.haemoglobin)
 
 
-def stain_red_cells(canvas: Canvas) -> None:
+def stain_red_cells(canvas: Canvas, squeeze: float) -> None:
     """Turn the haemoglobin of all red cells into density. Where cells pile up they are squeezed thinner."""
-    pile = np.maximum(canvas.haemoglobin - np.float32(1.1), 0)
-    pile *= np.float32(0.4)
+    pile = np.maximum(canvas.haemoglobin - np.float32(1.05), 0)
+    pile *= np.float32(squeeze)
     layer = canvas.haemoglobin - pile
     for channel in range(3):
         canvas.density[channel] += layer * canvas.stains[Stain.RED_CELL, channel]

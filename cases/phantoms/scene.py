@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .background import draw_platelet, draw_precipitate, draw_speck
-from .patients import Traits
 from .kinds import RECIPES, SMUDGE
+from .patients import Traits
 from .recipes import CellRecipe
-from .red_cells import RedCell, crenate, draw_red_cell, stain_red_cells
+from .red_cells import RedCell, crenate, draw_red_cell, stain_red_cells, tear
 from .shapes import Canvas, dent, outline
 from .styles import Stain
 from .texture import FloatArray, cloud
@@ -72,23 +72,20 @@ def _place_whites(kinds: list[str], traits: Traits, rng: np.random.Generator) ->
     return placed
 
 
-def _yield(
-    edge: FloatArray, x: float, y: float, ox: float, oy: float, radius: float, give: float
-) -> FloatArray:
+def _yield(edge: FloatArray, x: float, y: float, ox: float, oy: float, radius: float, give: float) -> FloatArray:
     dx, dy = ox - x, oy - y
-    if dx * dx + dy * dy < (float(edge.max()) + radius) ** 2:
+    squared = dx * dx + dy * dy
+    if squared < 900 and squared < (float(edge.max()) + radius) ** 2:  # no two cells are 30 micrometres apart and touch
         return dent(edge, dx, dy, radius, give)
     return edge
 
 
-def _red_centres(
-    whites: list[WhiteCell], traits: Traits, rng: np.random.Generator
-) -> list[tuple[float, float, float]]:
+def _red_centres(whites: list[WhiteCell], traits: Traits, rng: np.random.Generator) -> list[tuple[float, float, float]]:
     """Centres and radii of red cells: thrown at random, partly stuck to one another in chains, thinner in places."""
-    wanted = int(traits.red_cells * rng.uniform(0.85, 1.15))
+    wanted = int(traits.red_cells * np.clip(rng.lognormal(0, 0.2), 0.5, 1.6))
     wx = np.array([w.x for w in whites])
     wy = np.array([w.y for w in whites])
-    wr = np.array([w.radius for w in whites])
+    wr = np.array([w.radius * (1.0 if w.recipe is not None else 0.7) for w in whites])
     centres = np.zeros((wanted, 3))
     headings = np.zeros(wanted)
     count = 0
@@ -109,7 +106,7 @@ def _red_centres(
             thin = slope * (slope_x * (x / FIELD_UM[0] - 0.5) + slope_y * (y / FIELD_UM[1] - 0.5))
             if rng.random() < thin:
                 continue
-        if whites and np.any(np.hypot(wx - x, wy - y) < wr + radius * 0.72):
+        if whites and np.any(np.hypot(wx - x, wy - y) < wr + radius * 0.62):
             continue
         gap = np.hypot(centres[:count, 0] - x, centres[:count, 1] - y) / (centres[:count, 2] + radius)
         closest = 0.5 if chained else (0.70 if rng.random() < 0.06 else 0.93)
@@ -125,26 +122,28 @@ def _make_red(
     x: float, y: float, radius: float, whites: list[WhiteCell], traits: Traits, rng: np.random.Generator
 ) -> RedCell:
     stretched = rng.random() < traits.ovals
-    edge = outline(
-        rng, radius, stretch=rng.uniform(0.10, 0.3) if stretched else abs(rng.normal(0, 0.035)), wobble=0.022
-    )
+    stretch = rng.uniform(0.10, 0.3) if stretched else abs(rng.normal(0, 0.04))
+    edge = outline(rng, radius, stretch=stretch, wobble=traits.red_wobble)
     if rng.random() < traits.crenated:
         edge = crenate(edge, int(rng.integers(9, 15)), rng.uniform(0.12, 0.3), rng.uniform(0, 6))
+    elif rng.random() < 0.12 * traits.ovals:
+        edge = tear(edge, rng.uniform(0.25, 0.6), rng.uniform(0, 2 * np.pi))
     for white in whites:
         if white.recipe is None or white.recipe.yields < 0.9:
             edge = _yield(edge, x, y, white.x, white.y, white.radius * 0.97, 1.0)
-    pallor = float(np.clip(rng.normal(traits.pallor, 0.12), 0, 0.92))
-    if rng.random() < 0.06:
-        pallor = 0.0
+    pallor = 0.0 if rng.random() < 0.08 else float(np.clip(rng.normal(traits.pallor, 0.13), 0, 0.95))
     return RedCell(
         x,
         y,
         edge,
-        traits.haemoglobin * float(rng.normal(1, 0.07)),
-        pallor,
-        float(np.clip(rng.normal(0.36 + 0.16 * (pallor - 0.4), 0.05), 0.22, 0.6)),
-        (float(rng.normal(0, 0.05) * radius), float(rng.normal(0, 0.05) * radius)),
-        float(rng.uniform(0.5, 1.0)) if rng.random() < 0.015 else 0.0,
+        haemoglobin=traits.haemoglobin * float(rng.normal(1, 0.08)),
+        pallor=pallor,
+        pallor_width=float(np.clip(rng.normal(0.34 + 0.18 * (traits.pallor - 0.4), 0.06), 0.16, 0.6)),
+        pallor_at=(float(rng.normal(0, 0.06) * radius), float(rng.normal(0, 0.06) * radius)),
+        pallor_stretch=(abs(float(rng.normal(0, 0.15))), float(rng.uniform(0, np.pi))),
+        target=float(rng.uniform(0.5, 1.0)) if rng.random() < 0.015 else 0.0,
+        sharp=traits.sharp_pallor != (rng.random() < 0.2),
+        rim=traits.red_rim * float(rng.uniform(0.7, 1.3)),
     )
 
 
@@ -160,20 +159,19 @@ def _press(reds: list[RedCell]) -> None:
         reds[one].edge = dent(reds[one].edge, float(dx), float(dy), float(r[other]), 0.55)
 
 
-def compose(kinds: list[str], traits: Traits, seed: int) -> Scene:
-    """Place a field's nucleated cells (the first never cut by the border), its red cells and their dents."""
+def compose(kinds: list[str], traits: Traits, seed: int, *, smudges: float) -> Scene:
+    """Place a field's nucleated cells, about `smudges` smudge cells, and the red cells around them."""
     rng = np.random.default_rng([seed, 1])
-    smudges = [SMUDGE] * min(5, int(rng.poisson(traits.smudges)))
-    whites = _place_whites([*kinds, *smudges], traits, rng)
+    burst = [SMUDGE] * min(5, int(rng.poisson(smudges)))
+    whites = _place_whites([*kinds, *burst], traits, rng)
     solid = [white for white in whites if white.recipe is not None]
-    reds = [_make_red(x, y, r, solid, traits, rng) for x, y, r in _red_centres(solid, traits, rng)]
+    reds = [_make_red(x, y, r, solid, traits, rng) for x, y, r in _red_centres(whites, traits, rng)]
     _press(reds)
+    discs = [(red.x, red.y, float(red.edge.mean())) for red in reds]
     for white in whites:
         if white.recipe is not None and white.recipe.yields:
-            for red in reds:
-                white.edge = _yield(
-                    white.edge, white.x, white.y, red.x, red.y, float(red.edge.mean()), white.recipe.yields
-                )
+            for disc in discs:
+                white.edge = _yield(white.edge, white.x, white.y, *disc, white.recipe.yields)
     return Scene(tuple(whites), tuple(reds), traits, seed)
 
 
@@ -184,14 +182,14 @@ def _scattered(count: int, rng: np.random.Generator) -> list[tuple[float, float]
 def paint(canvas: Canvas, scene: Scene, softness_um: float) -> None:
     """Add the whole scene's absorbance to a canvas."""
     rng = np.random.default_rng([scene.seed, 2])
-    canvas.stains = canvas.stains * np.asarray(scene.traits.stain_gain, dtype=np.float32)[:, None]
+    canvas.stains = canvas.stains * np.asarray(scene.traits.stain_gain, dtype=np.float32)
     film = cloud((canvas.height_px, canvas.width_px), FIELD_UM[0], (float(rng.random()), float(rng.random())))
-    haze = np.float32(scene.traits.plasma) * (np.float32(1) + np.float32(0.35) * film)
+    haze = np.float32(scene.traits.plasma) * (np.float32(1) + np.float32(0.22) * film)
     for channel, level in enumerate(canvas.stains[Stain.PINK] + canvas.stains[Stain.BLUE]):
         canvas.density[channel] += haze * level
     for red in scene.reds:
         draw_red_cell(canvas, red, softness_um)
-    stain_red_cells(canvas)
+    stain_red_cells(canvas, scene.traits.squeeze)
     for white in scene.whites:
         own = np.random.default_rng([white.seed, 3])
         if white.recipe is None:
@@ -203,5 +201,8 @@ def paint(canvas: Canvas, scene: Scene, softness_um: float) -> None:
         draw_platelet(canvas, x, y, radius, rng)
     for x, y in _scattered(int(rng.poisson(scene.traits.precipitate)), rng):
         draw_precipitate(canvas, x, y, float(rng.uniform(1, 5)), int(rng.integers(4, 60)), rng)
-    for x, y in _scattered(int(rng.poisson(2 + 2 * scene.traits.precipitate)), rng):
-        draw_speck(canvas, x, y, float(rng.uniform(0.15, 0.5)), float(rng.choice([0.5, 0.3, -0.12])), rng)
+    for x, y in _scattered(int(rng.poisson(4 + 9 * scene.traits.precipitate)), rng):
+        stain = Stain.AZURE if rng.random() < 0.7 else Stain.DARK
+        draw_speck(canvas, x, y, float(rng.uniform(0.1, 0.42)), float(rng.uniform(0.1, 0.6)), stain, rng)
+    for x, y in _scattered(int(rng.poisson(0.7)), rng):
+        draw_speck(canvas, x, y, float(rng.uniform(0.3, 0.7)), -0.12, Stain.DARK, rng)

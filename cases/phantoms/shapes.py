@@ -29,7 +29,7 @@ def _polar(half: int) -> tuple[FloatArray, NDArray[np.int16]]:
 @lru_cache(maxsize=1)
 def directions() -> NDArray[np.float64]:
     """Angles of an outline's samples in radians, shape (ANGLES,)."""
-    return (np.arange(ANGLES) + 0.5) * (2 * np.pi / ANGLES)
+    return np.asarray((np.arange(ANGLES) + 0.5) * (2 * np.pi / ANGLES), dtype=np.float64)
 
 
 def outline(
@@ -87,12 +87,10 @@ class Patch:
         return self.distance.shape[0], self.distance.shape[1]
 
     def noise(self, band: str, rng: np.random.Generator) -> FloatArray:
-        """Noise of a band over this window, standard deviation 1, fixed to the cell and not to the window's clipping."""
+        """Noise of a band over this window, standard deviation 1; clipping the window does not move it."""
         u, v = rng.random(), rng.random()
         offset_y, offset_x = float(self.y[0, 0]), float(self.x[0, 0])
-        return crop(
-            band, self.um_per_px, self.shape, ((u + offset_y / 44.8) % 1.0, (v + offset_x / 44.8) % 1.0)
-        )
+        return crop(band, self.um_per_px, self.shape, ((u + offset_y / 44.8) % 1.0, (v + offset_x / 44.8) % 1.0))
 
 
 class Canvas:
@@ -152,6 +150,4 @@ def ellipse(patch: Patch, x: float, y: float, a: float, b: float, turn: float) -
     cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     dx, dy = patch.x - np.float32(x), patch.y - np.float32(y)
     along, across = (dx * cos + dy * sin) / np.float32(a), (dy * cos - dx * sin) / np.float32(b)
-    return np.asarray(
-        (np.sqrt(along * along + across * across) - 1) * np.float32(np.sqrt(a * b)), dtype=np.float32
-    )
+    return np.asarray((np.sqrt(along * along + across * across) - 1) * np.float32(np.sqrt(a * b)), dtype=np.float32)

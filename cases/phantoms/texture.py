@@ -44,9 +44,7 @@ def tile(band: str, um_per_px: float) -> FloatArray:
     size = max(16, round(_MASTER_PX * _MASTER_UM_PER_PX / um_per_px))
     if size == _MASTER_PX:
         return master
-    return np.asarray(
-        Image.fromarray(master).resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32
-    )
+    return np.asarray(Image.fromarray(master).resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
 def crop(band: str, um_per_px: float, shape: tuple[int, int], at: tuple[float, float]) -> FloatArray:
@@ -55,7 +53,7 @@ def crop(band: str, um_per_px: float, shape: tuple[int, int], at: tuple[float, f
     size = source.shape[0]
     rows = (int(at[0] * size) + np.arange(shape[0])) % size
     columns = (int(at[1] * size) + np.arange(shape[1])) % size
-    return source[rows[:, None], columns[None, :]]
+    return np.asarray(source[rows[:, None], columns[None, :]], dtype=np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -68,9 +66,7 @@ def cloud(shape: tuple[int, int], width_um: float, at: tuple[float, float]) -> F
     height_um = width_um * shape[0] / shape[1]
     master = np.roll(_cloud_master(), (-int(at[0] * 256), -int(at[1] * 256)), (0, 1))
     window = np.ascontiguousarray(master[: max(2, int(height_um)), : max(2, int(width_um))])
-    small = Image.fromarray(window).resize(
-        (max(2, shape[1] // 8), max(2, shape[0] // 8)), Image.Resampling.BICUBIC
-    )
+    small = Image.fromarray(window).resize((max(2, shape[1] // 8), max(2, shape[0] // 8)), Image.Resampling.BICUBIC)
     return np.asarray(small.resize((shape[1], shape[0]), Image.Resampling.BILINEAR), dtype=np.float32)
 
 

@@ -35,9 +35,7 @@ def _chromatin(patch: Patch, nucleus: Nucleus, inside: FloatArray, rng: Generato
         # Clefts run where the noise crosses zero: light lines around darker blocks, broken here and there.
         blotch = coarse + np.float32(0.35) * medium
         clefts = np.exp(-np.square(blotch / np.float32(0.42))) * (np.float32(0.8) + np.float32(0.4) * medium)
-        texture += np.float32(nucleus.clumps) * (
-            np.float32(0.45) * np.tanh(blotch) + np.float32(0.25) - clefts
-        )
+        texture += np.float32(nucleus.clumps) * (np.float32(0.45) * np.tanh(blotch) + np.float32(0.25) - clefts)
     for x, y, radius in nucleus.nucleoli:
         spot = -ellipse(patch, x, y, radius, radius * 0.85, 0.6)
         texture -= np.float32(nucleus.nucleolus_contrast) * soft_step(spot, 0.9)
@@ -82,9 +80,7 @@ def _sprinkle(patch: Patch, granules: Granules, reach: float, rng: Generator) ->
     return np.asarray((1 - np.exp(-1.6 * blob * blob)) * np.float32(granules.depth), dtype=np.float32)
 
 
-def draw_white_cell(
-    canvas: Canvas, x: float, y: float, recipe: CellRecipe, rng: Generator, edge: FloatArray
-) -> None:
+def draw_white_cell(canvas: Canvas, x: float, y: float, recipe: CellRecipe, rng: Generator, edge: FloatArray) -> None:
     """Draw one nucleated cell centred at (x, y) micrometres with the given cytoplasmic outline."""
     patch = canvas.patch(x, y, float(edge.max()) + 0.8)
     if patch is None:
@@ -102,29 +98,26 @@ def draw_white_cell(
     pink = np.float32(recipe.pink) * open_cytoplasm * (np.float32(2) - np.clip(mottle, 0.3, 1.7))
     if recipe.hof is not None:
         hx, hy, radius, share = recipe.hof
-        blue = blue * (
-            1 - np.float32(share) * np.exp(-((patch.x - hx) ** 2 + (patch.y - hy) ** 2) / (radius * radius))
-        )
+        blue = blue * (1 - np.float32(share) * np.exp(-((patch.x - hx) ** 2 + (patch.y - hy) ** 2) / (radius * radius)))
     holes = np.ones(patch.shape, dtype=np.float32)
     for vx, vy, radius in recipe.vacuoles:
-        holes -= (
-            np.float32(0.75) * soft_step(-ellipse(patch, vx, vy, radius, radius, 0.0), 0.35) * (1 - nucleus)
-        )
+        holes -= np.float32(0.75) * soft_step(-ellipse(patch, vx, vy, radius, radius, 0.0), 0.35) * (1 - nucleus)
     holes = np.maximum(holes, 0.1)
     canvas.add(patch, np.asarray(blue * holes, dtype=np.float32), Stain.BLUE)
     canvas.add(patch, np.asarray(pink * holes, dtype=np.float32), Stain.PINK)
     canvas.add(patch, _chromatin(patch, recipe.nucleus, inside, rng), Stain.CHROMATIN)
     if recipe.dust:
-        grains = np.maximum(patch.noise("fine", rng) + np.float32(0.4), 0) * np.float32(recipe.dust)
+        uneven = (
+            np.float32(1)
+            + np.float32(0.35) * patch.noise("coarse", rng)
+            + np.float32(0.35) * patch.noise("medium", rng)
+        )
+        grains = np.maximum(patch.noise("fine", rng) * uneven + np.float32(0.4), 0) * np.float32(recipe.dust)
         canvas.add(patch, np.asarray(grains * open_cytoplasm * holes, dtype=np.float32), Stain.AZURE)
     for granules in recipe.granules:
         spots = _sprinkle(patch, granules, recipe.radius * 0.97, rng)
-        where = soft_step(border - np.float32(0.25), 0.5) * (
-            1 - np.float32(1 - granules.over_nucleus) * nucleus
-        )
-        canvas.add(
-            patch, np.asarray(spots * where * np.maximum(holes, 0.4), dtype=np.float32), granules.stain
-        )
+        where = soft_step(border - np.float32(0.25), 0.5) * (1 - np.float32(1 - granules.over_nucleus) * nucleus)
+        canvas.add(patch, np.asarray(spots * where * np.maximum(holes, 0.4), dtype=np.float32), granules.stain)
     for rx, ry, length, turn in recipe.rods:
         rod = soft_step(-ellipse(patch, rx, ry, length / 2, 0.16, turn), 0.25) * body
         canvas.add(patch, rod * np.float32(0.8), Stain.AZURE)
@@ -132,32 +125,25 @@ def draw_white_cell(
 
 def cell_outline(recipe: CellRecipe, rng: Generator) -> FloatArray:
     """The cytoplasmic outline of a recipe, before its neighbours press on it."""
-    return outline(
-        rng, recipe.radius, stretch=recipe.stretch * rng.random(), wobble=recipe.wobble, rough=recipe.ragged
-    )
+    return outline(rng, recipe.radius, stretch=recipe.stretch * rng.random(), wobble=recipe.wobble, rough=recipe.ragged)
 
 
 def draw_smudge(canvas: Canvas, x: float, y: float, radius: float, rng: Generator) -> None:
     """A smudge (basket) cell: a burst nucleus smeared into pink-purple strands without cytoplasm."""
-    edge = outline(rng, radius * 0.8, stretch=rng.uniform(0.05, 0.3), wobble=0.2)
+    edge = outline(rng, radius * 0.82, stretch=rng.uniform(0.02, 0.22), wobble=0.10)
     patch = canvas.patch(x, y, float(edge.max()) * 2.1)
     if patch is None:
         return
     reach = edge[patch.angle]
-    inside = reach - patch.distance + patch.noise("wide", rng) * np.float32(0.7)
+    inside = reach - patch.distance + patch.noise("wide", rng) * np.float32(0.45)
     # Strands point outwards: noise by angle, the same all along a ray.
-    rays = np.convolve(rng.normal(size=edge.size + 6), np.hanning(7), mode="valid").astype(np.float32)[
-        : edge.size
-    ]
+    rays = np.convolve(rng.normal(size=edge.size + 6), np.hanning(7), mode="valid").astype(np.float32)[: edge.size]
     outwards = np.exp(
-        np.minimum(inside, 0)
-        / (np.float32(radius * 0.22) * (1 + np.float32(0.3) * np.abs(rays[patch.angle])))
+        np.minimum(inside, 0) / (np.float32(radius * 0.22) * (1 + np.float32(0.3) * np.abs(rays[patch.angle])))
     )
-    core = soft_step(inside, radius * 0.35)
+    core = soft_step(inside, radius * rng.uniform(0.3, 0.7))
     texture = (
-        np.float32(1)
-        + np.float32(0.10) * patch.noise("coarse", rng)
-        + np.float32(0.12) * patch.noise("medium", rng)
+        np.float32(1) + np.float32(0.10) * patch.noise("coarse", rng) + np.float32(0.12) * patch.noise("medium", rng)
     )
     texture += np.float32(0.14) * patch.noise("fine", rng)
     fade = np.clip((reach * np.float32(2.0) - patch.distance) / np.float32(2.5), 0, 1)

@@ -54,7 +54,7 @@ def test_smaller_and_larger_cohorts_keep_every_class(patients: int) -> None:
 
 
 def test_impossible_plans_say_what_is_missing() -> None:
-    with pytest.raises(ValueError, match="total_images is 160.*339"):
+    with pytest.raises(ValueError, match=r"total_images is 160.*339"):
         cohort_plan(1, total_images=160)
     with pytest.raises(ValueError, match="n_patients is 4"):
         development_plan(1, n_patients=4)

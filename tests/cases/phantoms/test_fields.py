@@ -21,9 +21,7 @@ _OWN = {
 
 
 def _digest(label: str, seed: int, style: str = "dp73") -> str:
-    return hashlib.sha256(
-        draw_field(label, seed=seed, style=style, width_px=SMALL).image.tobytes()
-    ).hexdigest()
+    return hashlib.sha256(draw_field(label, seed=seed, style=style, width_px=SMALL).image.tobytes()).hexdigest()
 
 
 def test_same_seed_gives_same_pixels_also_in_a_fresh_process() -> None:
@@ -31,9 +29,7 @@ def test_same_seed_gives_same_pixels_also_in_a_fresh_process() -> None:
         "import hashlib; from cases.phantoms import draw_field;"
         f"print(hashlib.sha256(draw_field('CML', seed=5, width_px={SMALL}).image.tobytes()).hexdigest())"
     )
-    fresh = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     _digest("AML", 1)  # drawing another field between must not matter
     assert _digest("CML", 5) == fresh
     assert _digest("CML", 6) != fresh
@@ -51,9 +47,7 @@ def test_field_has_the_size_and_the_cells_of_its_label(label: str) -> None:
             assert not own
         else:
             assert _OWN[label] in kinds
-        assert all(
-            0 <= cell.x <= SMALL and 0 <= cell.y <= SMALL * 3 // 4 and cell.r > 0 for cell in field.cells
-        )
+        assert all(0 <= cell.x <= SMALL and 0 <= cell.y <= SMALL * 3 // 4 and cell.r > 0 for cell in field.cells)
 
 
 def test_styles_share_the_scene_but_not_the_colours() -> None:
