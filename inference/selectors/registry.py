@@ -1,0 +1,46 @@
+"""Models and pipelines as the pages list them."""
+
+from __future__ import annotations
+
+from django.db.models import Count, Q, QuerySet
+
+from inference.models import ModelVersion, PipelineVersion
+from leukoweb.core.exceptions import NotFound
+
+_SLOTS = ("model_1", "model_2", "model_3", "single_model")
+
+
+def pipeline_active() -> PipelineVersion | None:
+    return PipelineVersion.objects.select_related(*_SLOTS).filter(is_active=True).first()
+
+
+def pipeline_list() -> QuerySet[PipelineVersion]:
+    """The active one first, then the newest."""
+    return PipelineVersion.objects.select_related(*_SLOTS, "created_by").annotate(n_runs=Count("runs"))
+
+
+def model_list() -> QuerySet[ModelVersion]:
+    return ModelVersion.objects.select_related("created_by")
+
+
+def pipelines_with(model: ModelVersion) -> QuerySet[PipelineVersion]:
+    """Pipelines that use this model in any slot."""
+    return PipelineVersion.objects.filter(
+        Q(model_1=model) | Q(model_2=model) | Q(model_3=model) | Q(single_model=model)
+    )
+
+
+def pipeline_named(text: str) -> PipelineVersion:
+    """``NAME:VERSION``, or a name alone for its newest version; NotFound lists what exists."""
+    name, colon, version = text.rpartition(":")
+    found = PipelineVersion.objects.select_related(*_SLOTS).filter(
+        **({"name": name, "version": version} if colon else {"name": text})
+    )
+    pipeline = found.order_by("-id").first()
+    if pipeline is None:
+        known = [f"{p.name}:{p.version}" for p in PipelineVersion.objects.all()[:20]]
+        raise NotFound(
+            f"There is no pipeline {text!r}.",
+            hint=f"Known: {', '.join(known)}." if known else "None is registered; import one first.", field="pipeline",
+        )  # fmt: skip
+    return pipeline

@@ -1,0 +1,134 @@
+"""Runs and their states. Nothing here tells a diagnosis: these lists are for everybody."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from cases.models import Cohort, Slide
+from inference.models import PatientPrediction, PipelineRun, PipelineVersion
+from inference.selectors.images import images_sha256_by_slide
+from leukoweb.core.models import Job
+
+
+class RunState(enum.Enum):
+    """Where a slide stands with a pipeline."""
+
+    CURRENT = "done"
+    RUNNING = "waiting or running"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    OLD_IMAGES = "needs rerun: the images changed"
+    OLD_PIPELINE = "needs rerun: another pipeline made its result"
+    NONE = "not run"
+
+    @property
+    def needs_rerun(self) -> bool:
+        return self in (RunState.OLD_IMAGES, RunState.OLD_PIPELINE)
+
+
+def runs_of_slide(slide: Slide) -> QuerySet[PipelineRun]:
+    """Newest first, with what a list shows; two queries however many."""
+    return PipelineRun.objects.filter(slide=slide).select_related(
+        "pipeline", "pipeline__model_1", "pipeline__model_2", "pipeline__model_3", "pipeline__single_model",
+        "job", "created_by", "prediction",
+    )  # fmt: skip
+
+
+def run_words(run: PipelineRun) -> str:
+    """One word for the state of a run; ``done`` covers a run without a decision, which is a result too."""
+    if hasattr(run, "prediction"):
+        return "done"
+    return run.job.status if run.job is not None else "lost"
+
+
+def run_list() -> QuerySet[PipelineRun]:
+    """Runs of patients who are not withdrawn, newest first."""
+    return PipelineRun.objects.filter(slide__patient__withdrawn_at=None).select_related(
+        "pipeline", "slide__patient__cohort", "job", "created_by", "prediction"
+    )
+
+
+@dataclass(frozen=True)
+class CohortProgress:
+    """How far a cohort is with one pipeline, in slides."""
+
+    pipeline: PipelineVersion | None
+    states: dict[Slide, RunState]
+
+    def count(self, *states: RunState) -> int:
+        return sum(state in states for state in self.states.values())
+
+    @property
+    def n_slides(self) -> int:
+        return len(self.states)
+
+    @property
+    def n_done(self) -> int:
+        return self.count(RunState.CURRENT)
+
+    @property
+    def n_active(self) -> int:
+        return self.count(RunState.RUNNING)
+
+    @property
+    def n_failed(self) -> int:
+        return self.count(RunState.FAILED)
+
+    @property
+    def n_rerun(self) -> int:
+        return self.count(RunState.OLD_IMAGES, RunState.OLD_PIPELINE)
+
+    @property
+    def n_open(self) -> int:
+        """Slides that "run all" would queue."""
+        return self.n_slides - self.n_done - self.n_active
+
+
+def cohort_slide_states(cohort: Cohort, pipeline: PipelineVersion) -> dict[Slide, RunState]:
+    """State of each slide of the cohort's patients who are not withdrawn; four queries."""
+    newest = PipelineRun.objects.filter(slide=OuterRef("pk"), pipeline=pipeline).order_by("-id")
+    slides = list(
+        Slide.objects.filter(patient__cohort=cohort, patient__withdrawn_at=None)
+        .select_related("patient")
+        .annotate(newest_job_status=Subquery(newest.values("job__status")[:1]))
+        .order_by("code")
+    )
+    contents = images_sha256_by_slide(slide.pk for slide in slides)
+    done: dict[int, str] = {}
+    by_others: set[int] = set()
+    rows = PatientPrediction.objects.filter(slide__patient__cohort=cohort).order_by("id")
+    for slide_id, pipeline_id, sha256 in rows.values_list("slide_id", "run__pipeline_id", "images_sha256"):
+        if pipeline_id == pipeline.pk:
+            done[slide_id] = sha256
+        else:
+            by_others.add(slide_id)
+    return {
+        slide: _state(slide.newest_job_status, done.get(slide.pk), contents.get(slide.pk), slide.pk in by_others)
+        for slide in slides
+    }
+
+
+def cohort_progress(cohort: Cohort, pipeline: PipelineVersion | None) -> CohortProgress:
+    """Without an active pipeline: every slide, none of them run."""
+    if pipeline is None:
+        slides = Slide.objects.filter(patient__cohort=cohort, patient__withdrawn_at=None).select_related("patient")
+        return CohortProgress(None, dict.fromkeys(slides, RunState.NONE))
+    return CohortProgress(pipeline, cohort_slide_states(cohort, pipeline))
+
+
+def _state(status: str | None, predicted: str | None, now: str | None, by_others: bool) -> RunState:
+    """The newest run's job decides while it is unfinished; then what the stored result was made from."""
+    if status in Job.ACTIVE:
+        return RunState.RUNNING
+    if predicted is not None and predicted == (now or ""):
+        return RunState.CURRENT
+    if status == Job.Status.FAILED:
+        return RunState.FAILED
+    if status == Job.Status.CANCELLED:
+        return RunState.CANCELLED
+    if predicted is not None:
+        return RunState.OLD_IMAGES
+    return RunState.OLD_PIPELINE if by_others else RunState.NONE

@@ -1,0 +1,177 @@
+"""Model and pipeline versions: imported, composed, activated. A version never changes; a pointer says which is live."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from inference.models import ModelVersion, PipelineVersion
+from inference.pipeline.checkpoint import PIPELINE_NAME, ModelFolder, load_model_folder, load_pipeline_folder
+from inference.pipeline.classes import SLOT_CLASSES
+from inference.pipeline.errors import WeightsClasses
+from inference.pipeline.rules import RuleSet
+from inference.services.errors import VersionTaken
+from inference.services.files import model_files_put
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.models import User
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+()-]*")
+_LIMITS = {"name": 80, "version": 40}
+
+
+def model_import(*, actor: User | None, folder: Path) -> ModelVersion:
+    """Register the model of a folder; the same model again returns the existing row.
+
+    Raises
+    ------
+    WeightsFormat, WeightsKeys, WeightsNan, WeightsSha, WeightsClasses, RecipeInvalid
+        The folder is not a sound model (codes ``E_WEIGHTS_*``).
+    VersionTaken
+        This name and version are registered with other content.
+    """
+    return _register_model(actor, load_model_folder(folder))
+
+
+def pipeline_import(*, actor: User | None, folder: Path) -> PipelineVersion:
+    """Register a pipeline folder with all its models, in one transaction; again: the existing row."""
+    source = load_pipeline_folder(folder)
+    with transaction.atomic():
+        models = {slot: _register_model(actor, model) for slot, model in source.models.items()}
+        return pipeline_create(
+            actor=actor, name=source.name, version=source.version, description=source.description,
+            rule_set=source.rule_set, models=models,
+        )  # fmt: skip
+
+
+@transaction.atomic
+def pipeline_create(
+    *,
+    actor: User | None,
+    name: str,
+    version: str,
+    rule_set: RuleSet,
+    models: Mapping[str, ModelVersion],
+    description: str = "",
+) -> PipelineVersion:
+    """A rule set with a model for each slot it reads; slots beyond those are kept for comparison."""
+    _check_names(name, version)
+    for slot, model in models.items():
+        if tuple(model.classes) not in SLOT_CLASSES.get(slot, ()):
+            raise WeightsClasses(
+                f"{slot} cannot take {model}, whose classes are {', '.join(model.classes)}.", field=slot
+            )
+    lacking = [slot for slot in rule_set.slots if slot not in models]
+    if lacking:
+        raise DomainError(
+            f"The rules {rule_set.name} read {', '.join(rule_set.slots)}; {', '.join(lacking)} has no model.",
+            code="E_SLOT_EMPTY", hint="Choose a model for each slot that the rules read.", field=lacking[0],
+        )  # fmt: skip
+    content: dict[str, Any] = {"description": description, "rule_set": rule_set.as_dict()}
+    content |= {f"{slot}_id": models[slot].pk if slot in models else None for slot in SLOT_CLASSES}
+    known = PipelineVersion.objects.filter(name=name, version=version).first()
+    if known is not None:
+        if any(getattr(known, key) != value for key, value in content.items()):
+            raise _taken("pipeline", name, version)
+        return known
+    try:
+        with transaction.atomic():
+            pipeline = PipelineVersion.objects.create(name=name, version=version, created_by=actor, **content)
+    except IntegrityError as error:
+        raise _taken("pipeline", name, version) from error
+    audit_record(
+        actor=actor, action="pipeline.create", target=f"pipeline:{pipeline.pk}",
+        data={"name": name, "version": version, "rules": rule_set.sha256,
+              "models": {slot: str(model) for slot, model in models.items()}},
+    )  # fmt: skip
+    return pipeline
+
+
+@transaction.atomic
+def pipeline_activate(*, actor: User | None, pipeline: PipelineVersion, reason: str = "") -> PipelineVersion:
+    """Make this the pipeline that new runs use. Earlier results stay as they are.
+
+    Two people at once: the rows are locked in one order, so the second waits and wins; the unique index is the net.
+    """
+    rows = PipelineVersion.objects.select_for_update().order_by("pk")
+    before = [row for row in rows if row.is_active]
+    if [row.pk for row in before] == [pipeline.pk]:
+        pipeline.refresh_from_db()
+        return pipeline
+    try:
+        with transaction.atomic():
+            PipelineVersion.objects.filter(is_active=True).update(is_active=False)
+            PipelineVersion.objects.filter(pk=pipeline.pk).update(is_active=True)
+    except IntegrityError as error:
+        raise Conflict("Somebody activated another pipeline at this moment.", hint="Look at the list again.") from error
+    audit_record(
+        actor=actor, action="pipeline.activate", target=f"pipeline:{pipeline.pk}", reason=reason,
+        data={"pipeline": str(pipeline), "before": str(before[0]) if before else None},
+    )  # fmt: skip
+    pipeline.refresh_from_db()
+    return pipeline
+
+
+def starter_ensure() -> PipelineVersion | None:
+    """Register the shipped starter pipeline, and activate it where nothing is active; None if none is shipped.
+
+    Cheap when it is there already: called at every start.
+    """
+    folder = Path(settings.STARTER_PIPELINE)
+    if not (folder / PIPELINE_NAME).is_file():
+        return None
+    head = json.loads((folder / PIPELINE_NAME).read_text(encoding="utf-8"))
+    pipeline = PipelineVersion.objects.filter(name=head["name"], version=head["version"]).first()
+    if pipeline is None:
+        pipeline = pipeline_import(actor=None, folder=folder)
+    if not PipelineVersion.objects.filter(is_active=True).exists():
+        pipeline = pipeline_activate(actor=None, pipeline=pipeline, reason="First pipeline of this installation")
+    return pipeline
+
+
+@transaction.atomic
+def _register_model(actor: User | None, source: ModelFolder) -> ModelVersion:
+    card = source.card
+    _check_names(card.name, card.version)
+    weights_sha256, onnx_sha256 = model_files_put(source)  # also heals a known model whose files were lost
+    model, created = ModelVersion.objects.get_or_create(
+        name=card.name,
+        version=card.version,
+        defaults={
+            "slot": card.slot, "classes": list(card.classes), "card": card.as_dict(),
+            "recipe_sha256": card.recipe.sha256, "weights_sha256": weights_sha256, "onnx_sha256": onnx_sha256,
+            "synthetic": card.synthetic, "created_by": actor,
+        },
+    )  # fmt: skip
+    if not created:
+        if model.card != json.loads(json.dumps(card.as_dict())):
+            raise _taken("model", card.name, card.version)
+        return model
+    audit_record(
+        actor=actor, action="model.import", target=f"model:{model.pk}",
+        data={"name": card.name, "version": card.version, "slot": card.slot, "weights_sha256": weights_sha256,
+              "synthetic": card.synthetic},
+    )  # fmt: skip
+    return model
+
+
+def _check_names(name: str, version: str) -> None:
+    for field, value in (("name", name), ("version", version)):
+        if len(value) > _LIMITS[field] or not _NAME.fullmatch(value):
+            raise DomainError(
+                f"The {field} {value[:100]!r} cannot be used.", code="E_NAME", field=field,
+                hint=f"1 to {_LIMITS[field]} letters, digits, spaces or . _ + ( ) -, beginning with a letter or digit.",
+            )  # fmt: skip
+
+
+def _taken(what: str, name: str, version: str) -> VersionTaken:
+    return VersionTaken(
+        f"The {what} {name} {version} is registered already, with other content.",
+        hint="A version never changes: give the new one another version.", field="version",
+    )  # fmt: skip

@@ -1,0 +1,87 @@
+"""Where heat maps are kept, and how one becomes the picture that lies over a field.
+
+A map file holds every class of one model for one image: (n_classes, h, w) float16, values 0..1. It is written while
+the image is predicted, or by the job ``inference.saliency`` when it is gone; both kinds of file are a cache. Their
+names begin with the hash of the image's content, by which a withdrawal removes them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from django.conf import settings
+from django.db import transaction
+from numpy.typing import NDArray
+
+from cases.models import HpfImage
+from inference.models import ModelVersion, PipelineRun
+from inference.pipeline.preprocess import Recipe
+from inference.pipeline.saliency import render_png
+from inference.services.errors import SaliencyUnavailable
+from leukoweb.core.jobs.ledger import job_create
+from leukoweb.core.models import Job, User
+
+KIND = "inference.saliency"
+
+
+def _path(content_sha256: str, model: ModelVersion, ending: str) -> Path:
+    folder = Path(settings.CACHE_ROOT) / "saliency" / content_sha256[:2]
+    return folder / f"{content_sha256}.{model.weights_sha256[:16]}.{ending}"
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(name, path)
+
+
+def maps_save(content_sha256: str, model: ModelVersion, maps: NDArray[np.float32]) -> None:
+    """Keep (n_classes, h, w) maps in 0..1 of one image."""
+    stream = io.BytesIO()
+    np.save(stream, maps.astype(np.float16), allow_pickle=False)
+    _replace(_path(content_sha256, model, "npy"), stream.getvalue())
+
+
+def maps_load(content_sha256: str, model: ModelVersion) -> NDArray[np.float32] | None:
+    """(n_classes, h, w), or None if the file is gone or damaged: then it is computed again."""
+    try:
+        maps = np.load(_path(content_sha256, model, "npy"), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return maps.astype(np.float32) if maps.ndim == 3 and len(maps) == len(model.classes) else None
+
+
+def overlay_png(image: HpfImage, model: ModelVersion, class_name: str) -> bytes | None:
+    """The RGBA overlay of one class, from the cache or drawn from the stored map; None if the map is gone."""
+    if class_name not in model.classes:
+        raise SaliencyUnavailable(
+            f"{model} has no class {class_name[:40]!r}.", hint=f"Its classes: {', '.join(model.classes)}."
+        )
+    path = _path(image.content_sha256, model, f"{class_name}.{image.width_px}x{image.height_px}.png")
+    try:
+        return path.read_bytes()
+    except OSError:
+        pass
+    maps = maps_load(image.content_sha256, model)
+    if maps is None:
+        return None
+    recipe = Recipe.from_dict(model.card["recipe"])
+    png = render_png(maps[model.classes.index(class_name)], recipe, (image.width_px, image.height_px))
+    _replace(path, png)
+    return png
+
+
+@transaction.atomic
+def saliency_request(*, actor: User | None, run: PipelineRun, image: HpfImage, model: ModelVersion) -> Job:
+    """Queue the computation of all maps of one model for one image; an equal unfinished job is returned."""
+    return job_create(
+        kind=KIND, title=f"Heat map of field {image.position} of slide {run.slide.code}", actor=actor, total_units=1,
+        key=f"saliency:{image.content_sha256}:{model.pk}",
+        payload={"image": image.content_sha256, "model": model.pk},
+    )  # fmt: skip

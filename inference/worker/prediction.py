@@ -1,0 +1,164 @@
+"""One run: images of a slide -> probabilities of the needed models -> the patient's prediction with its trace.
+
+Every batch is saved before progress is told, under the key of decision 8, so a killed worker's successor computes
+only what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cases.models import HpfImage, Patient
+from inference.models import ImagePrediction, PatientPrediction, PipelineRun
+from inference.pipeline.hierarchy import Decision, decide, slots_needed
+from inference.pipeline.rules import RuleSet
+from inference.pipeline.runner import softmax
+from inference.pipeline.saliency import grad_cam
+from inference.selectors.images import images_sha256, slide_images
+from inference.services.errors import PatientWithdrawn
+from inference.services.saliency import maps_save
+from inference.services.version import app_version
+from inference.worker.engines import OpenModel, open_model
+from inference.worker.images import batches
+from leukoweb.core.jobs.context import JobContext
+
+BATCH = 8  # also the step of progress, of a cancel and of what a kill can cost
+
+Tables = dict[str, NDArray[np.float64]]  # slot -> (n_images, n_classes)
+
+
+def run_pipeline(context: JobContext) -> str:
+    """The job ``inference.run``. Returns the closing words of the job."""
+    run = PipelineRun.objects.select_related(
+        "slide__patient", "pipeline__model_1", "pipeline__model_2", "pipeline__model_3", "pipeline__single_model"
+    ).get(job_id=context.job_id)
+    if PatientPrediction.objects.filter(run=run).exists():
+        return "The result was there already."
+    images = slide_images(run.slide_id)
+    if not images:
+        _store(context, run, images, {}, None)
+        return "No decision: the slide has no images."
+    rules = RuleSet.from_dict(run.pipeline.rule_set)
+    opened = {slot: open_model(row) for slot, row in run.pipeline.slots.items()}
+    used = _predict_cascade(context, images, opened, rules) if run.mode == "cascade" else opened
+    if used is opened:
+        _predict(context, images, opened, 0, len(images))
+    tables = {slot: _table(images, model) for slot, model in used.items()}
+    single = run.pipeline.single_model
+    decision = decide(
+        rules,
+        **{slot: tables.get(slot) for slot in ("model_1", "model_2", "model_3", "single_model")},
+        classes=single.classes if single else None,
+    )
+    _store(context, run, images, used, decision)
+    return f"{len(images)} images done."
+
+
+def _predict_cascade(
+    context: JobContext, images: Sequence[HpfImage], opened: Mapping[str, OpenModel], rules: RuleSet
+) -> dict[str, OpenModel]:
+    """The first model on every image, the others only if the rules then ask for them. Returns what was run."""
+    first = {slot: opened[slot] for slot in slots_needed(rules)}
+    n = len(images)
+    _predict(context, images, first, 0, n)
+    model_1 = _table(images, first["model_1"]) if "model_1" in first else None
+    rest = {slot: opened[slot] for slot in slots_needed(rules, model_1) if slot not in first}
+    if rest:
+        _predict(context, images, rest, n, 2 * n)
+    return first | rest
+
+
+def _predict(
+    context: JobContext, images: Sequence[HpfImage], models: Mapping[str, OpenModel], before: int, total: int
+) -> None:
+    """Predict and save what is not saved yet. ``before`` of ``total`` units were done in an earlier pass."""
+    lacking = {slot: _lacking(images, model) for slot, model in models.items()}
+    todo = [image for image in images if any(image.content_sha256 in lacking[slot] for slot in models)]
+    done = before + len(images) - len(todo)
+    context.progress(done, total, _note(done - before, len(images), models))
+    recipes = list({model.recipe.sha256: model.recipe for model in models.values()}.values())
+    for batch in batches(todo, recipes, BATCH):
+        rows: list[ImagePrediction] = []
+        for slot, model in models.items():
+            context.check()
+            mine = [(image, inputs) for image, inputs in batch if image.content_sha256 in lacking[slot]]
+            if mine:
+                stack = np.stack([inputs[model.recipe.sha256] for _, inputs in mine])  # (n, size, size, 3)
+                rows += _infer(model, [image for image, _ in mine], stack)
+        with context.write():
+            ImagePrediction.objects.bulk_create(rows, ignore_conflicts=True)
+        done += len(batch)
+        context.progress(done, total, _note(done - before, len(images), models))
+
+
+def _infer(model: OpenModel, images: Sequence[HpfImage], stack: NDArray[np.uint8]) -> list[ImagePrediction]:
+    output = model.engine.infer(stack, with_features=model.classifier is not None)
+    if model.classifier is not None and output.features is not None:
+        # The features are here now and the closed form costs next to nothing, so heat maps are there at once later.
+        maps = np.stack([grad_cam(output.features, model.classifier, k) for k in range(len(model.classifier))], axis=1)
+        for image, map_ in zip(images, maps, strict=True):
+            maps_save(image.content_sha256, model.row, map_)
+    return [
+        ImagePrediction(content_sha256=image.content_sha256, probabilities=p.tolist(), **model.key)
+        for image, p in zip(images, softmax(output.logits), strict=True)
+    ]
+
+
+def _saved(images: Sequence[HpfImage], model: OpenModel) -> dict[str, list[float]]:
+    contents = HpfImage.objects.filter(slide_id=images[0].slide_id).values("content_sha256")
+    rows = ImagePrediction.objects.filter(content_sha256__in=contents, **model.key)
+    return dict(rows.values_list("content_sha256", "probabilities"))
+
+
+def _lacking(images: Sequence[HpfImage], model: OpenModel) -> set[str]:
+    return {image.content_sha256 for image in images} - set(_saved(images, model))
+
+
+def _table(images: Sequence[HpfImage], model: OpenModel) -> NDArray[np.float64]:
+    """(n_images, n_classes) in capture order, as stored: what is shown is what decided."""
+    saved = _saved(images, model)
+    return np.array([saved[image.content_sha256] for image in images], dtype=np.float64)
+
+
+def _note(done: int, n: int, models: Mapping[str, OpenModel]) -> str:
+    profiles = sorted({model.engine.profile for model in models.values()})
+    return f"{done} of {n} images, {', '.join(slot.replace('_', ' ') for slot in models)} on {', '.join(profiles)}"
+
+
+def _store(
+    context: JobContext,
+    run: PipelineRun,
+    images: Sequence[HpfImage],
+    models: Mapping[str, OpenModel],
+    decision: Decision | None,
+) -> None:
+    profile = ", ".join(sorted({model.engine.profile for model in models.values()}))
+    profiles = {slot: model.engine.profile for slot, model in models.items()}
+    with context.write():
+        if not Patient.objects.filter(pk=run.slide.patient_id, withdrawn_at=None).exists():
+            raise PatientWithdrawn("This patient was withdrawn while the run worked; no result was stored.")
+        PatientPrediction.objects.create(
+            run=run,
+            patient=run.slide.patient,
+            slide=run.slide,
+            decided=decision is not None,
+            reason="" if decision else "The slide has no usable images, so nothing can be decided.",
+            diagnosis=decision.diagnosis if decision else "",
+            diagnosis_3=(decision.diagnosis_3 or "") if decision else "",
+            diagnosis_5=(decision.diagnosis_5 or "") if decision else "",
+            trace=decision.trace if decision else [],
+            flags=list(decision.flags) if decision else [],
+            images=[
+                {"image": str(image.public_id), "position": image.position, "content_sha256": image.content_sha256,
+                 "profiles": profiles}
+                for image in images
+            ],
+            images_sha256=images_sha256(image.content_sha256 for image in images) if images else "",
+            rule_set_sha256=RuleSet.from_dict(run.pipeline.rule_set).sha256,
+            engine_profile=profile[:240],
+            app_version=app_version(),
+        )  # fmt: skip
+        PipelineRun.objects.filter(pk=run.pk).update(engine_profile=profile[:240])
