@@ -1,4 +1,4 @@
-"""Milliseconds per phantom field on one core: `python benchmarks/phantoms_speed.py [--fields 5]`.
+"""CPU milliseconds per phantom field: `python benchmarks/phantoms_speed.py [--fields 5]`.
 
 Prints the median and the slowest of each width, over all labels and two styles, and of encoding as JPEG.
 """
@@ -15,9 +15,9 @@ from cases.phantoms import LABELS, draw_field, encode_jpeg
 
 
 def _milliseconds(job: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     job()
-    return (time.perf_counter() - start) * 1000
+    return (time.process_time() - start) * 1000
 
 
 def measure(width_px: int, n_fields: int) -> tuple[list[float], list[float]]:

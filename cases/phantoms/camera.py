@@ -24,48 +24,57 @@ def _lamp(style: Style, canvas: Canvas, rng: np.random.Generator) -> tuple[Float
     return np.asarray(columns[:, None, :], dtype=np.float32), np.asarray(rows[:, :, None], dtype=np.float32)
 
 
+def _slip(plane: FloatArray, columns: int) -> FloatArray:
+    """The plane moved sideways by whole pixels; the border's column is repeated."""
+    moved = np.roll(plane, columns, axis=1)
+    if columns > 0:
+        moved[:, :columns] = plane[:, :1]
+    elif columns < 0:
+        moved[:, columns:] = plane[:, -1:]
+    return moved
+
+
 def _fringe(canvas: Canvas, shift_um: float) -> None:
     """Lateral colour: red slips one way and blue the other, by a fraction of a pixel."""
     whole, part = divmod(shift_um / canvas.um_per_px, 1.0)
     for channel, side in ((0, 1), (2, -1)):
         plane = canvas.density[channel]
-        near, far = np.roll(plane, side * int(whole), axis=1), np.roll(plane, side * (int(whole) + 1), axis=1)
+        near, far = _slip(plane, side * int(whole)), _slip(plane, side * (int(whole) + 1))
         far -= near
         far *= np.float32(part)
         np.add(near, far, out=plane)
 
 
-def _add_noise(levels: FloatArray, style: Style, canvas: Canvas, rng: np.random.Generator) -> None:
-    """Add sensor noise in place; a field of fewer pixels averages more sensor elements, so it has less."""
+def _add_noise(image: Image.Image, style: Style, um_per_px: float, rng: np.random.Generator) -> Image.Image:
+    """Add sensor noise; a field of fewer pixels averages more sensor elements, so it has less of it."""
     source = grain()
     size = source.shape[1]
-    strength = min(1.0, (0.0875 / canvas.um_per_px) ** 0.5)
+    strength = min(1.0, (0.0875 / um_per_px) ** 0.5)
     luminance, colour = (np.float32(sigma * strength) for sigma in style.noise)
     row, column = (int(value) for value in rng.integers(0, size, 2))
-    repeats = (-(-canvas.height_px // size) + 1, -(-canvas.width_px // size) + 1)
-    for channel in range(3):
-        tile = np.tile(source[0] * luminance + source[1 + channel] * colour, repeats)
-        levels[channel] += tile[row : row + canvas.height_px, column : column + canvas.width_px]
+    repeats = (-(-image.height // size) + 1, -(-image.width // size) + 1)
+    bands = []
+    for channel, band in enumerate(image.split()):
+        tile = np.rint(source[0] * luminance + source[1 + channel] * colour).astype(np.int16)
+        noise = np.tile(tile, repeats)[row : row + image.height, column : column + image.width]
+        bands.append(Image.fromarray(np.clip(np.asarray(band) + noise, 0, 255).astype(np.uint8)))
+    return Image.merge("RGB", bands)
 
 
 def photograph(canvas: Canvas, style: Style, *, defocus_um: float, rng: np.random.Generator) -> Image.Image:
     """Render the canvas, using it up (its densities are changed in place). Returns an RGB image."""
     columns, rows = _lamp(style, canvas, rng)
     _fringe(canvas, style.fringe_um)
-    density = canvas.density
-    density += columns
-    density += rows
-    density *= np.float32(-1 / style.gamma)
-    levels = np.exp(density, out=density)
+    levels = canvas.density
+    levels += columns
+    levels += rows
+    levels *= np.float32(-1 / style.gamma)
+    np.exp(levels, out=levels)
     levels *= np.float32(255)
+    levels += np.float32(0.5)
+    np.clip(levels, 0, 255, out=levels)
+    image = Image.merge("RGB", [Image.fromarray(band.astype(np.uint8)) for band in levels])
     blur_px = float(np.hypot(style.blur_um, defocus_um)) / canvas.um_per_px
     if blur_px > 0.45:
-        image = _to_image(levels).filter(ImageFilter.GaussianBlur(blur_px))
-        levels = np.ascontiguousarray(np.moveaxis(np.asarray(image, dtype=np.float32), 2, 0))
-    _add_noise(levels, style, canvas, rng)
-    return _to_image(levels)
-
-
-def _to_image(levels: FloatArray) -> Image.Image:
-    bands = np.clip(levels + np.float32(0.5), 0, 255).astype(np.uint8)
-    return Image.merge("RGB", [Image.fromarray(band) for band in bands])
+        image = image.filter(ImageFilter.GaussianBlur(blur_px))
+    return _add_noise(image, style, canvas.um_per_px, rng)

@@ -146,6 +146,9 @@ def draw_smudge(canvas: Canvas, x: float, y: float, radius: float, rng: Generato
         np.float32(1) + np.float32(0.10) * patch.noise("coarse", rng) + np.float32(0.12) * patch.noise("medium", rng)
     )
     texture += np.float32(0.14) * patch.noise("fine", rng)
+    if rng.random() < 0.3:  # a basket: only a net of strands is left
+        net = patch.noise("coarse", rng) + np.float32(0.5) * patch.noise("wide", rng)
+        texture = np.float32(1.9) * np.exp(-np.square(net / np.float32(0.38))) + np.float32(0.25) * texture
     fade = np.clip((reach * np.float32(2.0) - patch.distance) / np.float32(2.5), 0, 1)
     spray = outwards * fade * np.maximum(patch.noise("fine", rng) - np.float32(0.3), 0)
     density = core * np.maximum(texture, 0.2) * np.float32(rng.uniform(0.32, 0.55))
