@@ -2,7 +2,7 @@
 
 from cases.services.cohorts import cohort_create
 from cases.services.exposures import exposure_record
-from cases.services.images import ImageAdded, image_add, images_move
+from cases.services.images import ImageAdded, Prepared, image_add, image_prepare, image_store, images_move
 from cases.services.patients import patient_create, patient_recode
 from cases.services.references import reference_add
 from cases.services.slides import ACQUISITION_FIELDS, slide_change, slide_create, slide_recode
@@ -12,9 +12,12 @@ from cases.services.withdrawals import patient_withdraw
 __all__ = [
     "ACQUISITION_FIELDS",
     "ImageAdded",
+    "Prepared",
     "cohort_create",
     "exposure_record",
     "image_add",
+    "image_prepare",
+    "image_store",
     "images_move",
     "patient_create",
     "patient_recode",

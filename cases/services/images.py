@@ -28,10 +28,34 @@ class ImageAdded:
     warnings: tuple[Note, ...] = ()
 
 
-def image_add(*, actor: User | None, slide: Slide, data: bytes, name: str, position: int | None = None) -> ImageAdded:
-    """Check, clean and store one file of a slide.
+@dataclass(frozen=True)
+class Prepared:
+    """A file that was accepted and whose pixels are on disk; only its row is missing."""
 
-    The file is complete on disk before its row is written, so a kill leaves at most a file that the sweep removes.
+    accepted: AcceptedImage
+    phash: str
+    name: str
+
+
+def image_prepare(data: bytes, name: str) -> Prepared:
+    """Check, clean and put the pixels on disk: the slow half, which needs no transaction.
+
+    Raises
+    ------
+    ImageRefused
+        The file cannot be taken in; see ``cases.imaging.accept_image``.
+    StorageFull
+        The disk is full; nothing was kept.
+    """
+    accepted = accept_image(data, name)
+    phash = f"{perceptual_hash(decode(accepted.content)):016x}"
+    blobs().put(accepted.content)
+    return Prepared(accepted, phash, name)
+
+
+def image_store(*, actor: User | None, slide: Slide, prepared: Prepared, position: int | None = None) -> ImageAdded:
+    """Write the row of a prepared file: the quick half.
+
     The identical image again in the same slide returns the existing row. In another slide both rows stay, with a
     warning (``W_DUPLICATE``), and across patients an alarm (``W_DUPLICATE_PATIENT``).
 
@@ -42,28 +66,28 @@ def image_add(*, actor: User | None, slide: Slide, data: bytes, name: str, posit
 
     Raises
     ------
-    ImageRefused
-        The file cannot be taken in; see ``cases.imaging.accept_image``.
     Conflict
         The patient was withdrawn.
-    StorageFull
-        The disk is full; nothing was kept.
     """
-    require_live(slide.patient)
-    accepted = accept_image(data, name)
-    phash = f"{perceptual_hash(decode(accepted.content)):016x}"
-    blobs().put(accepted.content)
     try:
-        return _write_row(actor, slide, accepted, phash, name, position)
+        return _write_row(actor, slide, prepared, position)
     except IntegrityError:
-        same = HpfImage.objects.get(slide=slide, content_sha256=accepted.content_sha256)
+        same = HpfImage.objects.get(slide=slide, content_sha256=prepared.accepted.content_sha256)
         return ImageAdded(same, created=False)  # somebody else was adding the same file
 
 
+def image_add(*, actor: User | None, slide: Slide, data: bytes, name: str, position: int | None = None) -> ImageAdded:
+    """``image_prepare`` and ``image_store`` in one.
+
+    The file is complete on disk before its row is written, so a kill leaves at most a file that the sweep removes.
+    """
+    require_live(slide.patient)
+    return image_store(actor=actor, slide=slide, prepared=image_prepare(data, name), position=position)
+
+
 @transaction.atomic
-def _write_row(
-    actor: User | None, slide: Slide, accepted: AcceptedImage, phash: str, name: str, position: int | None
-) -> ImageAdded:
+def _write_row(actor: User | None, slide: Slide, prepared: Prepared, position: int | None) -> ImageAdded:
+    accepted = prepared.accepted
     slide = Slide.objects.select_for_update(of=("self", "patient")).select_related("patient").get(pk=slide.pk)
     require_live(slide.patient)
     content_lock(accepted.content_sha256)
@@ -76,10 +100,10 @@ def _write_row(
         image = HpfImage.objects.create(
             slide=slide, position=position or next_position(slide), content_sha256=accepted.content_sha256,
             received_sha256=accepted.received_sha256, format=accepted.format, width_px=accepted.width_px,
-            height_px=accepted.height_px, size_bytes=len(accepted.content), phash=phash,
+            height_px=accepted.height_px, size_bytes=len(accepted.content), phash=prepared.phash,
             notes=[asdict(note) for note in accepted.notes], uploaded_by=actor,
         )  # fmt: skip
-        ImageOriginalName.objects.create(image=image, name=name[-500:])
+        ImageOriginalName.objects.create(image=image, name=prepared.name[-500:])
     audit_record(
         actor=actor, action="image.add", target=f"slide:{slide.pk}",
         data={"image": image.pk, "content_sha256": image.content_sha256},

@@ -158,7 +158,10 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
                 item.state = State.DUPLICATE
         _refuse_at_once(item, file)
         new[file.path] = item
-    UploadItem.objects.bulk_create(new.values())
+        if file.is_archive:
+            item.save()  # its members, later in the same page, point at it
+            archives[file.path] = item
+    UploadItem.objects.bulk_create(item for item in new.values() if not item.is_archive)
     return [known.get(path) or new[path] for path in paths]
 
 

@@ -1,0 +1,85 @@
+"""Jobs of this app: unpacking an uploaded archive."""
+
+from __future__ import annotations
+
+from cases.archives import ZipMember, read_zip
+from cases.models import UploadItem
+from cases.services.archives import archive_path
+from cases.services.images import image_prepare, image_store
+from cases.services.uploads import close_if_complete, item_refuse, item_settle
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.jobs.context import JobContext
+from leukoweb.core.models import User
+
+State = UploadItem.State
+
+
+def ingest_archive(context: JobContext) -> str:
+    """Take in the announced members of an archive, one by one. Payload: ``{"item": id of the archive's item}``.
+
+    Each member's outcome is written on its own item, so a restarted job goes on where the last one stopped and one
+    bad member stops nothing. An archive that is refused as a whole fails the job and refuses every open member.
+    """
+    item = UploadItem.objects.select_related("batch__created_by").get(pk=context.payload["item"])
+    members = {member.path: member for member in item.members.select_related("slide__patient", "batch")}
+    done = sum(member.state != State.EXPECTED for member in members.values())
+    try:
+        with archive_path(item).open("rb") as file:
+            for member in read_zip(file):
+                known = members.get(f"{item.path}/{'/'.join(member.path_parts)}")
+                if known is None or known.state != State.EXPECTED:
+                    continue  # not announced (and so not shown to the uploader), or done before a restart
+                _take_in(context, item.batch.created_by, known, member)
+                done += 1
+                context.progress(done, len(members))
+    except FileNotFoundError as error:
+        missing = DomainError(
+            "The uploaded archive is not on the disk any more.", code="E_ARCHIVE_GONE", hint="Upload it again."
+        )
+        item_refuse(item, missing)
+        raise missing from error
+    except DomainError as error:
+        _refuse_all(item, members, error)
+        raise
+    return _finish(item, members)
+
+
+def _take_in(context: JobContext, user: User, known: UploadItem, member: ZipMember) -> None:
+    """Decode outside the transaction: on SQLite it holds the only write lock."""
+    try:
+        if member.refusal is not None:
+            raise member.refusal
+        if known.slide is None:
+            raise DomainError("The file has no slide.", code="E_NO_SLIDE")
+        prepared = image_prepare(member.data, known.path)
+        with context.write():
+            added = image_store(actor=user, slide=known.slide, prepared=prepared, position=known.position)
+            item_settle(known, added)
+    except DomainError as error:
+        if error.status >= 500:
+            raise
+        with context.write():
+            item_refuse(known, error)
+
+
+def _refuse_all(item: UploadItem, members: dict[str, UploadItem], error: DomainError) -> None:
+    """The archive itself cannot be read; a full disk, though, is worth a retry of the same archive."""
+    if error.status >= 500:
+        return
+    for member in members.values():
+        if member.state == State.EXPECTED:
+            item_refuse(member, error)
+    item_refuse(item, error)
+    archive_path(item).unlink(missing_ok=True)
+
+
+def _finish(item: UploadItem, members: dict[str, UploadItem]) -> str:
+    absent = DomainError("The archive does not hold this file.", code="E_ZIP_MEMBER", hint="Make the archive again.")
+    for member in members.values():
+        if member.state == State.EXPECTED:
+            item_refuse(member, absent)
+    UploadItem.objects.filter(pk=item.pk).update(state=State.STORED)
+    archive_path(item).unlink(missing_ok=True)
+    close_if_complete(item.batch)
+    refused = sum(member.state == State.REFUSED for member in members.values())
+    return f"{len(members) - refused} images taken in, {refused} refused"
