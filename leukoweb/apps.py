@@ -8,4 +8,8 @@ class RootConfig(AppConfig):
     verbose_name = "leukoweb"
 
     def ready(self) -> None:
+        from leukoweb.core.jobs.registry import register_kind
+
+        register_kind("demo.draw", "leukoweb.demo.cohort:draw", queue="ops", unit="fields")
+
         from leukoweb import celery  # noqa: F401  must be configured before a shared task is sent

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from inference.services.registry import starter_ensure
 from leukoweb.core.models import Role, User
 from leukoweb.core.services.users import user_create, user_invite
 from leukoweb.demo.cohort import demo_queue
-from inference.services.registry import starter_ensure
 
 
 def first_run(*, demo: bool) -> None:
     """Idempotent: the starter pipeline always; demo users and the phantom cohort only where wanted."""
-    starter_ensure(settings.STARTER_PIPELINE)
+    starter_ensure()
     if settings.PRODUCTION:
         return
     for role in Role.values if demo else [Role.ADMIN]:

@@ -83,7 +83,7 @@ class Command(BaseCommand):
 
         self._say("Preparing the database ...")
         call_command("migrate", verbosity=0, interactive=False)
-        call_command("check", databases=["default"])
+        call_command("check", databases=["default"], verbosity=0)
         if settings.BROKER_SOCKET:
             # The lock says that no other launcher of this folder lives, so no worker of it does: no need to wait for leases.
             Job.objects.filter(status=Job.Status.RUNNING).update(lease_until="1970-01-01T00:00:00Z")

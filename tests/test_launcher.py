@@ -1,0 +1,156 @@
+"""One command starts everything and nothing of it is left behind, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_S = 90
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(data: Path) -> dict[str, str]:
+    ours = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")}
+    return {**ours, "DATA_DIR": str(data)}
+
+
+def of_this_folder(data: Path) -> list[int]:
+    """Processes whose environment names the folder or that work inside it (the broker overwrites its environment)."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            named = f"DATA_DIR={data}\0".encode() in (process / "environ").read_bytes() + b"\0"
+            if named or (process / "cwd").resolve(strict=True).is_relative_to(data):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def broker_of(data: Path) -> int | None:
+    for pid in of_this_folder(data):
+        try:
+            if Path(f"/proc/{pid}/exe").resolve(strict=True).name == "valkey-server":
+                return pid
+        except OSError:
+            continue
+    return None
+
+
+@contextmanager
+def launched(data: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "manage.py", "up", "--port", str(port), "--no-demo"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(data), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(30)
+        deadline = time.monotonic() + PATIENCE_S
+        while of_this_folder(data) and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    assert process.stdout
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    pytest.fail(f"the launcher ended without saying {text!r}:\n{seen}")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_start_answer_stop(data: Path, ending: signal.Signals) -> None:
+    port = free_port()
+    with launched(data, port) as process:
+        said = wait_for(process, "sets a password and signs in")
+        assert f"http://localhost:{port}/join/" in said
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as answer:
+            assert json.load(answer)["status"] == "ok"
+        os.killpg(process.pid, ending)
+        rest, _ = process.communicate(timeout=PATIENCE_S)
+        assert "Stopped." in rest
+        assert process.returncode == 0
+        assert of_this_folder(data) == []
+
+
+def test_a_killed_launcher_leaves_no_orphans_and_a_second_one_is_refused(data: Path) -> None:
+    port = free_port()
+    with launched(data, port) as process:
+        wait_for(process, "sets a password and signs in")
+        second = subprocess.run(
+            [sys.executable, "manage.py", "up", "--port", str(free_port())], cwd=ROOT, env=environment(data),
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+        assert second.returncode == 1
+        assert "already runs" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert len(of_this_folder(data)) > 3
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+        deadline = time.monotonic() + PATIENCE_S
+        while (left := of_this_folder(data)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert left == []
+
+
+def test_a_taken_port_is_said_in_one_line(data: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "manage.py", "up", "--port", str(port)], cwd=ROOT, env=environment(data), capture_output=True,
+            text=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert f"Port {port} cannot be used" in done.stderr
+    assert "make run PORT=" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_broker_comes_back_when_it_is_killed(data: Path) -> None:
+    """And the page answers meanwhile."""
+    port = free_port()
+    with launched(data, port) as process:
+        wait_for(process, "sets a password and signs in")
+        victim = broker_of(data)
+        assert victim
+        os.kill(victim, signal.SIGKILL)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as answer:
+            assert answer.status == 200
+        wait_for(process, "broker ended")
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if broker_of(data) not in (None, victim):
+                return
+            time.sleep(0.2)
+        pytest.fail("no broker after the kill")
