@@ -19,7 +19,16 @@ from typing import Any, Final, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inference.pipeline import classes as C
+from inference.pipeline.classes import (
+    COLLAPSE_5_TO_3,
+    DIAGNOSES_3,
+    DIAGNOSES_5,
+    MODEL_1,
+    MODEL_2,
+    MODEL_3,
+    SLOT_CLASSES,
+    SUBTYPES,
+)
 from inference.pipeline.errors import NoImages, ProbabilitiesInvalid, SlotNotRun
 from inference.pipeline.rules import (
     DEFAULT_RULE_SET,
@@ -124,27 +133,25 @@ def decide(
     """
     if rule_set.kind == "majority":
         return _decide_majority(rule_set, single_model, classes)
-    p1 = _checked("model_1", model_1, C.MODEL_1, None)
+    p1 = _checked("model_1", model_1, MODEL_1, None)
     n = len(p1)
     gate, branch_rule = rule_set.gate, rule_set.branch
     if gate is None or branch_rule is None:  # RuleSet refuses this; the check tells the type checker so
         raise SlotNotRun("A hierarchical rule set has a gate and a branch.")
-    leukemia = _labels(p1) == C.MODEL_1.index("LEUKEMIA")
+    leukemia = _labels(p1) == MODEL_1.index("LEUKEMIA")
     everyone = np.ones(n, dtype=bool)
 
-    trace = [_threshold_step("gate", "model_1", p1, C.MODEL_1, gate, ("LEUKEMIA", "NO_LEUKEMIA"), everyone)]
+    trace = [_threshold_step("gate", "model_1", p1, MODEL_1, gate, ("LEUKEMIA", "NO_LEUKEMIA"), everyone)]
     if trace[0]["outcome"] == "NO_LEUKEMIA":
         return _decision(rule_set, "NO_LEUKEMIA", "NO_LEUKEMIA" if rule_set.subtype else None, trace, n)
 
-    p2 = _checked("model_2", model_2, C.MODEL_2, n)
-    trace.append(
-        _threshold_step("branch", "model_2", p2, C.MODEL_2, branch_rule, ("CHRONIC", "ACUTE"), leukemia)
-    )
+    p2 = _checked("model_2", model_2, MODEL_2, n)
+    trace.append(_threshold_step("branch", "model_2", p2, MODEL_2, branch_rule, ("CHRONIC", "ACUTE"), leukemia))
     diagnosis_3, diagnosis_5 = trace[1]["outcome"], None
     if rule_set.subtype:
-        p3 = _checked("model_3", model_3, C.MODEL_3, n)
-        candidates = C.SUBTYPES[diagnosis_3]
-        trace.append(_vote_step("subtype", "model_3", p3, C.MODEL_3, candidates, rule_set.subtype, leukemia))
+        p3 = _checked("model_3", model_3, MODEL_3, n)
+        candidates = SUBTYPES[diagnosis_3]
+        trace.append(_vote_step("subtype", "model_3", p3, MODEL_3, candidates, rule_set.subtype, leukemia))
         diagnosis_5 = trace[2]["outcome"]
     return _decision(rule_set, diagnosis_3, diagnosis_5, trace, n)
 
@@ -158,22 +165,18 @@ def slots_needed(rule_set: RuleSet, model_1: ArrayLike | None = None) -> tuple[s
         return ("single_model",)
     if model_1 is None:
         return ("model_1",)
-    p1 = _checked("model_1", model_1, C.MODEL_1, None)
+    p1 = _checked("model_1", model_1, MODEL_1, None)
     everyone = np.ones(len(p1), dtype=bool)
-    gate = _threshold_step(
-        "gate", "model_1", p1, C.MODEL_1, rule_set.gate, ("LEUKEMIA", "NO_LEUKEMIA"), everyone
-    )
+    gate = _threshold_step("gate", "model_1", p1, MODEL_1, rule_set.gate, ("LEUKEMIA", "NO_LEUKEMIA"), everyone)
     return rule_set.slots[1:] if gate["outcome"] == "LEUKEMIA" else ()
 
 
-def _decide_majority(
-    rule_set: RuleSet, single_model: ArrayLike | None, names: Sequence[str] | None
-) -> Decision:
-    order = next((c for c in C.SLOT_CLASSES["single_model"] if set(c) == set(names or ())), None)
+def _decide_majority(rule_set: RuleSet, single_model: ArrayLike | None, names: Sequence[str] | None) -> Decision:
+    order = next((c for c in SLOT_CLASSES["single_model"] if set(c) == set(names or ())), None)
     if order is None or names is None or len(names) != len(order):
         raise ProbabilitiesInvalid(
             f"The single model's classes are {list(names) if names is not None else None}.",
-            hint=f"They are {', '.join(C.DIAGNOSES_3)} or {', '.join(C.DIAGNOSES_5)}.",
+            hint=f"They are {', '.join(DIAGNOSES_3)} or {', '.join(DIAGNOSES_5)}.",
             field="classes",
         )
     given = _checked("single_model", single_model, tuple(names), None)
@@ -181,14 +184,12 @@ def _decide_majority(
     p = given[:, [list(names).index(name) for name in order]]
     everyone = np.ones(len(p), dtype=bool)
     step = _vote_step("majority", "single_model", p, order, order, SubtypeVote(), everyone)
-    five = step["outcome"] if order == C.DIAGNOSES_5 else None
-    three = C.COLLAPSE_5_TO_3[five] if five else step["outcome"]
+    five = step["outcome"] if order == DIAGNOSES_5 else None
+    three = COLLAPSE_5_TO_3[five] if five else step["outcome"]
     return _decision(rule_set, three, five, [step], len(p))
 
 
-def _checked(
-    slot: str, values: ArrayLike | None, names: tuple[str, ...], n_images: int | None
-) -> Probabilities:
+def _checked(slot: str, values: ArrayLike | None, names: tuple[str, ...], n_images: int | None) -> Probabilities:
     """The slot's probabilities as (n, K) float64, or the reason why they cannot be used."""
     if values is None:
         raise SlotNotRun(

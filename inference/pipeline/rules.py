@@ -115,24 +115,18 @@ class RuleSet:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise RuleSetInvalid(
-                f"name is {self.name!r}; use 1 to 64 small letters, digits and hyphens.", field="name"
-            )
+            raise RuleSetInvalid(f"name is {self.name!r}; use 1 to 64 small letters, digits and hyphens.", field="name")
         _require_choice("kind", self.kind, ("hierarchical", "majority"))
         for field in ("version", "minimum_images"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise RuleSetInvalid(
-                    f"{field} is {value!r}; it must be a whole number of at least 1.", field=field
-                )
+                raise RuleSetInvalid(f"{field} is {value!r}; it must be a whole number of at least 1.", field=field)
         if self.kind == "majority" and (self.gate or self.branch or self.subtype):
             raise RuleSetInvalid("A majority rule set has no gate, branch or subtype.", field="kind")
         if self.kind == "hierarchical" and (self.gate is None or self.branch is None):
             raise RuleSetInvalid("A hierarchical rule set needs a gate and a branch.", field="gate")
         if self.gate is not None and self.gate.voters != "all":
-            raise RuleSetInvalid(
-                "The gate decides which images are leukemia, so all images vote.", field="gate"
-            )
+            raise RuleSetInvalid("The gate decides which images are leukemia, so all images vote.", field="gate")
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -186,7 +180,5 @@ DEFAULT_RULE_SET: Final = "paper-fig2"
 def rule_set_named(name: str) -> RuleSet:
     """The shipped rule set of that name; RuleSetInvalid lists the known names otherwise."""
     if name not in RULE_SETS:
-        raise RuleSetInvalid(
-            f"There is no rule set {name!r}.", hint=f"Known: {', '.join(RULE_SETS)}.", field="rules"
-        )
+        raise RuleSetInvalid(f"There is no rule set {name!r}.", hint=f"Known: {', '.join(RULE_SETS)}.", field="rules")
     return RULE_SETS[name]

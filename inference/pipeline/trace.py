@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inference.pipeline import classes as C
+from inference.pipeline.classes import MODEL_1, MODEL_2, MODEL_3
 
 StepData = Mapping[str, Any]
 
@@ -112,9 +112,9 @@ def rank_images(
     order.
     """
     tables: dict[str, tuple[ArrayLike | None, Sequence[str]]] = {
-        "model_1": (model_1, C.MODEL_1),
-        "model_2": (model_2, C.MODEL_2),
-        "model_3": (model_3, C.MODEL_3),
+        "model_1": (model_1, MODEL_1),
+        "model_2": (model_2, MODEL_2),
+        "model_3": (model_3, MODEL_3),
         "single_model": (single_model, classes or ()),
     }
     n = trace[0]["n_images"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pipeline import classes as C
+from inference.pipeline.classes import MODEL_1, MODEL_2, MODEL_3
 
 
 def rows(names: tuple[str, ...], labels: list[str], confidence: float = 0.9) -> NDArray[np.float64]:
@@ -19,7 +19,7 @@ def slide(
     one: list[str], two: list[str] | None = None, three: list[str] | None = None
 ) -> dict[str, NDArray[np.float64] | None]:
     return {
-        "model_1": rows(C.MODEL_1, one),
-        "model_2": None if two is None else rows(C.MODEL_2, two),
-        "model_3": None if three is None else rows(C.MODEL_3, three),
+        "model_1": rows(MODEL_1, one),
+        "model_2": None if two is None else rows(MODEL_2, two),
+        "model_3": None if three is None else rows(MODEL_3, three),
     }

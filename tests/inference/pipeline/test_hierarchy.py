@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inference.pipeline import classes as C
+from inference.pipeline.classes import COLLAPSE_5_TO_3, DIAGNOSES_3, DIAGNOSES_5, MODEL_1, MODEL_2, MODEL_3
 from inference.pipeline.errors import NoImages, ProbabilitiesInvalid, SlotNotRun
 from inference.pipeline.hierarchy import (
     BELOW_MINIMUM,
@@ -67,7 +67,7 @@ def test_branch_without_a_subtype_vote_goes_to_the_larger_summed_probability() -
 
 
 def test_two_against_two_goes_to_the_larger_summed_probability() -> None:
-    p3 = np.vstack([rows(C.MODEL_3, ["ALL"] * 2, 0.8), rows(C.MODEL_3, ["AML"] * 2, 0.9)])
+    p3 = np.vstack([rows(MODEL_3, ["ALL"] * 2, 0.8), rows(MODEL_3, ["AML"] * 2, 0.9)])
     decision = decide(FIG2, **slide(["LEUKEMIA"] * 4, ["ACUTE"] * 4) | {"model_3": p3})
     assert decision.diagnosis_5 == "AML"
     assert decision.trace[2]["tie"] == "probability"
@@ -111,10 +111,10 @@ def test_a_model_that_was_not_run_is_not_negative() -> None:
 @pytest.mark.parametrize(
     ("names", "labels", "expected"),
     [
-        (C.DIAGNOSES_5, ["AML", "AML", "CLL"], ("AML", "ACUTE", "AML")),
-        (C.DIAGNOSES_5, ["NO_LEUKEMIA", "NO_LEUKEMIA", "CLL"], ("NO_LEUKEMIA", "NO_LEUKEMIA", "NO_LEUKEMIA")),
-        (C.DIAGNOSES_3, ["CHRONIC", "CHRONIC", "ACUTE"], ("CHRONIC", "CHRONIC", None)),
-        (C.DIAGNOSES_3[::-1], ["CHRONIC", "ACUTE"], ("ACUTE", "ACUTE", None)),  # tie: class order, not column
+        (DIAGNOSES_5, ["AML", "AML", "CLL"], ("AML", "ACUTE", "AML")),
+        (DIAGNOSES_5, ["NO_LEUKEMIA", "NO_LEUKEMIA", "CLL"], ("NO_LEUKEMIA", "NO_LEUKEMIA", "NO_LEUKEMIA")),
+        (DIAGNOSES_3, ["CHRONIC", "CHRONIC", "ACUTE"], ("CHRONIC", "CHRONIC", None)),
+        (DIAGNOSES_3[::-1], ["CHRONIC", "ACUTE"], ("ACUTE", "ACUTE", None)),  # tie: class order, not column
     ],
 )
 def test_single_model_majority(
@@ -185,11 +185,9 @@ def test_leukemia_voters_leave_out_the_other_images() -> None:
 
 
 def test_no_leukemia_voter_falls_back_to_all_images_and_says_so() -> None:
-    rule_set = RuleSet(
-        "custom", gate=Threshold("probability", 0.5), branch=Threshold("fraction", 0.5, "leukemia")
-    )
+    rule_set = RuleSet("custom", gate=Threshold("probability", 0.5), branch=Threshold("fraction", 0.5, "leukemia"))
     p1 = np.tile([0.4, 0.6], (3, 1))
-    decision = decide(rule_set, model_1=p1, model_2=rows(C.MODEL_2, ["CHRONIC"] * 3))
+    decision = decide(rule_set, model_1=p1, model_2=rows(MODEL_2, ["CHRONIC"] * 3))
     assert decision.diagnosis == "CHRONIC"
     assert decision.trace[1]["voters_fallback"] is True
     assert decision.trace[0]["images"] == [0, 1, 2]
@@ -197,9 +195,9 @@ def test_no_leukemia_voter_falls_back_to_all_images_and_says_so() -> None:
 
 def test_slots_needed_skips_what_the_gate_makes_needless() -> None:
     assert slots_needed(FIG2) == ("model_1",)
-    assert slots_needed(FIG2, rows(C.MODEL_1, ["NO_LEUKEMIA"] * 3)) == ()
-    assert slots_needed(FIG2, rows(C.MODEL_1, ["LEUKEMIA"])) == ("model_2", "model_3")
-    assert slots_needed(FIG1, rows(C.MODEL_1, ["LEUKEMIA"])) == ("model_2",)
+    assert slots_needed(FIG2, rows(MODEL_1, ["NO_LEUKEMIA"] * 3)) == ()
+    assert slots_needed(FIG2, rows(MODEL_1, ["LEUKEMIA"])) == ("model_2", "model_3")
+    assert slots_needed(FIG1, rows(MODEL_1, ["LEUKEMIA"])) == ("model_2",)
     assert slots_needed(MAJORITY) == ("single_model",)
 
 
@@ -210,7 +208,7 @@ def probabilities(n_images: int, names: tuple[str, ...]) -> st.SearchStrategy[ND
 
 
 slides = st.integers(1, 12).flatmap(
-    lambda n: st.tuples(*(probabilities(n, names) for names in (C.MODEL_1, C.MODEL_2, C.MODEL_3)))
+    lambda n: st.tuples(*(probabilities(n, names) for names in (MODEL_1, MODEL_2, MODEL_3)))
 )
 thresholds = st.one_of(
     st.builds(Threshold, st.just("count"), st.integers(1, 4)),
@@ -243,7 +241,7 @@ def test_the_order_of_images_never_matters(tables, rule_set, random) -> None:  #
 @given(slides, st.integers(1, 4), st.integers(1, 3))
 def test_a_no_leukemia_image_never_turns_leukemia_into_none(tables, at_least, added) -> None:  # type: ignore[no-untyped-def]
     rule_set = RuleSet("count", gate=Threshold("count", at_least), branch=Threshold(), subtype=SubtypeVote())
-    extra = [rows(names, ["NO_LEUKEMIA"] * added) for names in (C.MODEL_1, C.MODEL_2, C.MODEL_3)]
+    extra = [rows(names, ["NO_LEUKEMIA"] * added) for names in (MODEL_1, MODEL_2, MODEL_3)]
     before = decide(rule_set, **{f"model_{k + 1}": t for k, t in enumerate(tables)})
     after = decide(rule_set, **{f"model_{k + 1}": np.vstack([t, extra[k]]) for k, t in enumerate(tables)})
     assert (before.diagnosis == "NO_LEUKEMIA") == (after.diagnosis == "NO_LEUKEMIA")
@@ -255,7 +253,7 @@ def test_both_levels_of_fig_2_agree_and_fig_1_gives_the_same_3_class_answer(tabl
     named = {f"model_{k + 1}": t for k, t in enumerate(tables)}
     five, three = decide(FIG2, **named), decide(FIG1, **named)
     assert five.diagnosis_5 is not None
-    assert C.COLLAPSE_5_TO_3[five.diagnosis_5] == five.diagnosis_3 == three.diagnosis_3
+    assert COLLAPSE_5_TO_3[five.diagnosis_5] == five.diagnosis_3 == three.diagnosis_3
     assert json.loads(json.dumps(five.trace)) == five.trace
 
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from inference.pipeline import classes as C
+from inference.pipeline.classes import DIAGNOSES_3, MODEL_2, MODEL_3
 from inference.pipeline.hierarchy import (
     RULE_SETS,
     RuleSet,
@@ -42,8 +42,7 @@ def test_a_shut_gate_in_words() -> None:
 def test_ties_are_said() -> None:
     votes = decide(FIG2, **slide(["LEUKEMIA"] * 2, ["ACUTE"] * 2, ["AML", "ALL"])).trace
     assert trace_sentences(votes)[2] == (
-        "votes ALL 1 : AML 1, a tie; summed probability ALL 0.925 : AML 0.925, also a tie; "
-        "first in class order, so ALL"
+        "votes ALL 1 : AML 1, a tie; summed probability ALL 0.925 : AML 0.925, also a tie; first in class order, so ALL"
     )
     nobody = decide(FIG2, **slide(["LEUKEMIA"], ["CHRONIC"], ["AML"])).trace
     assert "votes CLL 0 : CML 0, no vote" in trace_sentences(nobody)[2]
@@ -60,8 +59,8 @@ def test_other_rules_in_words() -> None:
     decision = decide(
         rule_set,
         model_1=p1,
-        model_2=rows(C.MODEL_2, ["CHRONIC"] * 2),
-        model_3=rows(C.MODEL_3, ["CML"] * 2),
+        model_2=rows(MODEL_2, ["CHRONIC"] * 2),
+        model_3=rows(MODEL_3, ["CML"] * 2),
     )
     assert trace_text(decision.trace) == (
         "1 of 2 fields shows leukemia, summed probability of leukemia 1.100 (the rule asks for 0.5); "
@@ -73,8 +72,8 @@ def test_other_rules_in_words() -> None:
 
 
 def test_majority_in_words() -> None:
-    p = rows(C.DIAGNOSES_3, ["ACUTE", "ACUTE", "NO_LEUKEMIA"])
-    decision = decide(RULE_SETS["single-model-majority"], single_model=p, classes=C.DIAGNOSES_3)
+    p = rows(DIAGNOSES_3, ["ACUTE", "ACUTE", "NO_LEUKEMIA"])
+    decision = decide(RULE_SETS["single-model-majority"], single_model=p, classes=DIAGNOSES_3)
     assert trace_text(decision.trace) == "votes acute 2 : chronic 0 : no leukemia 1, so acute"
 
 
