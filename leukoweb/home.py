@@ -15,12 +15,16 @@ def home_context(user: User) -> dict[str, Any]:
     context: dict[str, Any] = {
         "cohorts": Cohort.objects.order_by("name")[:12],
         "n_slides": Slide.objects.filter(patient__withdrawn_at=None).count(),
-        "recent_slides": Slide.objects.filter(patient__withdrawn_at=None).select_related("patient__cohort").order_by("-id")[:8],
+        "recent_slides": Slide.objects.filter(patient__withdrawn_at=None)
+        .select_related("patient__cohort")
+        .order_by("-id")[:8],
         "active_jobs": Job.objects.filter(status__in=Job.ACTIVE)[:8],
         "n_failed_jobs": Job.objects.filter(status=Job.Status.FAILED).count(),
         "pipeline": PipelineVersion.objects.filter(is_active=True).first(),
     }
     if has_action(user, "results.view"):
         # The diagnosis itself is not shown here: looking at a result is a deed that is recorded per patient.
-        context["recent_results"] = PatientPrediction.objects.select_related("run", "slide__patient").order_by("-id")[:8]
+        context["recent_results"] = PatientPrediction.objects.select_related("run", "slide__patient").order_by("-id")[
+            :8
+        ]
     return context

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from leukoweb.core import laptop
@@ -276,3 +277,17 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="WARNING" if TESTING else "INFO")},
     "loggers": {"fontTools": {"level": "WARNING"}, "matplotlib": {"level": "WARNING"}},
 }
+
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.filter_by_level,
+        structlog.processors.EventRenamer("event"),
+        structlog.processors.JSONRenderer(sort_keys=True)
+        if PRODUCTION
+        else structlog.processors.KeyValueRenderer(key_order=["event", "method", "route", "status", "ms"]),
+    ],
+    wrapper_class=structlog.stdlib.BoundLogger,
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from leukoweb.core.http import person
 from leukoweb.core.permissions import public, requires
 from leukoweb.home import home_context
 
@@ -14,7 +15,7 @@ from leukoweb.home import home_context
 @require_safe
 @requires("home.view")
 def home(request: HttpRequest) -> HttpResponse:
-    return render(request, "home.html", home_context(request.user))
+    return render(request, "home.html", home_context(person(request)))
 
 
 @require_safe

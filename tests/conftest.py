@@ -16,6 +16,7 @@ from django.test import Client, TransactionTestCase
 # The browser's driver keeps an event loop in the test's thread; Django would take our tests for asynchronous code.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
+BACKEND = "django.contrib.auth.backends.ModelBackend"
 MAY_BE_ABSENT = "LEUKOWEB_SHARED"  # golden and real data outside the repository
 
 
@@ -108,7 +109,7 @@ def as_role(make_user: Callable[..., Any]) -> Callable[[str], Client]:
     def sign_in(role: str) -> Client:
         client = Client()
         client.user = make_user(role)  # type: ignore[attr-defined]
-        client.force_login(client.user, backend="django.contrib.auth.backends.ModelBackend")  # type: ignore[attr-defined]
+        client.force_login(client.user, backend=BACKEND)  # type: ignore[attr-defined]
         return client
 
     return sign_in
@@ -167,8 +168,10 @@ def shared_data() -> Path:
     return Path(folder)
 
 
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-                  "--disable-component-update", "--disable-sync"]  # fmt: skip
+CHROMIUM_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
 
 
 @pytest.fixture(scope="session")
@@ -187,7 +190,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def browser_as(browser: Any, live_server: Any, make_user: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
-    """``browser_as("technician")`` -> a page of the live server, signed in; fails the test on any script error or CSP violation."""
+    """``browser_as("technician")`` -> a page of the live server, signed in. Script errors and CSP violations fail."""
     from django.conf import settings
 
     contexts, troubles = [], []
@@ -195,7 +198,7 @@ def browser_as(browser: Any, live_server: Any, make_user: Callable[..., Any]) ->
     def open_page(role: str, **options: Any) -> Any:
         client = Client()
         user = make_user(role)
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(user, backend=BACKEND)
         context = browser.new_context(base_url=live_server.url, **options)
         cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])

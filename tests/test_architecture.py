@@ -113,7 +113,9 @@ def test_no_pickle_is_run() -> None:
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and _qualified(node.func) in loaders:
-                restricted = any(k.arg == "weights_only" and getattr(k.value, "value", None) is True for k in node.keywords)
+                restricted = any(
+                    k.arg == "weights_only" and getattr(k.value, "value", None) is True for k in node.keywords
+                )
                 if not (restricted and _qualified(node.func) == "torch.load"):
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert not found
@@ -132,7 +134,9 @@ def test_templates_trust_nothing() -> None:
 
 def test_files_stay_small() -> None:
     kept = ("vendor", "migrations", "golden")
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
     long = []
     for name in tracked:
         if name.endswith((".py", ".js", ".css", ".html")) and not any(k in name.split("/") for k in kept):

@@ -128,8 +128,8 @@ def test_a_taken_port_is_said_in_one_line(data: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "manage.py", "up", "--port", str(port)], cwd=ROOT, env=environment(data), capture_output=True,
-            text=True, timeout=PATIENCE_S, check=False,
+            [sys.executable, "manage.py", "up", "--port", str(port)], cwd=ROOT, env=environment(data),
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
     assert done.returncode == 1
     assert f"Port {port} cannot be used" in done.stderr

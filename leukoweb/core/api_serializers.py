@@ -13,7 +13,7 @@ class StrictSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and (unknown := set(data) - set(self.fields)):
-            raise serializers.ValidationError({name: "Unknown field." for name in sorted(unknown)}, code="unknown")
+            raise serializers.ValidationError(dict.fromkeys(sorted(unknown), "Unknown field."), code="unknown")
         return super().to_internal_value(data)
 
 

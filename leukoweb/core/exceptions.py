@@ -24,9 +24,7 @@ class DomainError(Exception):
     code = "E_INVALID"
     status = 400
 
-    def __init__(
-        self, message: str, *, code: str | None = None, hint: str = "", field: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, code: str | None = None, hint: str = "", field: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.code = code or type(self).code

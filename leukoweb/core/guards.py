@@ -6,7 +6,7 @@ rebuilds the table, and a start-up check refuses to run without them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ def guarded_models() -> list[type[models.Model]]:
 
 def _frozen_columns(model: type[models.Model]) -> list[str]:
     allowed = _guarded[model._meta.label]
-    return [f.column for f in model._meta.local_concrete_fields if f.name not in allowed]
+    return [str(f.column) for f in model._meta.local_concrete_fields if f.name not in allowed]
 
 
 def _names(table: str) -> tuple[str, str, str]:
@@ -112,7 +112,9 @@ def guards_lifted(using: str = "default") -> Iterator[None]:
 
 
 @checks.register(checks.Tags.database)
-def check_guards(databases: list[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+def check_guards(
+    app_configs: Any = None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
     """Refuse a database whose append-only tables could be changed."""
     problems: list[checks.CheckMessage] = []
     for using in databases or []:
@@ -133,7 +135,9 @@ def check_guards(databases: list[str] | None = None, **kwargs: Any) -> list[chec
 
 
 @checks.register(checks.Tags.database)
-def check_sqlite_mode(databases: list[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+def check_sqlite_mode(
+    app_configs: Any = None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
     """SQLite with DEFERRED transactions loses writes under load ("database is locked")."""
     for using in databases or []:
         connection = connections[using]

@@ -31,7 +31,11 @@ def demo_queue() -> None:
     if AuditEvent.objects.filter(action=DRAWN).exists():
         return
     job_create(
-        kind="demo.draw", title="Draw the phantom cohort (64 synthetic patients)", payload={}, actor=None, key="demo.draw"
+        kind="demo.draw",
+        title="Draw the phantom cohort (64 synthetic patients)",
+        payload={},
+        actor=None,
+        key="demo.draw",
     )
 
 
@@ -47,7 +51,9 @@ def draw(context: JobContext) -> str:
         done = _draw_patient(context, cohort, plan, done, total)
         if index == 0:
             _diagnose(plan)
-    audit_record(actor=None, action=DRAWN, target=f"cohort:{cohort.pk}", data={"patients": len(everyone), "fields": total})
+    audit_record(
+        actor=None, action=DRAWN, target=f"cohort:{cohort.pk}", data={"patients": len(everyone), "fields": total}
+    )
     return f"{total} fields of {len(everyone)} synthetic patients"
 
 
@@ -56,7 +62,8 @@ def _draw_patient(context: JobContext, cohort: Cohort, plan: PatientPlan, done: 
     slide = slide_ensure(
         actor=None, cohort=cohort, patient_code=plan.code, slide_code=f"{plan.code}-S1", camera=device["camera"],
         microscope=device["microscope"], light=device["light"], magnification=1000, stain="May-Grünwald Giemsa (drawn)",
-        technician="PHANTOM", pixel_size_um=round(FIELD_UM[0] / WIDTH_PX, 4), note="PHANTOM: synthetic, drawn by leukoweb.",
+        technician="PHANTOM",
+        pixel_size_um=round(FIELD_UM[0] / WIDTH_PX, 4), note="PHANTOM: synthetic, drawn by leukoweb.",
     )  # fmt: skip
     if HpfImage.objects.filter(slide=slide).count() < _distinct(plan):
         for position, file in enumerate(draw_plan(plan, width_px=WIDTH_PX), start=1):
@@ -84,4 +91,3 @@ def _diagnose(plan: PatientPlan) -> None:
     run = run_request(actor=None, slide=slide)
     if run.job_id:
         publish(run.job_id)
-

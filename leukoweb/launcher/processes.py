@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -52,7 +53,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops the others in order
-                preexec_fn=_end_with_parent(),  # noqa: PLW1509  no threads run in the launcher
+                preexec_fn=_end_with_parent(),
             )
 
     @property
@@ -62,10 +63,8 @@ class Child:
     def signal_group(self, number: int) -> None:
         if self.process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass
 
     def ask_to_stop(self) -> None:
         """SIGTERM, once: a second one would cut a worker's orderly end short."""
@@ -78,10 +77,8 @@ class Child:
         if self.process is None:
             return
         self.ask_to_stop()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            pass
         self.signal_group(signal.SIGKILL)
         self.process.wait()
 

@@ -31,4 +31,4 @@ def test_odd_json_is_refused_by_name(body: bytes, code: str) -> None:
 
 
 def test_brackets_in_strings_do_not_count() -> None:
-    assert StrictJSONParser().parse(io.BytesIO(b'{"a": "[[[[[[[[[[[[[[[[[[[[[[[[[\\"{{{"}')) == {"a": '[' * 25 + '"{{{'}
+    assert StrictJSONParser().parse(io.BytesIO(b'{"a": "[[[[[[[[[[[[[[[[[[[[[[[[[\\"{{{"}')) == {"a": "[" * 25 + '"{{{'}

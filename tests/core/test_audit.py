@@ -72,7 +72,9 @@ def test_truncate_is_refused_on_postgresql() -> None:
 @pytest.mark.parametrize("column", ["actor_name", "action", "target", "data", "reason", "at", "hash", "previous_hash"])
 def test_a_change_behind_the_triggers_is_located(column: str) -> None:
     events = write(5)
-    new: Any = {"data": {"i": 99}, "at": events[0].at, "hash": "0" * 64, "previous_hash": "1" * 64}.get(column, "forged")
+    new: Any = {"data": {"i": 99}, "at": events[0].at, "hash": "0" * 64, "previous_hash": "1" * 64}.get(
+        column, "forged"
+    )
     with guards.guards_lifted():
         AuditEvent.objects.filter(pk=events[2].pk).update(**{column: new})
     report = chain_verify()

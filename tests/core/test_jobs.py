@@ -169,7 +169,7 @@ def test_of_two_racing_workers_one_wins() -> None:
 
         def race() -> None:
             start.wait()
-            won.append(ledger.job_claim(job.pk, str(threading.get_ident())) is not None)  # noqa: B023
+            won.append(ledger.job_claim(job.pk, str(threading.get_ident())) is not None)
             connections.close_all()
 
         threads = [threading.Thread(target=race) for _ in range(4)]

@@ -28,7 +28,9 @@ class Job(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     key = models.CharField(max_length=120, blank=True, help_text="At most one unfinished job has this key")
     attempt = models.PositiveSmallIntegerField(default=0, help_text="Starts without progress since")
-    fence = models.PositiveIntegerField(default=0, help_text="Grows with every claim; an older worker's writes are refused")
+    fence = models.PositiveIntegerField(
+        default=0, help_text="Grows with every claim; an older worker's writes are refused"
+    )
     owner = models.CharField(max_length=80, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
@@ -55,7 +57,8 @@ class Job(models.Model):
                 name="job_key_unfinished",
             ),
             models.CheckConstraint(
-                condition=models.Q(status__in=["queued", "running", "done", "failed", "cancelled"]), name="job_status_known"
+                condition=models.Q(status__in=["queued", "running", "done", "failed", "cancelled"]),
+                name="job_status_known",
             ),
         ]
         indexes = [models.Index(fields=["status", "queue", "created_at"]), models.Index(fields=["-created_at"])]

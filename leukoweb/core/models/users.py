@@ -19,7 +19,9 @@ class User(AbstractUser):
     """A person with exactly one role, so that the role x action table says everything."""
 
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.TECHNICIAN)
-    invite_digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the secret in the open sign-in link")
+    invite_digest = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of the secret in the open sign-in link"
+    )
     invite_expires_at = models.DateTimeField(null=True, blank=True)
 
     REQUIRED_FIELDS: ClassVar[list[str]] = []

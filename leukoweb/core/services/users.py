@@ -28,7 +28,9 @@ def user_create(*, actor: User | None, username: str, role: str, full_name: str 
     try:
         UnicodeUsernameValidator()(username)
     except ValidationError as error:
-        raise DomainError(f"The user name {username!r} cannot be used: {error.messages[0]}", field="username") from error
+        raise DomainError(
+            f"The user name {username!r} cannot be used: {error.messages[0]}", field="username"
+        ) from error
     if role not in Role.values:
         raise DomainError(f"{role!r} is not a role; choose {', '.join(Role.values)}.", field="role")
     first, _, last = full_name.strip().partition(" ")
@@ -45,7 +47,7 @@ def user_create(*, actor: User | None, username: str, role: str, full_name: str 
 
 @transaction.atomic
 def user_invite(*, actor: User | None, user: User) -> str:
-    """Make a fresh one-time secret for the sign-in link; an earlier one stops working. Returned once, stored as a hash."""
+    """Make a fresh one-time secret for the sign-in link; an earlier one stops working. Only its hash is stored."""
     secret = secrets.token_urlsafe(24)
     user.invite_digest = _digest(secret)
     user.invite_expires_at = timezone.now() + timedelta(hours=settings.INVITE_HOURS)
@@ -60,7 +62,9 @@ def invited_user(secret: str) -> User:
         invite_digest=_digest(secret), invite_expires_at__gt=timezone.now(), is_active=True
     ).first()
     if user is None:
-        raise NotFound("This sign-in link is not valid (any more).", code="E_LINK", hint="Ask your admin for a new one.")
+        raise NotFound(
+            "This sign-in link is not valid (any more).", code="E_LINK", hint="Ask your admin for a new one."
+        )
     return user
 
 
@@ -72,7 +76,9 @@ def invite_accept(*, secret: str, password: str) -> User:
         validate_password(password, user)
     except ValidationError as error:
         raise DomainError(" ".join(error.messages), code="E_PASSWORD", field="password") from error
-    used = User.objects.filter(pk=user.pk, invite_digest=_digest(secret)).update(invite_digest="", invite_expires_at=None)
+    used = User.objects.filter(pk=user.pk, invite_digest=_digest(secret)).update(
+        invite_digest="", invite_expires_at=None
+    )
     if not used:
         raise Conflict("This link was used a moment ago.", code="E_LINK")
     user.refresh_from_db()
@@ -83,7 +89,9 @@ def invite_accept(*, secret: str, password: str) -> User:
 
 
 @transaction.atomic
-def user_change(*, actor: User, user: User, role: str | None = None, is_active: bool | None = None, reason: str = "") -> User:
+def user_change(
+    *, actor: User, user: User, role: str | None = None, is_active: bool | None = None, reason: str = ""
+) -> User:
     """Change a role, disable or enable. Nobody changes their own rights, and one admin always remains."""
     if actor.pk == user.pk:
         raise Conflict("You cannot change your own role or disable yourself.", hint="Ask another admin.")
@@ -99,6 +107,10 @@ def user_change(*, actor: User, user: User, role: str | None = None, is_active: 
         raise Conflict("At least one active admin must remain.")
     after = {"role": user.role, "is_active": user.is_active}
     audit_record(
-        actor=actor, action="user.change", target=f"user:{user.pk}", reason=reason, data={"before": before, "after": after}
+        actor=actor,
+        action="user.change",
+        target=f"user:{user.pk}",
+        reason=reason,
+        data={"before": before, "after": after},
     )
     return user

@@ -30,7 +30,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 @public
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    error = DomainError("There is nothing here.", code="E_NOT_FOUND", hint="Check the address, or start from the first page.")
+    error = DomainError(
+        "There is nothing here.", code="E_NOT_FOUND", hint="Check the address, or start from the first page."
+    )
     return error_response(request, error, status=404)
 
 

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from leukoweb.core.api_serializers import ErrorSerializer
 from leukoweb.core.exceptions import NotAllowed
+from leukoweb.core.http import person
 from leukoweb.core.jobs import ledger
 from leukoweb.core.models import Job
 from leukoweb.core.permissions import has_action
@@ -38,9 +39,11 @@ class JobDetail(APIView):
 class JobCancel(APIView):
     required_action = "jobs.view"
 
-    @extend_schema(request=None, responses={200: JobSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer})
+    @extend_schema(
+        request=None, responses={200: JobSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer}
+    )
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         job = get_object_or_404(Job, pk=pk)
         if job.created_by_id != request.user.pk and not has_action(request.user, "jobs.cancel"):
             raise NotAllowed("Only the person who started this job, or staff, may do that.")
-        return Response(JobSerializer(ledger.job_cancel(actor=request.user, job=job)).data)
+        return Response(JobSerializer(ledger.job_cancel(actor=person(request), job=job)).data)

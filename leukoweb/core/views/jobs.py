@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -11,6 +13,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from leukoweb.core.exceptions import NotAllowed
+from leukoweb.core.http import person
 from leukoweb.core.jobs import ledger
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.models import Job, User
@@ -39,7 +42,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
 def _nobody_works(waiting: list[Job], running: list[Job]) -> set[str]:
     """Queues where the oldest job has waited for a minute and nothing runs: probably no worker is up."""
     busy = {job.queue for job in running}
-    limit = timezone.now() - timezone.timedelta(seconds=60)
+    limit = timezone.now() - timedelta(seconds=60)
     return {job.queue for job in waiting if job.queue not in busy and job.created_at < limit and not job.not_before}
 
 
@@ -63,8 +66,8 @@ def _may_touch(user: User, job: Job) -> None:
 @requires("jobs.view")
 def job_cancel(request: HttpRequest, pk: str) -> HttpResponse:
     job = get_object_or_404(Job, pk=pk)
-    _may_touch(request.user, job)
-    job = ledger.job_cancel(actor=request.user, job=job)
+    _may_touch(person(request), job)
+    job = ledger.job_cancel(actor=person(request), job=job)
     word = "was cancelled" if job.status == Job.Status.CANCELLED else "stops at its next checkpoint"
     messages.info(request, f"“{job.title}” {word}.")
     return _back(request)
@@ -74,8 +77,8 @@ def job_cancel(request: HttpRequest, pk: str) -> HttpResponse:
 @requires("jobs.view")
 def job_retry(request: HttpRequest, pk: str) -> HttpResponse:
     job = get_object_or_404(Job, pk=pk)
-    _may_touch(request.user, job)
-    ledger.job_retry(actor=request.user, job=job)
+    _may_touch(person(request), job)
+    ledger.job_retry(actor=person(request), job=job)
     ring(job.pk)
     messages.info(request, f"“{job.title}” is queued again and goes on where it stopped.")
     return _back(request)

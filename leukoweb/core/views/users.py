@@ -14,12 +14,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.forms import PasswordForm, UserForm
+from leukoweb.core.http import person
 from leukoweb.core.models import Role, User
 from leukoweb.core.permissions import ACTIONS, public, requires
 from leukoweb.core.services import users
 
 
-def _show(request: HttpRequest, form: UserForm, link: str = "", invited: User | None = None, status: int = 200) -> HttpResponse:
+def _show(
+    request: HttpRequest, form: UserForm, link: str = "", invited: User | None = None, status: int = 200
+) -> HttpResponse:
     people = User.objects.annotate(n_mfa=Count("authenticator", filter=~Q(authenticator__type="recovery_codes")))
     table = [(text, [role in allowed for role in Role.values]) for text, allowed in ACTIONS.values()]
     context = {"people": people, "form": form, "link": link, "invited": invited, "roles": Role, "table": table}
@@ -43,18 +46,18 @@ def user_create(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _show(request, form, status=400)
     try:
-        user = users.user_create(actor=request.user, **form.cleaned_data)
+        user = users.user_create(actor=person(request), **form.cleaned_data)
     except DomainError as error:
         form.add_error(error.field or None, error.message)
         return _show(request, form, status=error.status)
-    return _show(request, UserForm(), invite_link(request, users.user_invite(actor=request.user, user=user)), user)
+    return _show(request, UserForm(), invite_link(request, users.user_invite(actor=person(request), user=user)), user)
 
 
 @require_POST
 @requires("users.manage")
 def user_invite(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
-    return _show(request, UserForm(), invite_link(request, users.user_invite(actor=request.user, user=user)), user)
+    return _show(request, UserForm(), invite_link(request, users.user_invite(actor=person(request), user=user)), user)
 
 
 @require_POST
@@ -62,7 +65,7 @@ def user_invite(request: HttpRequest, pk: int) -> HttpResponse:
 def user_change(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
     active = {"disable": False, "enable": True}.get(request.POST.get("do", ""))
-    users.user_change(actor=request.user, user=user, role=request.POST.get("role") or None, is_active=active)
+    users.user_change(actor=person(request), user=user, role=request.POST.get("role") or None, is_active=active)
     messages.success(request, f"{user} was changed.")
     return redirect("user_list")
 

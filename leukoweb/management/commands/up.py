@@ -24,6 +24,20 @@ from leukoweb.launcher import broker, lock
 from leukoweb.launcher.processes import Child, Supervisor
 
 REAP_EVERY_S = 5.0
+WORKERS = (("ops", "ops"), ("infer", "infer,train"))
+
+
+def worker_command(name: str, queues: str) -> list[str]:
+    """A Celery worker, or one that polls the ledger where there is no broker."""
+    if not settings.CELERY_BROKER_URL:
+        return [sys.executable, str(settings.BASE_DIR / "manage.py"), "run_jobs", "--queues", queues]
+    options = f"-Q {queues} -c 1 -n {name}@%h --loglevel INFO --without-gossip --without-mingle"
+    return [sys.executable, "-m", "celery", "-A", "leukoweb", "worker", *options.split()]
+
+
+def web_command(host: str, port: int) -> list[str]:
+    options = "--worker-class gthread --workers 2 --threads 8 --timeout 120 --graceful-timeout 5 --no-control-socket"
+    return [sys.executable, "-m", "gunicorn", "leukoweb.wsgi", "--bind", f"{host}:{port}", *options.split()]
 
 
 class Command(BaseCommand):
@@ -76,7 +90,9 @@ class Command(BaseCommand):
             try:
                 probe.bind((host, port))
             except (OSError, OverflowError) as error:
-                raise CommandError(f"Port {port} cannot be used: {error}. Choose another: make run PORT=8123") from error
+                raise CommandError(
+                    f"Port {port} cannot be used: {error}. Choose another: make run PORT=8123"
+                ) from error
 
     def _prepare_database(self, *, demo: bool) -> None:
         from leukoweb.demo.setup import first_run
@@ -85,7 +101,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         call_command("check", databases=["default"], verbosity=0)
         if settings.BROKER_SOCKET:
-            # The lock says that no other launcher of this folder lives, so no worker of it does: no need to wait for leases.
+            # The lock says that no other launcher of this folder lives, hence no worker: no need to wait for leases.
             Job.objects.filter(status=Job.Status.RUNNING).update(lease_until="1970-01-01T00:00:00Z")
         first_run(demo=demo)
 
@@ -96,22 +112,14 @@ class Command(BaseCommand):
     def _start(self, supervisor: Supervisor, run_dir: Path, host: str, port: int) -> None:
         logs = Path(settings.DATA_DIR) / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        python = [sys.executable, "-m"]
         if settings.BROKER_SOCKET:
             command = broker.command(settings.BROKER_SOCKET, run_dir / "broker")
             supervisor.add(Child("broker", command, logs / "broker.log", stops_last=True))
             if not broker.wait_until_ready(settings.BROKER_SOCKET):
                 self._say(f"The broker does not answer yet; work waits until it does. Log: {logs / 'broker.log'}")
-        for name, queues in (("ops", "ops"), ("infer", "infer,train")):
-            if settings.CELERY_BROKER_URL:
-                command = [*python, "celery", "-A", "leukoweb", "worker", "-Q", queues, "-c", "1", "-n", f"{name}@%h",
-                           "--loglevel", "INFO", "--without-gossip", "--without-mingle"]  # fmt: skip
-            else:
-                command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run_jobs", "--queues", queues]
-            supervisor.add(Child(f"worker {name}", command, logs / f"worker-{name}.log"))
-        web = [*python, "gunicorn", "leukoweb.wsgi", "--bind", f"{host}:{port}", "--worker-class", "gthread", "--workers", "2",
-               "--threads", "8", "--timeout", "120", "--graceful-timeout", "5", "--no-control-socket"]  # fmt: skip
-        supervisor.add(Child("web", web, logs / "web.log"))
+        for name, queues in WORKERS:
+            supervisor.add(Child(f"worker {name}", worker_command(name, queues), logs / f"worker-{name}.log"))
+        supervisor.add(Child("web", web_command(host, port), logs / "web.log"))
 
     def _wait_for_page(self, url: str, supervisor: Supervisor, stopping: list[int]) -> bool:
         deadline = time.monotonic() + 60
