@@ -53,7 +53,7 @@ def _draw(label: str, traits: Traits, seed: int, style_name: str, width_px: int,
     if not 64 <= width_px <= 6400:
         raise ValueError(f"width_px is {width_px}: it must lie between 64 and 6400.")
     style = STYLES[style_name]
-    kinds = draw_kinds(label, np.random.default_rng([seed, 0]))
+    kinds = draw_kinds(label, traits, np.random.default_rng([seed, 0]))
     scene = compose(kinds, traits, seed, smudges=traits.smudges * (0.2 if label == "NO_LEUKEMIA" else 1.0))
     canvas = Canvas(width_px, FIELD_UM[0], style.stains)
     paint(canvas, scene, softness_um=0.30)

@@ -44,12 +44,14 @@ def lymphoblast(rng: Generator, scale: float) -> CellRecipe:
     """Small to medium, nucleus fills the cell, even chromatin, nucleoli hardly seen, often a cleft."""
     radius = scale * float(np.clip(rng.normal(6.0, 0.7), 4.8, 8.2))
     nucleus = rounded(rng, radius, rng.uniform(0.87, 0.94), stretch=0.08, push=0.8)
-    nucleus.chromatin(rng.uniform(0.84, 1.0), fine=0.06, medium=0.06, clumps=0.06, rough=0.2).wide = 0.13
+    nucleus.chromatin(rng.uniform(0.84, 1.0), fine=0.06, medium=0.06, clumps=0.06, rough=0.14).wide = 0.13
     x, y, a, _, _ = nucleus.lobes[0]
     if rng.random() < 0.5:
         nx, ny = around(rng, a * 0.4)
         nucleus.nucleoli = [(x + nx, y + ny, float(rng.uniform(0.5, 0.8)))]
         nucleus.nucleolus_contrast = 0.16
+    if rng.random() < 0.35:
+        nucleus.folds = float(rng.uniform(0.06, 0.18))
     if rng.random() < 0.45:
         nx, ny = around(rng, a * 1.02)
         nucleus.bites = [(x + nx, y + ny, a * rng.uniform(0.12, 0.28))]
@@ -58,6 +60,17 @@ def lymphoblast(rng: Generator, scale: float) -> CellRecipe:
         radius, nucleus, blue=rng.uniform(0.55, 0.85), pink=0.05, vacuoles=vacuoles, mottle=0.1, stretch=0.06,
         wobble=0.07, yields=0.2,
     )  # fmt: skip
+
+
+def prolymphocyte(rng: Generator, scale: float) -> CellRecipe:
+    """Larger than a CLL lymphocyte, less clumped, with one prominent nucleolus."""
+    radius = scale * rng.normal(6.2, 0.4)
+    nucleus = rounded(rng, radius, rng.uniform(0.76, 0.86), stretch=0.1, push=0.8)
+    nucleus.chromatin(rng.uniform(0.85, 0.95), fine=0.04, medium=0.06, clumps=0.22, rough=0.18)
+    x, y, a, _, _ = nucleus.lobes[0]
+    nx, ny = around(rng, a * 0.3)
+    nucleus.nucleoli, nucleus.nucleolus_contrast = [(x + nx, y + ny, float(rng.uniform(0.8, 1.1)))], 0.45
+    return CellRecipe(radius, nucleus, blue=rng.uniform(0.35, 0.55), pink=0.08, mottle=0.1, wobble=0.06, yields=0.2)
 
 
 def cll_lymphocyte(rng: Generator, scale: float) -> CellRecipe:

@@ -68,7 +68,7 @@ def myeloblast(rng: Generator, scale: float) -> CellRecipe:
     """Large, fine chromatin, several nucleoli, little cytoplasm, at times a few granules or an Auer rod."""
     radius = scale * float(np.clip(rng.normal(7.9, 0.8), 6.0, 10.0))
     nucleus = rounded(rng, radius, rng.uniform(0.76, 0.87), stretch=0.16, push=0.8)
-    nucleus.chromatin(rng.uniform(0.66, 0.80), fine=0.10, medium=0.07, clumps=0.03, rough=0.24).wide = 0.10
+    nucleus.chromatin(rng.uniform(0.66, 0.80), fine=0.10, medium=0.07, clumps=0.03, rough=0.17).wide = 0.10
     x, y, a, _, _ = nucleus.lobes[0]
     places = scatter(rng, int(rng.integers(1, 5)), a * 0.6)
     nucleus.nucleoli = [(x + px, y + py, float(rng.uniform(0.7, 1.35))) for px, py in places]
@@ -86,6 +86,8 @@ def myeloblast(rng: Generator, scale: float) -> CellRecipe:
         stretch=0.08,
         wobble=0.07,
     )
+    if rng.random() < 0.3:
+        nucleus.folds = float(rng.uniform(0.06, 0.16))
     recipe.hof = (-x * 1.6, -y * 1.6, radius * 0.35, 0.45)
     if rng.random() < 0.4:
         recipe.granules = [Granules(Stain.AZURE, int(rng.integers(5, 20)), 0.4, 0.45, 0.1)]
@@ -93,6 +95,35 @@ def myeloblast(rng: Generator, scale: float) -> CellRecipe:
         rx, ry = around(rng, radius * 0.86)
         recipe.rods = [(rx, ry, float(rng.uniform(2.2, 4.2)), float(np.arctan2(ry, rx) + np.pi / 2))]
     return recipe
+
+
+def monoblast(rng: Generator, scale: float) -> CellRecipe:
+    """Larger than a myeloblast, folded or indented nucleus, more grey-blue cytoplasm, often with vacuoles."""
+    radius = scale * float(np.clip(rng.normal(9.0, 0.8), 7.0, 11.0))
+    if rng.random() < 0.5:
+        nucleus = bent(rng, radius, radius * rng.uniform(0.44, 0.50), rng.uniform(0.35, 0.7) * np.pi, 0.32)
+    else:
+        nucleus = rounded(rng, radius, rng.uniform(0.70, 0.78), stretch=0.15, push=0.8)
+    nucleus.chromatin(rng.uniform(0.58, 0.72), fine=0.10, medium=0.08, clumps=0.04, rough=0.24)
+    nucleus.wide, nucleus.folds = 0.10, float(rng.uniform(0.08, 0.22))
+    x, y, a, _, _ = nucleus.lobes[0]
+    nx, ny = around(rng, a * 0.3)
+    nucleus.nucleoli = [(x + nx, y + ny, float(rng.uniform(0.9, 1.5)))]
+    vacuoles = holes(rng, int(rng.integers(0, 6)), radius * 0.88, 0.3, 0.6)
+    return CellRecipe(
+        radius, nucleus, blue=rng.uniform(0.42, 0.62), pink=0.16, dust=0.05, vacuoles=vacuoles, mottle=0.18, rim=0.2,
+        stretch=0.09, wobble=0.10, ragged=0.012, yields=0.4,
+    )  # fmt: skip
+
+
+def erythroblast(rng: Generator, scale: float) -> CellRecipe:
+    """A nucleated red cell: small round ink-dark nucleus, grey to pink cytoplasm."""
+    radius = scale * rng.normal(4.8, 0.5)
+    nucleus = rounded(rng, radius, rng.uniform(0.48, 0.66), stretch=0.06, push=0.7)
+    nucleus.chromatin(rng.uniform(1.1, 1.3), fine=0.03, medium=0.06, clumps=0.22, rough=0.08)
+    return CellRecipe(
+        radius, nucleus, blue=rng.uniform(0.05, 0.4), pink=0.05, red=rng.uniform(0.4, 0.95), mottle=0.06, wobble=0.04
+    )
 
 
 def abnormal_promyelocyte(rng: Generator, scale: float) -> CellRecipe:

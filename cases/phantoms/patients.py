@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,10 +25,13 @@ class Traits:
     ovals: float
     platelets: float
     smudges: float
+    burden: float  # how many leukemic cells circulate, relative
+    monocytic: float  # share of an AML patient's blasts that are monoblasts
     precipitate: float
     cell_scale: float
     red_wobble: float
     red_rim: float
+    red_lift: float
     sharp_pallor: bool
     squeeze: float  # share by which red cells on top of each other get thinner
     stain_gain: tuple[tuple[float, float, float], ...]  # per stain in the order of `styles.Stain`, per channel
@@ -61,9 +65,12 @@ def draw_traits(label: str, rng: np.random.Generator) -> Traits:
         ovals=float(rng.uniform(0.03, 0.10) + 0.08 * anaemia),
         platelets=float(platelets),
         smudges=float({"CLL": rng.gamma(2.5, 0.5), "ALL": 0.25, "AML": 0.2, "APML": 0.2}.get(label, 0.06)),
+        burden=float(rng.lognormal(0, 0.35)),
+        monocytic=float(rng.uniform(0.3, 0.9)) if rng.random() < 0.25 else 0.0,
         precipitate=float(rng.gamma(0.6, 0.8)),
-        cell_scale=float(rng.normal(1.0, 0.035)),
+        cell_scale=float(rng.normal(1.0, 0.05)),
         red_wobble=float(rng.uniform(0.015, 0.045)),
+        red_lift=float(rng.normal(0, 0.35)),
         red_rim=float(rng.uniform(0.10, 0.32)),
         sharp_pallor=bool(rng.random() < 0.4),
         squeeze=float(rng.uniform(0.45, 0.95)),
@@ -82,22 +89,32 @@ _NORMAL = {
     "basophil": 0.01,
 }
 
-# Of each label: how many cells of its own kind a field has (gamma shape, scale; at least the last number),
-# which kinds they are, and the mean number of normal cells beside them.
-_OWN: dict[str, tuple[float, float, int, dict[str, float], float]] = {
-    "AML": (2.2, 1.5, 1, {"myeloblast": 0.93, "myelocyte": 0.03, "monocyte": 0.04}, 0.6),
-    "ALL": (2.4, 1.7, 1, {"lymphoblast": 1.0}, 0.6),
-    "APML": (2.0, 1.2, 1, {"abnormal_promyelocyte": 0.93, "myeloblast": 0.07}, 0.4),
-    "CML": (
-        3.5, 1.6, 3,
-        {"neutrophil": 0.30, "band": 0.15, "metamyelocyte": 0.16, "myelocyte": 0.22, "basophil": 0.08,
-         "eosinophil": 0.04, "myeloblast": 0.05},
+
+class _Mix(NamedTuple):
+    """A label's own cells: how many in a field (gamma distributed, at least `least`), the first and the others' kinds,
+    and the mean number of normal cells beside them."""
+
+    shape: float
+    scale: float
+    least: int
+    first: str
+    kinds: dict[str, float]
+    normal: float
+
+
+_OWN = {
+    "AML": _Mix(2.2, 1.5, 1, "myeloblast", {"myeloblast": 0.93, "myelocyte": 0.04, "erythroblast": 0.03}, 0.6),
+    "ALL": _Mix(2.4, 1.7, 1, "lymphoblast", {"lymphoblast": 0.98, "erythroblast": 0.02}, 0.6),
+    "APML": _Mix(2.0, 1.2, 1, "abnormal_promyelocyte", {"abnormal_promyelocyte": 0.93, "myeloblast": 0.07}, 0.4),
+    "CML": _Mix(
+        3.5, 1.6, 3, "myelocyte",
+        {"neutrophil": 0.30, "band": 0.15, "metamyelocyte": 0.16, "myelocyte": 0.21, "basophil": 0.08,
+         "eosinophil": 0.04, "myeloblast": 0.04, "erythroblast": 0.02},
         0.3,
     ),
-    "CLL": (3.2, 1.6, 2, {"cll_lymphocyte": 0.97, "lymphocyte": 0.03}, 0.35),
-    "REACTIVE": (1.6, 0.8, 1, {"reactive_lymphocyte": 1.0}, 0.9),
+    "CLL": _Mix(3.2, 1.6, 2, "cll_lymphocyte", {"cll_lymphocyte": 0.94, "prolymphocyte": 0.06}, 0.35),
+    "REACTIVE": _Mix(1.6, 0.8, 1, "reactive_lymphocyte", {"reactive_lymphocyte": 1.0}, 0.9),
 }  # fmt: skip
-_FIRST = {"AML": "myeloblast", "APML": "abnormal_promyelocyte", "CML": "myelocyte"}
 
 
 def _pick(weights: dict[str, float], rng: np.random.Generator) -> str:
@@ -106,11 +123,13 @@ def _pick(weights: dict[str, float], rng: np.random.Generator) -> str:
     return kinds[int(rng.choice(len(kinds), p=share / share.sum()))]
 
 
-def draw_kinds(label: str, rng: np.random.Generator) -> list[str]:
+def draw_kinds(label: str, traits: Traits, rng: np.random.Generator) -> list[str]:
     """The nucleated cells of a field with this label, the telling ones first."""
     if label == "NO_LEUKEMIA":
         return [_pick(_NORMAL, rng) for _ in range(1 + min(4, int(rng.poisson(0.8))))]
-    shape, scale, least, kinds, beside = _OWN[label]
-    count = int(np.clip(round(rng.gamma(shape, scale)), least, 13))
-    cells = [_FIRST[label] if index == 0 and label in _FIRST else _pick(kinds, rng) for index in range(count)]
-    return cells + [_pick(_NORMAL, rng) for _ in range(int(rng.poisson(beside)))]
+    mix = _OWN[label]
+    count = int(np.clip(round(traits.burden * rng.gamma(mix.shape, mix.scale)), mix.least, 14))
+    cells = [mix.first] + [_pick(mix.kinds, rng) for _ in range(count - 1)]
+    if label == "AML":
+        cells = ["monoblast" if kind == "myeloblast" and rng.random() < traits.monocytic else kind for kind in cells]
+    return cells + [_pick(_NORMAL, rng) for _ in range(int(rng.poisson(mix.normal)))]

@@ -27,6 +27,7 @@ class Nucleus:
         rough: how far the membrane wanders.
         density: mean chromatin.
         fine, medium, wide: contrast of chromatin texture by size of its grain.
+        folds: depth of dark lines where the nucleus is folded over itself.
         clumps: contrast of dark blocks with light clefts between (mature chromatin).
     """
 
@@ -39,6 +40,7 @@ class Nucleus:
     medium: float = 0.08
     wide: float = 0.08
     clumps: float = 0.0
+    folds: float = 0.0
     nucleoli: list[Disc] = field(default_factory=list)
     nucleolus_contrast: float = 0.3
 
@@ -66,7 +68,7 @@ class CellRecipe:
     """One nucleated cell.
 
     Attributes:
-        blue, pink: basophilia and eosinophilia of the cytoplasm.
+        blue, pink, red: basophilia, eosinophilia and haemoglobin of the cytoplasm.
         dust: strength of fine azurophil or neutrophil granulation.
         hof: pale zone beside the nucleus, (x, y, radius, share of blue removed).
         rods: Auer rods as (x, y, length, turn).
@@ -78,6 +80,7 @@ class CellRecipe:
     nucleus: Nucleus
     blue: float = 0.1
     pink: float = 0.1
+    red: float = 0.0
     dust: float = 0.0
     granules: list[Granules] = field(default_factory=list)
     hof: tuple[float, float, float, float] | None = None

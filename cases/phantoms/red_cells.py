@@ -27,6 +27,7 @@ class RedCell:
         pallor_stretch: elongation and direction (radians) of the pale centre.
         sharp: the pale centre has a crisp edge.
         rim: extra density along the edge.
+        lift: how far out of focus, -1 to 1 or so: the edge softens, its bright halo grows or turns dark.
         target: a dark spot inside the pale centre (codocyte), 0 to 1.
     """
 
@@ -41,6 +42,7 @@ class RedCell:
     target: float
     sharp: bool
     rim: float
+    lift: float
 
 
 def tear(edge: FloatArray, length: float, towards: float) -> FloatArray:
@@ -55,13 +57,13 @@ def crenate(edge: FloatArray, spikes: int, height: float, phase: float) -> Float
     return np.asarray(edge * (1 + height * (wave - 0.4)), dtype=np.float32)
 
 
-def _rim_profile(radius_um: float, softness_um: float, strength: float) -> FloatArray:
+def _rim_profile(radius_um: float, softness_um: float, strength: float, lift: float) -> FloatArray:
     """Density over relative radius without the pallor: plateau, denser rim, thin bright halo outside."""
     rho = np.linspace(0, _REACH, _STEPS, dtype=np.float32)
     body = soft_step((1 - rho) * np.float32(radius_um), softness_um)
     rim = strength * np.exp(-(((rho - 0.91) / 0.065) ** 2))
     shoulder = 0.12 * np.exp(-(((rho - 0.72) / 0.20) ** 2))
-    halo = -0.6 * strength * np.exp(-(((rho - 1.085) / 0.045) ** 2))
+    halo = (-0.6 - 0.9 * lift) * strength * np.exp(-(((rho - 1.085) / 0.045) ** 2))
     return np.asarray(body * (0.90 + rim + shoulder) + halo, dtype=np.float32)
 
 
@@ -72,7 +74,7 @@ def draw_red_cell(canvas: Canvas, cell: RedCell, softness_um: float) -> None:
         return
     scale = np.float32(_STEPS / _REACH) / cell.edge
     steps = np.minimum(patch.distance * scale[patch.angle], _STEPS - 1).astype(np.int16)
-    profile = _rim_profile(radius, softness_um, cell.rim)
+    profile = _rim_profile(radius, softness_um * (1 + abs(cell.lift)), cell.rim, cell.lift)
     profile[-1] = 0.0
     density = profile[steps]
     if cell.pallor > 0.02:

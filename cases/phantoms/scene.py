@@ -144,6 +144,7 @@ def _make_red(
         target=float(rng.uniform(0.5, 1.0)) if rng.random() < 0.015 else 0.0,
         sharp=traits.sharp_pallor != (rng.random() < 0.2),
         rim=traits.red_rim * float(rng.uniform(0.7, 1.3)),
+        lift=float(np.clip(rng.normal(traits.red_lift, 0.3), -1.2, 1.2)),
     )
 
 

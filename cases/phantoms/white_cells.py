@@ -36,6 +36,9 @@ def _chromatin(patch: Patch, nucleus: Nucleus, inside: FloatArray, rng: Generato
         blotch = coarse + np.float32(0.35) * medium
         clefts = np.exp(-np.square(blotch / np.float32(0.42))) * (np.float32(0.8) + np.float32(0.4) * medium)
         texture += np.float32(nucleus.clumps) * (np.float32(0.45) * np.tanh(blotch) + np.float32(0.25) - clefts)
+    if nucleus.folds:
+        line = patch.noise("wide", rng) + np.float32(0.15) * coarse
+        texture += np.float32(nucleus.folds) * np.exp(-np.square(line / np.float32(0.10)))
     for x, y, radius in nucleus.nucleoli:
         spot = -ellipse(patch, x, y, radius, radius * 0.85, 0.6)
         texture -= np.float32(nucleus.nucleolus_contrast) * soft_step(spot, 0.9)
@@ -105,6 +108,8 @@ def draw_white_cell(canvas: Canvas, x: float, y: float, recipe: CellRecipe, rng:
     holes = np.maximum(holes, 0.1)
     canvas.add(patch, np.asarray(blue * holes, dtype=np.float32), Stain.BLUE)
     canvas.add(patch, np.asarray(pink * holes, dtype=np.float32), Stain.PINK)
+    if recipe.red:
+        canvas.add(patch, np.asarray(np.float32(recipe.red) * open_cytoplasm, dtype=np.float32), Stain.RED_CELL)
     canvas.add(patch, _chromatin(patch, recipe.nucleus, inside, rng), Stain.CHROMATIN)
     if recipe.dust:
         uneven = (
