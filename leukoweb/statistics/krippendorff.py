@@ -93,7 +93,8 @@ def krippendorff_linearised(ratings: ArrayLike, n_classes: int, weights: ArrayLi
     expected_case = (c.counts @ (w @ prevalence)) / mean_reads - expected * surplus
     direct = (observed_case - expected) / (1 - expected)
     casewise = direct - 2 * (1 - uncorrected) * (expected_case - expected) / (1 - expected)
-    return Coefficient(value, casewise + (value - uncorrected))
+    observed = (1 - correction) * raw + correction
+    return Coefficient(value, casewise + (value - uncorrected), observed, expected)
 
 
 def ordinal_alpha_estimate(

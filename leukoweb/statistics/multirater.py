@@ -39,10 +39,14 @@ class Coefficient:
         The coefficient; NaN where undefined.
     casewise
         Linearised value per case, with mean ``value``.  # (n_items,)
+    observed, expected
+        Observed agreement, and the agreement expected by chance that it is corrected for.
     """
 
     value: float
     casewise: Floats
+    observed: float = NAN
+    expected: float = 0.0
 
     @property
     def n_items(self) -> int:
@@ -134,17 +138,18 @@ def _corrected(c: ReadCounts, expected: float, casewise_expected: Floats) -> Coe
     case with a single read carries no observed agreement and no expected one against it.
     """
     if not np.isfinite(c.observed) or not expected < 1:
-        return Coefficient(NAN, np.full(c.reads.size, NAN))
+        return Coefficient(NAN, np.full(c.reads.size, NAN), c.observed, expected)
     value = (c.observed - expected) / (1 - expected)
     direct = (c.agreement - expected * c.several) / (1 - expected)
-    return Coefficient(value, direct - 2 * (1 - value) * (casewise_expected - expected) / (1 - expected))
+    casewise = direct - 2 * (1 - value) * (casewise_expected - expected) / (1 - expected)
+    return Coefficient(value, casewise, c.observed, expected)
 
 
 def percent_agreement(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:
     """Share of agreeing pairs of reads, averaged over cases with two or more reads (Gwet's treatment)."""
     w = check_weights(weights, n_classes)
     c = count_reads(check_ratings(ratings, n_classes), n_classes, w)
-    return Coefficient(c.observed, c.agreement)
+    return Coefficient(c.observed, c.agreement, c.observed)
 
 
 def gwet_ac(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:

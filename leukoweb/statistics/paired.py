@@ -24,10 +24,10 @@ McNemar = Literal["exact", "mid-p", "chi-square", "corrected"]
 def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") -> TestResult:
     """McNemar's test from the discordant counts (b = only the first positive, c = only the second).
 
-    ``exact``: two-sided binomial, 2 P(X <= min(b, c)) capped at 1; ``mid-p`` (Fagerland, Lydersen and Laake
-    2013, doi:10.1186/1471-2288-13-91); ``chi-square`` (b-c)^2/(b+c); ``corrected`` (|b-c|-1)^2/(b+c) (Edwards
-    1948, doi:10.1007/BF02289261), not below 0. The statistic of the first two is min(b, c). Without a
-    discordant case the exact tests give p = 1 and the chi-squares are undefined.
+    ``exact``: two-sided binomial, 2 P(X <= min(b, c)) capped at 1; ``mid-p``: the exact p less P(X = min(b, c))
+    (Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91); ``chi-square`` (b-c)^2/(b+c); ``corrected``
+    (|b-c|-1)^2/(b+c) (Edwards 1948, doi:10.1007/BF02289261), which is above 0 also at b = c. The statistic of the
+    first two is min(b, c). Without a discordant case the exact tests give p = 1 and the chi-squares are undefined.
     """
     if b < 0 or c < 0:
         raise StatisticsError(f"Discordant counts cannot be negative, found {b} and {c}.", code="E_TABLE")
@@ -37,12 +37,11 @@ def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") 
     if method in ("exact", "mid-p"):
         p = min(1.0, 2 * float(stats.binom.cdf(smaller, total, 0.5))) if total else 1.0
         if method == "mid-p" and total:
-            full = 2 * float(stats.binom.cdf(smaller, total, 0.5)) - float(stats.binom.pmf(smaller, total, 0.5))
-            p = 1.0 if b == c else min(1.0, full)
+            p -= float(stats.binom.pmf(smaller, total, 0.5))
         return TestResult(float(smaller), None, p, name, cases)
     if total == 0:
         return TestResult(NAN, 1.0, NAN, name, cases, "no discordant case")
-    gap = abs(b - c) if method == "chi-square" else max(abs(b - c) - 1, 0)
+    gap = abs(b - c) - (1 if method == "corrected" else 0)
     statistic = gap**2 / total
     return TestResult(statistic, 1.0, float(stats.chi2.sf(statistic, 1)), name, cases)
 
