@@ -73,7 +73,8 @@ def test_an_unmarked_view_is_refused_to_everybody(as_role: Callable[[str], Clien
     from django.urls import path as route
 
     settings.ROOT_URLCONF = types.ModuleType("planted_urls")
-    settings.ROOT_URLCONF.urlpatterns = [route("leak/", lambda request: HttpResponse("secret"))]
+    leak = route("leak/", lambda request: HttpResponse("secret"))
+    settings.ROOT_URLCONF.urlpatterns = [leak, *get_resolver("leukoweb.urls").url_patterns]
     for role in Role.values:
         assert b"secret" not in as_role(role).get("/leak/").content
 
