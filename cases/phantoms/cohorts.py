@@ -193,8 +193,13 @@ def development_plan(
     return tuple(plans)
 
 
-def draw_plan(plan: PatientPlan, *, width_px: int = 1600, quality: int = 90) -> Iterator[PhantomFile]:
-    """Draw a planned patient as JPEG files in capture order, with what the plan plants."""
+def draw_plan(plan: PatientPlan, *, width_px: int | None = None, quality: int = 90) -> Iterator[PhantomFile]:
+    """Draw a planned patient as JPEG files in capture order, with what the plan plants.
+
+    Args:
+        width_px: pixels across; None is what the style's camera delivers.
+    """
+    width_px = STYLES[plan.style].width_px if width_px is None else width_px
     planted = {item.position: item for item in plan.planted}
     kept: dict[int, tuple[PhantomField, bytes]] = {}
     sources = {item.source for item in plan.planted if item.source is not None}

@@ -43,6 +43,11 @@ class PhantomField:
     style: str
     diagnosis: str | None = None
 
+    @property
+    def pixel_size_um(self) -> float:
+        """Micrometres on the slide per pixel."""
+        return FIELD_UM[0] / self.image.width
+
 
 def _require(value: str, allowed: tuple[str, ...], what: str) -> None:
     if value not in allowed:

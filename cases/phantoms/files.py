@@ -57,8 +57,7 @@ def encode_jpeg(
     if metadata or planted_identity is not None:
         options["exif"] = _exif(field, planted_identity).tobytes()
     stream = io.BytesIO()
-    dpi = round(25400 * field.image.width / FIELD_UM[0])
-    field.image.save(stream, "JPEG", quality=quality, dpi=(min(dpi, 65535),) * 2, **options)
+    field.image.save(stream, "JPEG", quality=quality, **options)
     return stream.getvalue()
 
 

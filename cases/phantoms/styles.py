@@ -40,6 +40,7 @@ class Style:
         blur_um: standard deviation of the optics' blur.
         fringe_um: lateral colour: how far red and blue lie from green.
         gamma: the camera's tone curve; above 1 is flatter.
+        width_px: what the camera delivers (4:3); most of the paper's images have 1,600 x 1,200.
         noise: standard deviations (brightness, colour).
         device: fields of a CaptureDevice record.
     """
@@ -53,6 +54,7 @@ class Style:
     fringe_um: float
     gamma: float
     noise: tuple[float, float]
+    width_px: int
     device: Mapping[str, str]
 
 
@@ -106,6 +108,7 @@ _ALL = (
         fringe_um=0.04,
         gamma=1.0,
         noise=(2.2, 1.2),
+        width_px=1600,
         device=_device("Olympus DP73", "Olympus BX53", "halogen, daylight filter", "auto"),
     ),
     Style(
@@ -118,6 +121,7 @@ _ALL = (
         fringe_um=0.07,
         gamma=1.08,
         noise=(3.2, 2.2),
+        width_px=1280,
         device=_device("Olympus DP25", "Olympus BX53", "halogen", "preset 3200 K"),
     ),
     Style(
@@ -130,6 +134,7 @@ _ALL = (
         fringe_um=0.05,
         gamma=0.95,
         noise=(1.6, 0.9),
+        width_px=1600,
         device=_device("Olympus DP74", "Olympus BX53", "LED", "auto"),
     ),
     Style(
@@ -142,6 +147,7 @@ _ALL = (
         fringe_um=0.05,
         gamma=1.0,
         noise=(2.4, 1.4),
+        width_px=1600,
         device=_device("Olympus DP74", "Olympus BX53", "LED, new technician", "auto"),
     ),
     Style(
@@ -154,6 +160,7 @@ _ALL = (
         fringe_um=0.08,
         gamma=1.0,
         noise=(3.0, 1.6),
+        width_px=1200,
         device=_device("Olympus DP74", "Olympus BX53", "LED, dimmed", "manual"),
     ),
     Style(
@@ -166,6 +173,7 @@ _ALL = (
         fringe_um=0.12,
         gamma=1.05,
         noise=(3.6, 2.8),
+        width_px=2048,
         device=_device("Phone on eyepiece adapter", "Olympus CX23", "LED", "auto"),
     ),
     Style(
@@ -178,6 +186,7 @@ _ALL = (
         fringe_um=0.09,
         gamma=1.15,
         noise=(4.2, 2.6),
+        width_px=1360,
         device=_device("CCD camera, 1.4 MP", "Olympus BX41", "halogen", "manual"),
     ),
 )

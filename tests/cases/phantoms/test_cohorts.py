@@ -80,6 +80,13 @@ def test_planted_defects_are_in_the_files() -> None:
     assert hidden == [False] * (len(hidden) - 1) + [True]
 
 
+def test_files_have_the_width_of_their_camera() -> None:
+    plan = cohort_plan(1, n_patients=5, total_images=15, large_slide=0, styles=("dp74_dim",))[0]
+    first = next(draw_plan(plan))
+    assert first.field.image.size == (1200, 900)
+    assert first.field.pixel_size_um == pytest.approx(140 / 1200)
+
+
 def test_files_are_named_by_code_and_capture_order() -> None:
     plan = cohort_plan(1, n_patients=5, total_images=15, large_slide=0)[2]
     names = [file.name for file in draw_plan(plan, width_px=96)]
