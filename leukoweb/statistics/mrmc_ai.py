@@ -166,9 +166,7 @@ def ai_versus_readers_auc(
     ``truth`` (n,) is 0 or 1, ``ai_scores`` (n,) and ``readers_scores`` (n, n_readers) rate every case; higher
     = more positive. Errors: StatisticsError for a missing score (leave such cases out before).
     """
-    scores = np.column_stack(
-        [np.asarray(ai_scores, dtype=float), case_matrix(readers_scores, "readers_scores")]
-    )
+    scores = np.column_stack([np.asarray(ai_scores, dtype=float), case_matrix(readers_scores, "readers_scores")])
     return from_covariance(
         empirical_auc(truth, scores),
         auc_covariance(truth, scores, method=covariance, clusters=clusters),
@@ -221,9 +219,7 @@ def from_covariance(
         note = caution(se, fixed_se)
     p = float(2 * stats.t.sf(abs(difference) / se, df)) if np.isfinite(low) else NAN
     verdict = low > -margin if margin is not None and np.isfinite(low) else None
-    p_margin = (
-        float(stats.t.sf((difference + margin) / se, df)) if margin is not None and np.isfinite(low) else NAN
-    )
+    p_margin = float(stats.t.sf((difference + margin) / se, df)) if margin is not None and np.isfinite(low) else NAN
     return AiVersusReaders(
         ai=float(theta[0]),
         readers_mean=float(theta[1:].mean()),
@@ -268,9 +264,7 @@ def jackknife_factor(n: int, n_study: int | None, clusters: ArrayLike | None) ->
 
 def _check_options(margin: float | None, level: float) -> None:
     if not 0 < level < 1:
-        raise StatisticsError(
-            f"The level must be between 0 and 1, not {level}.", code="E_LEVEL", field="level"
-        )
+        raise StatisticsError(f"The level must be between 0 and 1, not {level}.", code="E_LEVEL", field="level")
     if margin is not None and not margin > 0:
         raise StatisticsError(
             f"The margin must be greater than 0, not {margin}.",

@@ -273,14 +273,10 @@ class _Study:
         else:
             p = float(stats.chi2.sf(df1 * statistic, df1))
         differences = tuple(
-            make_difference(
-                self.names[a], self.names[b], float(self.means[a] - self.means[b]), se, df, self.level
-            )
+            make_difference(self.names[a], self.names[b], float(self.means[a] - self.means[b]), se, df, self.level)
             for a, b in itertools.combinations(range(len(self.names)), 2)
         )
-        return DesignTest(
-            name, statistic, df1, df if usable else NAN, p, denominator, tuple(means), differences
-        )
+        return DesignTest(name, statistic, df1, df if usable else NAN, p, denominator, tuple(means), differences)
 
 
 def _random(study: _Study) -> DesignTest:
@@ -331,18 +327,14 @@ def _reader_differences(
     theta: FloatArray, blocks: FloatArray, names: Sequence[str], readers: Sequence[str], level: float
 ) -> tuple[ReaderDifference, ...]:
     out = []
-    for (a, b), (j, reader) in itertools.product(
-        itertools.combinations(range(len(names)), 2), enumerate(readers)
-    ):
+    for (a, b), (j, reader) in itertools.product(itertools.combinations(range(len(names)), 2), enumerate(readers)):
         se = _root(blocks[a, j, a, j] + blocks[b, j, b, j] - 2 * blocks[a, j, b, j])
         value = float(theta[a, j] - theta[b, j])
         out.append(ReaderDifference(reader, make_difference(names[a], names[b], value, se, INFINITE, level)))
     return tuple(out)
 
 
-def make_difference(
-    first: str, second: str, estimate: float, se: float, df: float, level: float
-) -> Difference:
+def make_difference(first: str, second: str, estimate: float, se: float, df: float, level: float) -> Difference:
     """A difference with its t interval and test; NaN where the standard error is 0 or undefined."""
     if not se > 0:
         return Difference(first, second, estimate, se, NAN, NAN, NAN, NAN, NAN)
@@ -383,9 +375,7 @@ def _satterthwaite(mean_square: float, total: float, df: int) -> float:
     return df * (total / mean_square) ** 2 if mean_square > _NOTHING else INFINITE
 
 
-def _cut(
-    centre: float, se: float, df: float, level: float, bounds: tuple[float, float]
-) -> tuple[float, float]:
+def _cut(centre: float, se: float, df: float, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
     if not se > 0:
         return NAN, NAN
     half = float(stats.t.ppf((1 + level) / 2, df)) * se

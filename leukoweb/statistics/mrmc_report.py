@@ -96,9 +96,7 @@ def _proportion(
         ai = ((table.ai[group] >= positive_from) == positive).astype(float)
         return _ai_as_dict(ai_versus_readers(ai, correct[0].T, margin, level, clusters=clusters), table)
     out = analysis_as_dict(
-        analyse_proportion(
-            correct, modalities=table.modalities, readers=table.readers, clusters=clusters, level=level
-        )
+        analyse_proportion(correct, modalities=table.modalities, readers=table.readers, clusters=clusters, level=level)
     )
     if len(table.modalities) == 2 and clusters is None:
         # A second route to the same variance, without any assumption on its components.
@@ -129,22 +127,14 @@ def report_rows(report: dict[str, Any]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for endpoint, found in report.items():
         designs = [("random readers and cases", found)]
-        designs += [
-            (name.replace("_", " "), found[name])
-            for name in ("fixed_readers", "fixed_cases")
-            if name in found
-        ]
+        designs += [(name.replace("_", " "), found[name]) for name in ("fixed_readers", "fixed_cases") if name in found]
         for design, part in designs:
             for name, mean in part["modalities"].items():
                 rows.append(_row(endpoint, design, name, mean))
             if "differences" in part:
-                rows += [
-                    _row(endpoint, design, f"{d['first']} - {d['second']}", d) for d in part["differences"]
-                ]
+                rows += [_row(endpoint, design, f"{d['first']} - {d['second']}", d) for d in part["differences"]]
                 what = "all modalities equal (F)"
-                rows.append(
-                    (endpoint, design, what, None, None, part["F"], part["df"], part["p"], None, None)
-                )
+                rows.append((endpoint, design, what, None, None, part["F"], part["df"], part["p"], None, None))
             else:
                 rows.append(_row(endpoint, design, "ai - readers", part | {"estimate": part["difference"]}))
                 fixed = {key: part[f"fixed_{key}"] for key in ("se", "low", "high")}
@@ -172,9 +162,7 @@ def report_text(report: dict[str, Any]) -> str:
         lines.append(f"  {'':{width}}" + "".join(f"{name:>10}" for name in ROW_HEADER[3:]))
         for row in rows:
             if row[0] == endpoint:
-                lines.append(
-                    f"  {f'{row[1]}: {row[2]}':{width}}" + "".join(_cell(value) for value in row[3:])
-                )
+                lines.append(f"  {f'{row[1]}: {row[2]}':{width}}" + "".join(_cell(value) for value in row[3:]))
         if found.get("margin") is not None:
             verdict = {True: "shown", False: "not shown", None: "cannot be judged"}[found["non_inferior"]]
             lines.append(f"  Non-inferiority of the AI at a margin of {found['margin']:g}: {verdict}.")

@@ -86,9 +86,7 @@ def parse_mrmc(
         raise StatisticsError("There is no column of scores.", code="E_COLUMN")
     modalities, readers, place = _crossing(score_columns, single=bool(ai))
     cases = tuple(row[header.index(case)] for row in rows)
-    doubled = (
-        sorted({name for name in cases if cases.count(name) > 1}) if len(set(cases)) < len(cases) else []
-    )
+    doubled = sorted({name for name in cases if cases.count(name) > 1}) if len(set(cases)) < len(cases) else []
     if doubled:
         raise StatisticsError(
             f"Case {doubled[0]!r} has more than one row.",
@@ -125,9 +123,7 @@ def _rows(lines: Iterable[str]) -> tuple[list[str], list[list[str]]]:
         raise StatisticsError(f"Two columns are called {twice!r}.", code="E_COLUMN")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            raise StatisticsError(
-                f"Line {number} has {len(row)} cells, the header has {len(header)}.", code="E_ROW"
-            )
+            raise StatisticsError(f"Line {number} has {len(row)} cells, the header has {len(header)}.", code="E_ROW")
     return header, rows
 
 
@@ -162,9 +158,7 @@ def _crossing(
     )
 
 
-def _numbers(
-    name: str, header: Sequence[str], rows: Sequence[Sequence[str]], cases: Sequence[str]
-) -> FloatArray:
+def _numbers(name: str, header: Sequence[str], rows: Sequence[Sequence[str]], cases: Sequence[str]) -> FloatArray:
     index = header.index(name)
     out: list[float] = []
     for row, case in zip(rows, cases, strict=True):

@@ -101,15 +101,11 @@ def auc(
     )
 
 
-def _with_interval(
-    area: float, variance: float, n: int, level: float, interval: AucInterval, name: str
-) -> Estimate:
+def _with_interval(area: float, variance: float, n: int, level: float, interval: AucInterval, name: str) -> Estimate:
     if not np.isfinite(area):
         return Estimate.undefined(n, "There is no positive or no negative case.", level=level)
     if not variance > 0:
-        note = (
-            "The standard error is 0 or undefined (perfect separation, or a group of one case): no interval."
-        )
+        note = "The standard error is 0 or undefined (perfect separation, or a group of one case): no interval."
         return Estimate(area, NAN, NAN, "none", n, se=variance, level=level, note=note)
     se, z = float(np.sqrt(variance)), float(stats.norm.ppf((1 + level) / 2))
     if interval == "logit" and 0 < area < 1:

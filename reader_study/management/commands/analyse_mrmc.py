@@ -27,9 +27,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", help="CSV, semicolon or tab separated; - reads standard input")
-        parser.add_argument(
-            "--truth-positive", default="1", help="value of the truth column that is positive"
-        )
+        parser.add_argument("--truth-positive", default="1", help="value of the truth column that is positive")
         parser.add_argument(
             "--positive-from",
             type=float,
