@@ -168,7 +168,7 @@ def shared_data() -> Path:
     return Path(folder)
 
 
-CHROMIUM_FLAGS = (
+CHROMIUM_FLAGS = (  # noqa: SIM905
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()

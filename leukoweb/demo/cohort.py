@@ -15,7 +15,6 @@ from leukoweb.core.models import AuditEvent
 
 NAME = "Phantom cohort (demo)"
 SEED = 20_240_826
-WIDTH_PX = 1600
 DRAWN = "demo.cohort_drawn"
 
 
@@ -58,15 +57,16 @@ def draw(context: JobContext) -> str:
 
 
 def _draw_patient(context: JobContext, cohort: Cohort, plan: PatientPlan, done: int, total: int) -> int:
-    device = STYLES[plan.style].device
+    style = STYLES[plan.style]
+    device = style.device
     slide = slide_ensure(
         actor=None, cohort=cohort, patient_code=plan.code, slide_code=f"{plan.code}-S1", camera=device["camera"],
         microscope=device["microscope"], light=device["light"], magnification=1000, stain="May-Grünwald Giemsa (drawn)",
         technician="PHANTOM",
-        pixel_size_um=round(FIELD_UM[0] / WIDTH_PX, 4), note="PHANTOM: synthetic, drawn by leukoweb.",
+        pixel_size_um=round(FIELD_UM[0] / style.width_px, 4), note="PHANTOM: synthetic, drawn by leukoweb.",
     )  # fmt: skip
     if HpfImage.objects.filter(slide=slide).count() < _distinct(plan):
-        for position, file in enumerate(draw_plan(plan, width_px=WIDTH_PX), start=1):
+        for position, file in enumerate(draw_plan(plan), start=1):
             context.check()
             image_add(actor=None, slide=slide, data=file.jpeg, name=file.name, position=position)
             context.progress(done + position, total, f"patient {plan.code}")
