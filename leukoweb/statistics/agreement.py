@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from leukoweb.statistics.classification import divide
-from leukoweb.statistics.confusion import Floats, Ints, check_codes, pair_cells, pairwise_tables
+from leukoweb.statistics.confusion import Floats, Ints, check_codes, marginals, pair_cells, pairwise_tables
 from leukoweb.statistics.intervals import f1_interval, wald
 from leukoweb.statistics.results import NAN, Estimate, StatisticsError, TestResult, to_json_value
 
@@ -82,14 +82,14 @@ class KappaArrays:
 def kappa_values(tables: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """Cohen's kappa only, for resampled tables.  # (...) from (..., K, K)"""
     counts = np.asarray(tables, dtype=np.float64)
-    if weights is None:  # half the passes over the tables of the general form
-        n = counts.sum((-1, -2))
-        chance = np.einsum("...i,...i->...", counts.sum(-1), counts.sum(-2))
-        return divide(n * np.trace(counts, axis1=-2, axis2=-1) - chance, n**2 - chance)
-    w = check_weights(weights, counts.shape[-1])
-    n = counts.sum((-1, -2))
-    observed = np.einsum("...ij,ij->...", counts, w)
-    chance = np.einsum("...i,ij,...j->...", counts.sum(-1), w, counts.sum(-2))
+    rows, cols, diagonal = marginals(counts)
+    n = rows.sum(-1)
+    if weights is None:
+        observed, chance = diagonal.sum(-1), (rows * cols).sum(-1)
+    else:
+        w = check_weights(weights, counts.shape[-1])
+        observed = counts.reshape(*counts.shape[:-2], w.size) @ w.ravel()
+        chance = ((rows @ w) * cols).sum(-1)
     return divide(n * observed - chance, n**2 - chance)
 
 

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from leukoweb.statistics.confusion import Bools, Floats
+from leukoweb.statistics.confusion import Bools, Floats, marginals
 from leukoweb.statistics.results import StatisticsError
 
 Absent = Literal["undefined", "formula"]
@@ -54,7 +54,7 @@ def _tables(table: ArrayLike) -> Floats:
         raise StatisticsError(
             f"A confusion matrix is square with 2 or more classes, not {array.shape}.", code="E_TABLE"
         )
-    if array.size and not np.all(array >= 0):
+    if array.size and not array.min() >= 0:  # also true for NaN
         raise StatisticsError("A confusion matrix holds counts; found a negative or undefined one.", code="E_TABLE")
     return array
 
@@ -76,18 +76,16 @@ def one_vs_rest(table: ArrayLike) -> Counts:
     >>> one_vs_rest([[8, 2], [1, 9]]).fp.tolist()
     [1.0, 2.0]
     """
-    cm = _tables(table)
-    tp = np.diagonal(cm, axis1=-2, axis2=-1)
-    fn = cm.sum(-1) - tp
-    fp = cm.sum(-2) - tp
-    tn = cm.sum((-1, -2))[..., None] - tp - fn - fp
+    rows, cols, tp = marginals(_tables(table))
+    fn, fp = rows - tp, cols - tp
+    tn = rows.sum(-1)[..., None] - tp - fn - fp
     return Counts(tp, fp, fn, tn)
 
 
 def absent_classes(table: ArrayLike) -> Bools:
     """Classes without a true case and without a prediction.  # (..., K)"""
-    cm = _tables(table)
-    out: Bools = (cm.sum(-1) + cm.sum(-2)) == 0
+    rows, cols, _ = marginals(_tables(table))
+    out: Bools = (rows + cols) == 0
     return out
 
 
@@ -96,7 +94,11 @@ def class_fractions(table: ArrayLike) -> dict[str, tuple[Floats, Floats]]:
 
     F1 is the fraction 2TP / (2TP + FP + FN).
     """
-    tp, fp, fn, tn = one_vs_rest(table)
+    return _fractions(one_vs_rest(table))
+
+
+def _fractions(counts: Counts) -> dict[str, tuple[Floats, Floats]]:
+    tp, fp, fn, tn = counts
     return {
         "sensitivity": (tp, tp + fn),
         "specificity": (tn, tn + fp),
@@ -115,11 +117,12 @@ def class_metrics(table: ArrayLike, *, absent: Absent = "undefined") -> dict[str
     >>> [round(float(v), 4) for v in m["specificity"]]
     [0.8571, 1.0, 1.0]
     """
-    cm = _tables(table)
-    metrics = {name: divide(top, bottom) for name, (top, bottom) in class_fractions(cm).items()}
+    counts = one_vs_rest(table)
+    metrics = {name: divide(top, bottom) for name, (top, bottom) in _fractions(counts).items()}
     if absent == "undefined":
-        gone = absent_classes(cm)
-        metrics = {name: np.where(gone, np.nan, values) for name, values in metrics.items()}
+        gone = (counts.tp + counts.fn + counts.fp) == 0
+        if gone.any():
+            metrics = {name: np.where(gone, np.nan, values) for name, values in metrics.items()}
     return metrics
 
 
@@ -167,8 +170,8 @@ def macro_average(
 
 def accuracy(table: ArrayLike) -> Floats:
     """Exact match: trace / n; NaN for an empty table.  # (...)"""
-    cm = _tables(table)
-    return divide(np.trace(cm, axis1=-2, axis2=-1), cm.sum((-1, -2)))
+    rows, _, diagonal = marginals(_tables(table))
+    return divide(diagonal.sum(-1), rows.sum(-1))
 
 
 def balanced_accuracy(table: ArrayLike) -> Floats:
@@ -183,9 +186,9 @@ def matthews(table: ArrayLike, *, undefined: float = np.nan) -> Floats:
     sums (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006). Undefined when the reference or the
     predictions use one class only: NaN, or ``undefined`` (scikit-learn takes 0).
     """
-    cm = _tables(table)
-    n, rows, cols = cm.sum((-1, -2)), cm.sum(-1), cm.sum(-2)
-    covariance = n * np.trace(cm, axis1=-2, axis2=-1) - (rows * cols).sum(-1)
+    rows, cols, diagonal = marginals(_tables(table))
+    n = rows.sum(-1)
+    covariance = n * diagonal.sum(-1) - (rows * cols).sum(-1)
     spread = (n**2 - (rows**2).sum(-1)) * (n**2 - (cols**2).sum(-1))
     out = divide(covariance, np.sqrt(np.maximum(spread, 0.0)))
     return np.where(np.isnan(out), undefined, out)
