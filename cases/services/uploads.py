@@ -191,8 +191,12 @@ def _no_archive(file: Announced) -> UploadItem:
     raise NotFound(f"The archive {file.member_of[:80]!r} was not announced before its members.", field="member_of")
 
 
+def bytes_max(item: UploadItem) -> int:
+    return ARCHIVE_BYTES_MAX if item.is_archive else DEFAULT_LIMITS.file_bytes
+
+
 def _refuse_at_once(item: UploadItem, file: Announced) -> None:
-    limit = ARCHIVE_BYTES_MAX if file.is_archive else DEFAULT_LIMITS.file_bytes
+    limit = bytes_max(item)
     if len(file.path) > PATH_MAX:
         message = f"The path has {len(file.path)} characters; the limit is {PATH_MAX}."
         _refuse(item, DomainError(message, code="E_NAME", hint="Rename the file or its folders."))

@@ -42,9 +42,15 @@ def batch(technician: Any, slide: Slide) -> UploadBatch:
 
 
 def test_patients_and_slides_are_made_all_or_none(technician: Any, cohort: Cohort, patient: Patient) -> None:
-    batch = upload_batch_create(actor=technician, cohort=cohort, slides=[("P-001", "A"), ("P-007", "B"), ("P-007", "C")])
+    batch = upload_batch_create(
+        actor=technician, cohort=cohort, slides=[("P-001", "A"), ("P-007", "B"), ("P-007", "C")]
+    )
     assert batch.cohort == cohort
-    assert sorted(Slide.objects.values_list("patient__code", "code")) == [("P-001", "A"), ("P-007", "B"), ("P-007", "C")]
+    assert sorted(Slide.objects.values_list("patient__code", "code")) == [
+        ("P-001", "A"),
+        ("P-007", "B"),
+        ("P-007", "C"),
+    ]
     with pytest.raises(Conflict, match="belongs to patient P-001"):
         upload_batch_create(actor=technician, cohort=cohort, slides=[("P-010", "D"), ("P-010", "A")])
     assert not Patient.objects.filter(code="P-010").exists()

@@ -1,0 +1,110 @@
+"""What people type about cohorts, patients, slides and references. The services check it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from cases.models import Cohort, ReferenceDiagnosis, Slide
+from cases.services.slides import SLIDE_FIELDS
+
+_REASON = "Kept in the record for good, with your name and the time."
+
+
+class CohortForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Cohort
+        fields = ["name", "purpose", "description"]
+        widgets = {"description": forms.Textarea(attrs={"rows": 3}), "purpose": forms.RadioSelect}
+        help_texts = {"purpose": "Cannot be changed later: images for external validation never enter a training."}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["purpose"].choices = Cohort.Purpose.choices  # type: ignore[attr-defined]
+
+
+class PatientForm(forms.Form):
+    code = forms.CharField(max_length=60, label="Patient code", help_text="A study code such as P-017, never a name.")
+
+
+class SlideForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Acquisition fields of a slide; the device is found or made from its two names."""
+
+    camera = forms.CharField(max_length=80, required=False)
+    microscope = forms.CharField(max_length=80, required=False)
+
+    class Meta:
+        model = Slide
+        fields = list(SLIDE_FIELDS)
+        widgets = {
+            "captured_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+            "note": forms.Textarea(attrs={"rows": 2}),
+        }
+        labels = {
+            "technician": "Captured by", "captured_on": "Captured on", "capture_minutes": "Minutes per slide",
+            "pixel_size_um": "Pixel size (µm)", "light": "Light source",
+        }  # fmt: skip
+
+    field_order = ["camera", "microscope", *SLIDE_FIELDS]
+
+    def _post_clean(self) -> None:
+        """Leave the instance alone: the service changes it, under a lock and on record."""
+
+
+class NewSlideForm(SlideForm):
+    code = forms.CharField(max_length=60, label="Slide code")
+
+    field_order = ["code", "camera", "microscope", *SLIDE_FIELDS]
+
+
+class RecodeForm(forms.Form):
+    code = forms.CharField(max_length=60, label="New code")
+    reason = forms.CharField(max_length=500, help_text=_REASON)
+
+
+class MoveForm(forms.Form):
+    images = forms.TypedMultipleChoiceField(coerce=int, error_messages={"required": "Tick the images to move."})
+    slide = forms.CharField(max_length=60, label="Move to the slide with code")
+    reason = forms.CharField(max_length=500, help_text=_REASON)
+
+    def __init__(self, *args: Any, image_ids: list[int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["images"].choices = [(pk, str(pk)) for pk in image_ids]  # type: ignore[attr-defined]
+
+    def clean_slide(self) -> Slide:
+        slide = Slide.objects.select_related("patient").filter(code=self.cleaned_data["slide"].strip()).first()
+        if slide is None:
+            raise forms.ValidationError("There is no slide with this code.")
+        return slide
+
+
+class WithdrawForm(forms.Form):
+    """The code is typed again, because nothing brings the pixels back."""
+
+    code = forms.CharField(max_length=60, label="Type the patient's code to confirm", widget=forms.TextInput(
+        attrs={"autocomplete": "off", "spellcheck": "false"}))  # fmt: skip
+    reason = forms.CharField(max_length=500, help_text=_REASON)
+
+    def __init__(self, *args: Any, expected: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._expected = expected
+
+    def clean_code(self) -> str:
+        code: str = self.cleaned_data["code"].strip()
+        if code != self._expected:
+            raise forms.ValidationError(f"This is not the code of the patient, {self._expected}.")
+        return code
+
+
+class ReferenceForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = ReferenceDiagnosis
+        fields = ["diagnosis", "source", "decided_on", "transformed", "note"]
+        widgets = {
+            "decided_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+            "note": forms.Textarea(attrs={"rows": 2}),
+        }
+
+    def _post_clean(self) -> None:
+        """The service builds and checks the row."""

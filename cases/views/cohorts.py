@@ -1,0 +1,78 @@
+"""Cohorts: the list, one cohort's patients and slides, a new one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+from django_tables2 import RequestConfig
+
+from cases import selectors, services
+from cases.filters import PatientFilter, SlideFilter
+from cases.forms import CohortForm
+from cases.tables import PatientTable, SlideTable
+from cases.views.shared import add_errors
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.permissions import requires
+
+PER_PAGE = 50
+
+
+@require_safe
+@requires("slides.view")
+def cohort_list(request: HttpRequest) -> HttpResponse:
+    return render(request, "cases/cohort_list.html", {"cohorts": selectors.cohort_list()})
+
+
+@require_safe
+@requires("slides.view")
+def cohort_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """The slides of a cohort."""
+    cohort = selectors.cohort_get(pk)
+    narrowed = SlideFilter(request.GET, queryset=selectors.slide_list(cohort=cohort))
+    table = SlideTable(narrowed.qs, order_by=("patient", "code"))
+    return _list(request, "slides", table, {"cohort": cohort, "filter": narrowed})
+
+
+@require_safe
+@requires("slides.view")
+def cohort_patients(request: HttpRequest, pk: int) -> HttpResponse:
+    cohort = selectors.cohort_get(pk)
+    narrowed = PatientFilter(request.GET, queryset=selectors.patient_list(cohort))
+    return _list(request, "patients", PatientTable(narrowed.qs), {"cohort": cohort, "filter": narrowed})
+
+
+def _list(request: HttpRequest, tab: str, table: Any, context: dict[str, Any]) -> HttpResponse:
+    RequestConfig(request, paginate={"per_page": PER_PAGE, "silent": True}).configure(table)
+    narrowed = any(value for name, value in request.GET.items() if name not in ("page", "sort"))
+    context |= {"table": table, "tab": tab, "narrowed": narrowed}
+    return render(request, "cases/cohort_detail.html", context)
+
+
+@require_safe
+@requires("slides.view")
+def cohort_duplicates(request: HttpRequest, pk: int) -> HttpResponse:
+    """Identical images in different slides; a freeze of a dataset refuses until they are settled."""
+    cohort = selectors.cohort_get(pk)
+    groups = selectors.duplicate_groups(cohort)
+    alarms = [group for group in groups if len({image.slide.patient_id for image in group}) > 1]
+    context = {"cohort": cohort, "alarms": alarms, "others": [group for group in groups if group not in alarms]}
+    return render(request, "cases/cohort_duplicates.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("cohorts.manage")
+def cohort_create(request: HttpRequest) -> HttpResponse:
+    form = CohortForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            cohort = services.cohort_create(actor=request.user, **form.cleaned_data)
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, f"Cohort {cohort} was made.")
+            return redirect("cohort_detail", cohort.pk)
+    return render(request, "cases/cohort_form.html", {"form": form}, status=400 if form.errors else 200)

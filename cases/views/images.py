@@ -1,0 +1,54 @@
+"""Pixels and the viewer. Addresses hold a random id; headers tell nothing about the file."""
+
+from __future__ import annotations
+
+import uuid
+from wsgiref.util import FileWrapper
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from cases import selectors
+from cases.models import HpfImage
+from cases.services.content import thumbnail_of
+from leukoweb.core.exceptions import NotFound
+from leukoweb.core.permissions import requires
+from leukoweb.core.storage import blobs
+
+CHUNK_BYTES = 1 << 18
+FOREVER = "private, max-age=31536000, immutable"
+MEDIA_TYPES = {HpfImage.Format.JPEG.value: "image/jpeg", HpfImage.Format.PNG.value: "image/png"}
+
+
+@require_safe
+@requires("slides.view")
+def image_file(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
+    """The stored bytes, which never change: browsers keep them. Names and dates of files are not told."""
+    image = selectors.image_get(public_id)
+    try:
+        file = blobs().path(image.content_sha256).open("rb")
+    except FileNotFoundError as error:
+        raise NotFound("The stored file is missing.", hint="Tell your admin: `manage.py verify_media`.") from error
+    chunks = FileWrapper(file, CHUNK_BYTES)  # closes the file with the response
+    response = StreamingHttpResponse(chunks, content_type=MEDIA_TYPES[image.format])
+    response["Content-Length"] = str(image.size_bytes)
+    response["Cache-Control"] = FOREVER
+    return response
+
+
+@require_safe
+@requires("slides.view")
+def image_thumb(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    image = selectors.image_get(public_id)
+    response = HttpResponse(thumbnail_of(image.content_sha256), content_type="image/webp")
+    response["Cache-Control"] = FOREVER
+    return response
+
+
+@require_safe
+@requires("slides.view")
+def image_viewer(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    image = selectors.image_get(public_id)
+    context = {"image": image, "slide": image.slide, "n_images": selectors.image_list(image.slide).count()}
+    return render(request, "cases/viewer.html", context)

@@ -1,0 +1,30 @@
+"""The upload page; the work is done by upload.js against the API."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_safe
+
+from cases import selectors
+from cases.imaging import DEFAULT_LIMITS
+from cases.services.uploads import ARCHIVE_BYTES_MAX
+from leukoweb.core.permissions import requires
+
+
+@ensure_csrf_cookie
+@require_safe
+@requires("slides.upload")
+def upload(request: HttpRequest) -> HttpResponse:
+    """``?slide=ID`` or ``?cohort=ID`` chooses the target beforehand."""
+    slide_id, cohort_id = request.GET.get("slide", ""), request.GET.get("cohort", "")
+    context = {
+        "slide": selectors.slide_get(int(slide_id)) if slide_id.isdecimal() else None,
+        "cohorts": selectors.cohort_list(),
+        "cohort_id": int(cohort_id) if cohort_id.isdecimal() else None,
+        "open_uploads": selectors.open_uploads(request.user),
+        "file_bytes_max": DEFAULT_LIMITS.file_bytes,
+        "archive_bytes_max": ARCHIVE_BYTES_MAX,
+    }
+    return render(request, "cases/upload.html", context)
