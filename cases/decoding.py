@@ -147,7 +147,7 @@ def to_rgb(image: Image.Image, bits: int) -> tuple[Image.Image, list[Note]]:
         raise _unknown_mode(image.mode)
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     if bits == 16:
-        brightest = int(np.asarray(rgb).max())
+        brightest = int(np.asarray(rgb.getextrema()).max())
         if brightest < 16:
             raise ImageRefused(
                 f"The 16-bit image uses only values below {(brightest + 1) * 256:,} of 65,535, so it would be black.",
@@ -160,31 +160,25 @@ def to_rgb(image: Image.Image, bits: int) -> tuple[Image.Image, list[Note]]:
 
 def _without_alpha(image: Image.Image, notes: list[Note]) -> Image.Image:
     """The same image without alpha channel, transparent colour or palette; refused unless all is opaque."""
-    if image.mode in ("P", "PA") or "transparency" in image.info:
-        has_alpha = image.mode == "PA" or "transparency" in image.info
-        is_grey = image.mode == "L"
-        if image.mode not in ("P", "PA", "L", "RGB"):
-            raise _unknown_mode(f"{image.mode} with a transparent colour")
-        image = image.convert("RGBA" if has_alpha else "RGB")
-        bands = image.split()
-        image = image if not has_alpha else _drop_opaque(bands, 1 if is_grey else 3, notes)
-    elif image.mode in ("RGBA", "RGBa", "LA", "La"):
-        bands = image.split()
-        image = _drop_opaque(bands, len(bands) - 1, notes)
-    image.info.pop("transparency", None)
-    return image
-
-
-def _drop_opaque(bands: tuple[Image.Image, ...], n_colours: int, notes: list[Note]) -> Image.Image:
-    lowest, _ = bands[-1].getextrema()
-    if not isinstance(lowest, int) or lowest < 255:
+    if "transparency" in image.info and image.mode in ("P", "L", "RGB"):
+        opaque_mode = "L" if image.mode == "L" else "RGB"
+        image = image.convert("RGBA")
+    elif image.mode in ("RGBa", "La", "PA"):
+        opaque_mode = "L" if image.mode == "La" else "RGB"
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    elif image.mode in ("RGBA", "LA"):
+        opaque_mode = image.mode[:-1]
+    else:
+        return image.convert("RGB") if image.mode == "P" else image
+    lowest = np.asarray(image.getextrema()[-1]).min()
+    if lowest < 255:
         raise ImageRefused(
             f"The image is partly transparent (alpha down to {lowest} of 255).",
             code="E_ALPHA",
             hint="Export it without transparency: what is behind it would decide the colours.",
         )
     notes.append(Note("N_ALPHA_DROPPED", "A fully opaque alpha channel was dropped."))
-    return bands[0] if n_colours == 1 else Image.merge("RGB", bands[:3])
+    return image.convert(opaque_mode)
 
 
 def _unknown_mode(mode: str) -> ImageRefused:

@@ -61,6 +61,8 @@ _WHOLE_SLIDE_EXTENSIONS: Final = (
     "isyntax",
 )
 _EXPORT_HINT: Final = "Export the field from the microscope software as PNG or JPEG."
+_PNG_COMPRESSION: Final = 4
+"""A third of the time of Pillow's default on smear fields, for files 1 to 5 % larger."""
 _ROTATIONS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -144,14 +146,16 @@ def accept_image(data: bytes, name: str, *, limits: Limits = DEFAULT_LIMITS) -> 
         notes += _stripped_notes(stripped)
         image, bits, _ = load_checked(stripped.content, found, limits)
         orientation, bits = stripped.orientation, stripped.bit_depth
+    profile = image.info.get("icc_profile")
     rgb, changes = to_rgb(image, bits)
+    del image  # of 40 Mpx every copy counts
     if orientation != 1:
         changes.append(Note("N_ROTATED", f"Turned upright as its orientation tag ({orientation}) says."))
         rgb = rgb if stripped is None else rgb.transpose(_ROTATIONS[orientation])
     if stripped is None:
         changes.append(Note("N_CONVERTED", f"Stored as lossless PNG instead of {found}, without its metadata."))
     if changes:
-        content, stored_format = _encode_png(rgb, image.info.get("icc_profile"), limits), "PNG"
+        content, stored_format = _encode_png(rgb, profile, limits), "PNG"
     else:
         content, stored_format = stripped.content if stripped else b"", found
     require_clean(content)
@@ -261,14 +265,15 @@ def _content_notes(rgb: Image.Image) -> list[Note]:
 
 
 def _is_one_colour(rgb: Image.Image) -> bool:
-    return all(low == high for low, high in (band.getextrema() for band in rgb.split()))
+    extrema = np.asarray(rgb.getextrema())  # (3 channels, lowest and highest)
+    return bool((extrema[:, 0] == extrema[:, 1]).all())
 
 
 def _encode_png(rgb: Image.Image, profile: bytes | None, limits: Limits) -> bytes:
-    bare = rgb.copy()
-    bare.info = {}
+    rgb.info = {}
     buffer = io.BytesIO()
-    bare.save(buffer, "PNG", icc_profile=rebuild_profile(profile) if profile else None)
+    kept_profile = rebuild_profile(profile) if profile else None
+    rgb.save(buffer, "PNG", icc_profile=kept_profile, compress_level=_PNG_COMPRESSION)
     raw = buffer.getvalue()
     return strip_png(raw, metadata_limit_bytes=limits.metadata_bytes, keep_palette_alpha=False).content
 
