@@ -92,13 +92,13 @@ def proportion(x: int, n: int, *, level: float = 0.95, method: ProportionMethod 
 def clustered_proportion(
     hits: ArrayLike, among: ArrayLike, clusters: ArrayLike, *, level: float = 0.95, note: str = ""
 ) -> Estimate:
-    """A proportion when several rows belong to one patient: Wilson on the effective sample size.
+    """A proportion when several rows belong to one patient: the usual interval on the effective sample size.
 
     ``hits`` and ``among`` are 0/1 per row, ``clusters`` names the patient.  # each (n_rows,)
-    The design effect is the ratio-estimator variance over the binomial one (Rao and Scott 1992,
-    doi:10.2307/2532311), never taken below 1; where the proportion is 0 or 1 it cannot be seen and the
-    patients count as one row each (Saha, Miller and Wang 2016, doi:10.1515/ijb-2015-0024, use the same
-    device). Undefined without rows.
+    The design effect is the ratio-estimator variance over the binomial one (Rao and Scott 1992, doi:10.2307/2532311),
+    never taken below 1; where the proportion is 0 or 1 it cannot be seen and the patients count as one row each. Wilson
+    (Saha, Miller and Wang 2016, doi:10.1515/ijb-2015-0024), or Clopper-Pearson (Korn and Graubard 1998, Survey
+    Methodology 24:193) below 30 patients or at 0 and 1. Undefined without rows.
     """
     inside = np.asarray(among, dtype=np.float64) > 0
     hit = np.asarray(hits, dtype=np.float64)[inside]
@@ -112,8 +112,9 @@ def clustered_proportion(
         sums = np.bincount(unit, weights=hit - p)
         variance = n_units / (n_units - 1) * float((sums**2).sum()) / n**2
         effective = n / max(1.0, variance * n / (p * (1 - p)))
-    low, high = wilson(p * effective, effective, level)
-    method = "wilson-clustered"
+    small = n_units < SMALL_N or p in (0.0, 1.0)
+    low, high = (clopper_pearson if small else wilson)(p * effective, effective, level)
+    method = "clopper-pearson-clustered" if small else "wilson-clustered"
     return Estimate(p, float(low), float(high), method, n, None, level, int(hit.sum()), n, note)
 
 

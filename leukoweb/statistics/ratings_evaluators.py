@@ -95,7 +95,7 @@ class _Evaluator:
         if self.clusters is not None:
             jaccard = clustered_proportion(true & given, true | given, self.clusters, level=self.level)
             low, high = (2 * limit / (1 + limit) for limit in (jaccard.low, jaccard.high))
-            method = "wilson-clustered-jaccard"
+            method = f"{jaccard.method}-jaccard"
         else:
             low, high, method = f1_interval(tp, wrong, 0, level=self.level)
         return Estimate(value, low, high, method, self.n, None, self.level, note=note, **counts)
