@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import scipy.fft
 from PIL import Image, ImageOps
 
 from cases.cleaning import ImageRefused, Stripped, require_clean, strip_jpeg, strip_png
 from cases.decoding import decode, load_checked, to_rgb
+from cases.hashing import hash_distance, near_duplicates, perceptual_hash
 from cases.icc import rebuild_profile
 from cases.limits import DEFAULT_LIMITS, Limits, Note, require_size
 from cases.naming import NameRefused, base_name, extension, identity_hint, printable
@@ -37,6 +37,7 @@ __all__ = [
     "accept_image",
     "decode",
     "hash_distance",
+    "near_duplicates",
     "perceptual_hash",
     "thumbnail",
 ]
@@ -205,7 +206,7 @@ def _name_notes(base: str, found: str) -> list[Note]:
     notes = []
     ending = extension(base)
     if ending and ending not in _EXTENSIONS[found]:
-        notes.append(Note("W_EXT_MISMATCH", f"The name ends in .{printable(ending, 20)}, the content is {found}."))
+        notes.append(Note("W_EXT_MISMATCH", f"The name's extension is not that of its content, which is {found}."))
     hint = identity_hint(base)
     if hint:
         notes.append(Note("W_NAME_LOOKS_LIKE_ID", f"The file name looks as if it held {hint}; readers never see it."))
@@ -287,24 +288,3 @@ def thumbnail(content: bytes, size_px: int = 320) -> bytes:
     buffer = io.BytesIO()
     small.convert("RGB").save(buffer, "WEBP", quality=80, method=2, icc_profile=profile)
     return buffer.getvalue()
-
-
-def perceptual_hash(image: Image.Image) -> int:
-    """64-bit DCT hash of an image's coarse brightness pattern, to find near duplicates.
-
-    The image is made grey, reduced to 32 x 32 px and transformed by DCT-II; the bits say, row by row from the most
-    significant, which of the 8 x 8 lowest frequencies exceed their median. Copies that were saved again, made
-    brighter or scaled differ in a few bits (`hash_distance`); turned or mirrored copies do not match. A blank
-    image has one frequency only, so all blank images match each other.
-
-    Source: the pHash algorithm as in the ImageHash library (bit-compatible with its default ``phash``).
-    """
-    grey = image.convert("L").resize((32, 32), Image.Resampling.LANCZOS)
-    frequencies = scipy.fft.dct(scipy.fft.dct(np.asarray(grey, dtype=np.float64), axis=0), axis=1)[:8, :8]  # (8, 8)
-    bits = frequencies > np.median(frequencies)
-    return int.from_bytes(np.packbits(bits.ravel()).tobytes(), "big")
-
-
-def hash_distance(one: int, other: int) -> int:
-    """Number of differing bits of two perceptual hashes (0 to 64); 4 or less is a near duplicate."""
-    return (one ^ other).bit_count()

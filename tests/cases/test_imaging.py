@@ -25,6 +25,7 @@ from cases.imaging import (
     accept_image,
     decode,
     hash_distance,
+    near_duplicates,
     perceptual_hash,
     thumbnail,
 )
@@ -530,6 +531,26 @@ def test_other_images_and_mirrored_ones_have_far_hashes() -> None:
     hashes = [perceptual_hash(blob) for blob in blobs]
     assert min(hash_distance(a, b) for i, a in enumerate(hashes) for b in hashes[:i]) > 10
     assert hash_distance(hashes[0], perceptual_hash(ImageOps.mirror(blobs[0]))) > 10
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=30), st.integers(0, 64))
+@settings(deadline=None)
+def test_near_duplicates_are_those_of_a_plain_double_loop(hashes: list[int], limit: int) -> None:
+    hashes += [h ^ 5 for h in hashes[:3]]
+    expected = [
+        (i, j, hash_distance(hashes[i], hashes[j]))
+        for i in range(len(hashes))
+        for j in range(i + 1, len(hashes))
+        if hash_distance(hashes[i], hashes[j]) <= limit
+    ]
+    assert near_duplicates(hashes, limit) == expected
+
+
+def test_near_duplicates_are_found_across_blocks() -> None:
+    rng = np.random.default_rng(2)
+    hashes = [int(h) for h in rng.integers(0, 2**63, 3000, dtype=np.uint64)]
+    hashes[2999], hashes[1500] = hashes[10] ^ 0b111, hashes[1499]
+    assert near_duplicates(hashes) == [(10, 2999, 3), (1499, 1500, 0)]
 
 
 def test_hash_distance_counts_bits() -> None:
