@@ -117,7 +117,7 @@ def test_copied_rows_narrow_no_interval_of_the_whole_table() -> None:
     reads = {f"r{i}": np.where(rng.random(40) < 0.75, truth, rng.integers(0, 3, 40)) for i in range(3)}
     label = np.array(["a", "b", "c"])
     columns = {name: label[codes].tolist() for name, codes in ({"truth": truth} | reads).items()}
-    columns["patient"] = [str(i) for i in range(40)]
+    columns["patient"] = [f"{i:02d}" for i in range(40)]  # sorted as the rows: the same draws
     copied = {name: [value for value in values for _ in range(3)] for name, values in columns.items()}
     for resamples in (0, 300):
         options = {
