@@ -63,8 +63,11 @@ class OpenVinoEngine:
                 f"OpenVINO cannot read the ONNX file of {model.card.name}: {str(error).splitlines()[0]}.",
                 hint="Export the model again.",
             ) from error
+        # Requests of our own and no AsyncInferQueue: its Python callbacks need the interpreter's lock in OpenVINO's
+        # threads, and destroying the queue while one of them waits for the lock stops the process for good.
+        n_requests = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._requests = [self._compiled.create_infer_request() for _ in range(n_requests)]
         self._n_classes = len(model.card.classes)
-        self._shape = (model.card.recipe.size_px, model.card.recipe.size_px, 3)
         self._has_features = len(self._compiled.outputs) > 1
         self.precision = precision
         version = ".".join(openvino.__version__.split("-")[0].split(".")[:2])
@@ -74,19 +77,23 @@ class OpenVinoEngine:
         """See ``Engine.infer``; requests run in parallel, results come back in order."""
         n, wanted = len(batch), with_features and self._has_features
         logits = np.empty((n, self._n_classes), dtype=np.float32)
-        features: list[NDArray[np.float32] | None] = [None] * n
-        queue = openvino.AsyncInferQueue(self._compiled)
+        features: list[NDArray[np.float32]] = []
 
-        def collect(request: Any, i: int) -> None:
+        def collect(i: int) -> None:
+            request = self._requests[i % len(self._requests)]
+            request.wait()
             logits[i] = request.get_output_tensor(0).data[0]
             if wanted:
-                features[i] = np.array(request.get_output_tensor(1).data[0], dtype=np.float32)
+                features.append(np.array(request.get_output_tensor(1).data[0], dtype=np.float32))
 
-        queue.set_callback(collect)
+        pending = min(n, len(self._requests))
         for i in range(n):
-            queue.start_async({0: batch[i : i + 1]}, i)
-        queue.wait_all()
-        return EngineOutput(logits, np.stack([f for f in features if f is not None]) if wanted and n else None)
+            if i >= pending:
+                collect(i - pending)
+            self._requests[i % len(self._requests)].start_async({0: batch[i : i + 1]})
+        for i in range(n - pending, n):
+            collect(i)
+        return EngineOutput(logits, np.stack(features) if features else None)
 
 
 def _with_uint8_input(graph: openvino.Model, model: ModelFolder) -> openvino.Model:
