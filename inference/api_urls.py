@@ -1,5 +1,11 @@
-from __future__ import annotations
+from django.urls import path
 
-from django.urls import URLPattern
+from inference import api
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("slides/<int:pk>/runs/", api.RunCreate.as_view(), name="api_run_create"),
+    path("runs/<uuid:run>/", api.RunDetail.as_view(), name="api_run_detail"),
+    path("runs/<uuid:run>/result/", api.ResultDetail.as_view(), name="api_result_detail"),
+    path("models/", api.ModelList.as_view(), name="api_model_list"),
+    path("pipelines/", api.PipelineList.as_view(), name="api_pipeline_list"),
+]

@@ -16,7 +16,11 @@ def pipeline_active() -> PipelineVersion | None:
 
 def pipeline_list() -> QuerySet[PipelineVersion]:
     """The active one first, then the newest."""
-    return PipelineVersion.objects.select_related(*_SLOTS, "created_by").annotate(n_runs=Count("runs"))
+    return (
+        PipelineVersion.objects.select_related(*_SLOTS, "created_by")
+        .annotate(n_runs=Count("runs"))
+        .order_by("-is_active", "-id")
+    )
 
 
 def model_list() -> QuerySet[ModelVersion]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 from numpy.typing import NDArray
 
 from cases.models import HpfImage
@@ -26,6 +28,7 @@ from leukoweb.core.jobs.ledger import job_create
 from leukoweb.core.models import Job, User
 
 KIND = "inference.saliency"
+RETRY_AFTER = timedelta(minutes=5)
 
 
 def _path(content_sha256: str, model: ModelVersion, ending: str) -> Path:
@@ -78,10 +81,19 @@ def overlay_png(image: HpfImage, model: ModelVersion, class_name: str) -> bytes 
 
 
 @transaction.atomic
-def saliency_request(*, actor: User | None, run: PipelineRun, image: HpfImage, model: ModelVersion) -> Job:
-    """Queue the computation of all maps of one model for one image; an equal unfinished job is returned."""
+def saliency_request(
+    *, actor: User | None, run: PipelineRun, image: HpfImage, model: ModelVersion, retry: bool = False
+) -> Job:
+    """The job that computes all maps of one model for one image: the unfinished one, or a new one.
+
+    One that failed in the last minutes is returned as it is, so that a page that asks again and again does not
+    fill the queue; ``retry`` starts anew.
+    """
+    key = f"saliency:{image.content_sha256}:{model.pk}"
+    recent = Job.objects.filter(key=key, status=Job.Status.FAILED, finished_at__gt=timezone.now() - RETRY_AFTER)
+    if not retry and (failed := recent.order_by("-finished_at").first()):
+        return failed
     return job_create(
         kind=KIND, title=f"Heat map of field {image.position} of slide {run.slide.code}", actor=actor, total_units=1,
-        key=f"saliency:{image.content_sha256}:{model.pk}",
-        payload={"image": image.content_sha256, "model": model.pk},
+        key=key, payload={"image": image.content_sha256, "model": model.pk},
     )  # fmt: skip

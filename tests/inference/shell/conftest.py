@@ -60,13 +60,18 @@ def pipeline(db: None, pipeline_folder: Path) -> Any:
     return pipeline_activate(actor=None, pipeline=pipeline_import(actor=None, folder=pipeline_folder))
 
 
-def field_png(seed: int, size: tuple[int, int] = (120, 90)) -> bytes:
+def _field_png(seed: int, size: tuple[int, int] = (120, 90)) -> bytes:
     """A smooth coloured picture, different for each seed."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     stream = io.BytesIO()
     small.resize(size, Image.Resampling.BICUBIC).save(stream, "PNG")
     return stream.getvalue()
+
+
+@pytest.fixture
+def field_png() -> Callable[[int], bytes]:
+    return _field_png
 
 
 @pytest.fixture
@@ -81,7 +86,7 @@ def make_slide(db: None) -> Callable[..., Any]:
         patient = Patient.objects.create(code=f"P{number:03}", cohort=cohort)
         slide = Slide.objects.create(code=code or f"S{number:03}", patient=patient)
         for i in range(n_images):
-            image_add(actor=None, slide=slide, data=field_png(1000 * (seed or number) + i), name=f"{i}.png")
+            image_add(actor=None, slide=slide, data=_field_png(1000 * (seed or number) + i), name=f"{i}.png")
         return slide
 
     return make

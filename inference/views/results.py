@@ -1,0 +1,143 @@
+"""The result of a run: read, compared, exported. Each of these records that this person saw it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+from django.core.paginator import Paginator
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from cases.models import HpfImage
+from cases.services.exposures import exposure_record
+from inference.models import PipelineRun, PipelineVersion
+from inference.selectors.images import images_sha256_by_slide
+from inference.selectors.results import Result, csv_rows, differences, result_as_dict, result_get, result_run
+from inference.selectors.runs import run_list, run_words, runs_of_slide
+from inference.services.errors import SaliencyUnavailable
+from inference.services.saliency import overlay_png, saliency_request
+from inference.views.csv import csv_response
+from inference.views.request import SignedInRequest
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.jobs.bell import ring
+from leukoweb.core.models import Job, User
+from leukoweb.core.permissions import requires
+
+FIELDS_PER_PAGE = 60
+
+
+def opened(user: User, public_id: uuid.UUID) -> Result:
+    """The result, after recording that ``user`` sees it."""
+    result = result_get(public_id)
+    exposure_record(user, result.run.slide.patient, "result")
+    return result
+
+
+@require_safe
+@requires("results.view")
+def result_list(request: SignedInRequest) -> HttpResponse:
+    """Runs and their states, without diagnoses: looking at one is a deed of its own."""
+    page = Paginator(run_list(), 50).get_page(request.GET.get("page"))
+    return render(request, "inference/result_list.html", {"page": page, "runs": [(r, run_words(r)) for r in page]})
+
+
+@require_safe
+@requires("results.view")
+def result_detail(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
+    """The result, or how far the run is."""
+    found = result_run(run)
+    if not hasattr(found, "prediction"):
+        return render(request, "inference/result_pending.html", {"run": found, "job": found.job})
+    result = opened(request.user, run)
+    others = [r for r in runs_of_slide(found.slide) if r.pk != found.pk and hasattr(r, "prediction")]
+    now = images_sha256_by_slide([found.slide_id]).get(found.slide_id, "")
+    context = _fields_context(request, result) | {
+        "others": others,
+        "pipelines": PipelineVersion.objects.all(),
+        "images_changed": now != found.prediction.images_sha256,
+    }
+    return render(request, "inference/result_detail.html", context)
+
+
+@require_safe
+@requires("results.view")
+def result_fields(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
+    """Fragment: the grid of fields, for another filter or page."""
+    return render(request, "inference/_result_fields.html", _fields_context(request, opened(request.user, run)))
+
+
+@require_safe
+@requires("results.view")
+def result_compare(request: SignedInRequest, run: uuid.UUID, other: uuid.UUID) -> HttpResponse:
+    first, second = opened(request.user, run), opened(request.user, other)
+    if first.run.slide_id != second.run.slide_id:
+        raise DomainError(
+            "These two runs are of different slides.", code="E_COMPARE", hint="Choose two runs of one slide."
+        )
+    found = differences(first, second)
+    context = {
+        "first": first,
+        "second": second,
+        "pair": (first, second),
+        "differences": found,
+        "n_changed": sum(d.label_changed for d in found),
+    }
+    return render(request, "inference/result_compare.html", context)
+
+
+@require_safe
+@requires("results.view")
+def result_json(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
+    result = opened(request.user, run)
+    _audit_export(request.user, result.run, "json")
+    text = json.dumps(result_as_dict(result), indent=2, ensure_ascii=False)
+    response = HttpResponse(text, content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="result-{run}.json"'
+    return response
+
+
+@require_safe
+@requires("results.view")
+def result_csv(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
+    result = opened(request.user, run)
+    _audit_export(request.user, result.run, "csv")
+    return csv_response(f"result-{run}.csv", *csv_rows(result))
+
+
+@require_safe
+@requires("results.view")
+def saliency(request: SignedInRequest, run: uuid.UUID, image: uuid.UUID, slot: str, class_name: str) -> HttpResponse:
+    """The overlay as PNG; 202 with its job while the map is being computed; 503 with the reason if that failed."""
+    result = opened(request.user, run)
+    model = result.slots_run.get(slot)
+    if model is None:
+        raise SaliencyUnavailable(f"{slot[:20]!r} was not run here.", hint=f"Run: {', '.join(result.slots_run)}.")
+    row = get_object_or_404(HpfImage, public_id=image, slide=result.run.slide_id)
+    png = overlay_png(row, model, class_name)
+    if png is not None:
+        return HttpResponse(png, content_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+    job = saliency_request(actor=request.user, run=result.run, image=row, model=model, retry="retry" in request.GET)
+    if job.status == Job.Status.FAILED:
+        raise SaliencyUnavailable(job.error, hint=job.hint, code=job.error_code or None)
+    ring(job.pk)
+    return JsonResponse({"job": str(job.pk), "status": job.status}, status=202)
+
+
+def _fields_context(request: SignedInRequest, result: Result) -> dict[str, object]:
+    leukemia_only = request.GET.get("show") == "leukemia"
+    fields = [field for field in result.ranked if field.is_leukemia or not leukemia_only]
+    page = Paginator(fields, FIELDS_PER_PAGE).get_page(request.GET.get("page"))
+    return {
+        "result": result,
+        "page": page,
+        "leukemia_only": leukemia_only,
+        "fields_url": reverse("result_fields", args=[result.run.public_id]),
+    }
+
+
+def _audit_export(user: User, run: PipelineRun, kind: str) -> None:
+    audit_record(actor=user, action="result.export", target=f"run:{run.public_id}", data={"format": kind})

@@ -1,0 +1,412 @@
+"""Pages and API: who may see what, what a page says, what it records."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import uuid
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from cases.models import Exposure
+from cases.services.images import image_add
+from cases.services.withdrawals import patient_withdraw
+from inference.models import PipelineRun, PipelineVersion
+from inference.pipeline.rules import RULE_SETS
+from inference.selectors.results import Result
+from inference.services.archives import pipeline_export
+from inference.services.registry import pipeline_activate, pipeline_create
+from inference.services.runs import run_request
+from inference.services.saliency import _path
+from inference.views.csv import safe_cell
+from leukoweb.core.models import AuditEvent, Job
+from leukoweb.core.permissions import ACTIONS
+
+pytestmark = pytest.mark.django_db
+
+ROLES = ("technician", "pathologist", "coordinator", "admin")
+DIAGNOSES = ("leukemia", "ACUTE", "CHRONIC", "Acute", "Chronic")
+
+
+@pytest.fixture
+def run(pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any) -> PipelineRun:
+    """A finished run over five fields."""
+    run = run_request(actor=technician, slide=make_slide(5))
+    assert run_jobs() == 1
+    return PipelineRun.objects.select_related("job", "prediction", "slide__patient").get(pk=run.pk)
+
+
+@pytest.fixture
+def other_pipeline(pipeline: PipelineVersion) -> PipelineVersion:
+    return pipeline_create(
+        actor=None, name="other", version="1", rule_set=RULE_SETS["paper-fig1"], models=pipeline.slots
+    )
+
+
+def addresses(run: PipelineRun) -> list[tuple[str, str, str]]:
+    """(method, address, action) of every page and endpoint of this app."""
+    public, slide, model = run.public_id, run.slide_id, run.pipeline.model_1_id
+    image = run.prediction.images[0]["image"]
+    return [
+        ("get", reverse("model_list"), "models.view"),
+        ("get", reverse("model_detail", args=[model]), "models.view"),
+        ("get", reverse("pipeline_detail", args=[run.pipeline_id]), "models.view"),
+        ("get", reverse("model_export", args=[model]), "models.manage"),
+        ("get", reverse("pipeline_export", args=[run.pipeline_id]), "models.manage"),
+        ("get", reverse("pipeline_create"), "models.manage"),
+        ("post", reverse("registry_import"), "models.manage"),
+        ("post", reverse("pipeline_activate", args=[run.pipeline_id]), "models.manage"),
+        ("get", reverse("slide_runs", args=[slide]), "slides.view"),
+        ("post", reverse("run_create", args=[slide]), "inference.run"),
+        ("get", reverse("cohort_runs", args=[run.slide.patient.cohort_id]), "slides.view"),
+        ("post", reverse("cohort_run_create", args=[run.slide.patient.cohort_id]), "inference.run"),
+        ("get", reverse("result_list"), "results.view"),
+        ("get", reverse("result_detail", args=[public]), "results.view"),
+        ("get", reverse("result_fields", args=[public]), "results.view"),
+        ("get", reverse("result_json", args=[public]), "results.view"),
+        ("get", reverse("result_csv", args=[public]), "results.view"),
+        ("get", reverse("result_compare", args=[public, public]), "results.view"),
+        ("get", reverse("result_saliency", args=[public, image, "model_1", "LEUKEMIA"]), "results.view"),
+        ("get", reverse("api_run_detail", args=[public]), "slides.view"),
+        ("get", reverse("api_result_detail", args=[public]), "results.view"),
+        ("get", reverse("api_model_list"), "models.view"),
+        ("get", reverse("api_pipeline_list"), "models.view"),
+        ("post", reverse("api_run_create", args=[slide]), "inference.run"),
+    ]
+
+
+def test_every_address_of_the_app_is_in_the_table(run: PipelineRun) -> None:
+    from inference import api_urls, urls
+
+    named = {pattern.name for pattern in [*urls.urlpatterns, *api_urls.urlpatterns]}
+    assert len(addresses(run)) == len(named)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_gets_what_the_action_table_says(run: PipelineRun, as_role: Any, role: str) -> None:
+    client: Client = as_role(role)
+    for method, address, action in addresses(run):
+        response = getattr(client, method)(address)
+        allowed = role in ACTIONS[action][1]
+        assert (response.status_code != 403) == allowed, f"{role} {method} {address}: {response.status_code}"
+        assert response.status_code < 500, address
+
+
+def test_strangers_get_the_sign_in_page(run: PipelineRun, client: Client) -> None:
+    for method, address, _ in addresses(run):
+        response = getattr(client, method)(address)
+        assert response.status_code == (401 if address.startswith("/api/") else 302), address
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_panels_and_run_states_never_tell_a_diagnosis(run: PipelineRun, as_role: Any, role: str) -> None:
+    client = as_role(role)
+    for address in (
+        reverse("slide_runs", args=[run.slide_id]),
+        reverse("cohort_runs", args=[run.slide.patient.cohort_id]),
+        reverse("api_run_detail", args=[run.public_id]),
+        reverse("job_list"),
+        reverse("job_progress", args=[run.job_id]),
+    ):
+        text = client.get(address).content.decode()
+        assert not any(word in text for word in DIAGNOSES), address
+    assert not Exposure.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["result_detail", "result_fields", "result_json", "result_csv", "api_result_detail", "result_saliency"]
+)
+def test_seeing_a_result_by_any_way_is_recorded_once(run: PipelineRun, as_role: Any, name: str) -> None:
+    client = as_role("pathologist")
+    more = [run.prediction.images[0]["image"], "model_1", "LEUKEMIA"] if name == "result_saliency" else []
+    for _ in range(2):
+        assert client.get(reverse(name, args=[run.public_id, *more])).status_code == 200
+    exposure = Exposure.objects.get()
+    assert (exposure.user, exposure.patient, exposure.kind) == (client.user, run.slide.patient, "result")
+
+
+def test_the_result_page_says_what_was_stored(run: PipelineRun, as_role: Any) -> None:
+    result = Result(run)
+    text = as_role("pathologist").get(reverse("result_detail", args=[run.public_id])).content.decode()
+    assert "Research use only" in text
+    assert ("Synthetic demonstration model" in text) == run.pipeline.synthetic
+    assert result.title in text
+    for sentence in result.sentences:
+        assert sentence in text
+    for model in run.pipeline.slots.values():
+        assert model.weights_sha256[:12] in text
+    assert run.engine_profile in text
+    assert run.prediction.app_version in text
+    assert text.count("data-field ") == 5
+    first = result.ranked[0]
+    assert text.index(str(first.image_id)) < min(text.index(str(field.image_id)) for field in result.ranked[1:])
+    assert "style=" not in text
+    assert "onclick" not in text
+
+
+def test_the_number_of_queries_does_not_grow_with_the_fields(
+    pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, as_role: Any, django_assert_num_queries: Any
+) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    client, counts = as_role("pathologist"), []
+    for n_images in (3, 9):
+        run = run_request(actor=technician, slide=make_slide(n_images))
+        run_jobs()
+        client.get(reverse("result_detail", args=[run.public_id]))  # records the exposure
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            client.get(reverse("result_detail", args=[run.public_id]))
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_leukemia_fields_can_be_shown_alone(run: PipelineRun, as_role: Any) -> None:
+    client, result = as_role("pathologist"), Result(run)
+    text = client.get(reverse("result_fields", args=[run.public_id]), {"show": "leukemia"}).content.decode()
+    assert text.count("data-field ") == result.n_leukemia
+    for field in result.fields:
+        assert (str(field.image_id) in text) == field.is_leukemia
+
+
+def test_json_and_csv_hold_every_probability(run: PipelineRun, as_role: Any) -> None:
+    client, result = as_role("coordinator"), Result(run)
+    data = json.loads(client.get(reverse("result_json", args=[run.public_id])).content)
+    assert data == json.loads(client.get(reverse("api_result_detail", args=[run.public_id])).content)
+    assert data["diagnosis_5"] == (run.prediction.diagnosis_5 or None)
+    text = client.get(reverse("result_csv", args=[run.public_id])).content.decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == len(data["images"]) == 5
+    for row, image, field in zip(rows, data["images"], result.fields, strict=True):
+        assert row["sha256"] == image["sha256"] == field.content_sha256
+        for values in field.models:
+            assert row[f"{values.slot}_label"] == values.top.name
+            for value in values.values:
+                assert float(row[f"{values.slot}_{value.name}"]) == image[values.slot][value.name] == value.probability
+    assert AuditEvent.objects.filter(action="result.export").count() == 2
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_text_never_becomes_a_formula(text: str) -> None:
+    assert safe_cell(text) == f"'{text}"
+    assert safe_cell(-0.5) == -0.5
+    assert safe_cell("S-01") == "S-01"
+
+
+def test_a_result_without_a_decision_says_why(
+    pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, as_role: Any
+) -> None:
+    run = run_request(actor=technician, slide=make_slide(0))
+    run_jobs()
+    client = as_role("pathologist")
+    text = client.get(reverse("result_detail", args=[run.public_id])).content.decode()
+    assert "No decision" in text
+    assert "no usable images" in text
+    for name in ("result_fields", "result_json", "result_csv"):
+        assert client.get(reverse(name, args=[run.public_id])).status_code == 200
+
+
+def test_an_unfinished_run_shows_its_state_and_exposes_nobody(
+    pipeline: Any, make_slide: Any, technician: Any, as_role: Any
+) -> None:
+    run = run_request(actor=technician, slide=make_slide(3))
+    client = as_role("pathologist")
+    address = reverse("result_detail", args=[run.public_id])
+    assert "Waiting" in client.get(address).content.decode()
+    assert client.get(reverse("result_json", args=[run.public_id])).status_code == 404
+    Job.objects.filter(pk=run.job_id).update(status="failed", error="The disk is full.", hint="Free some space.")
+    text = client.get(address).content.decode()
+    assert "The disk is full." in text
+    assert "Free some space." in text
+    Job.objects.filter(pk=run.job_id).update(status="cancelled")
+    assert "Cancelled" in client.get(address).content.decode()
+    assert not Exposure.objects.exists()
+
+
+def test_unknown_and_withdrawn_results_are_not_found(run: PipelineRun, as_role: Any, admin_user: Any) -> None:
+    client = as_role("pathologist")
+    assert client.get(reverse("result_detail", args=[uuid.uuid4()])).status_code == 404
+    patient_withdraw(actor=admin_user, patient=run.slide.patient, reason="asked to")
+    for name in ("result_detail", "result_fields", "result_json", "result_csv", "api_result_detail", "api_run_detail"):
+        assert client.get(reverse(name, args=[run.public_id])).status_code == 404, name
+    response = client.post(reverse("run_create", args=[run.slide_id]), headers={"HX-Request": "true"})
+    assert "withdrawn" in response.content.decode()
+
+
+def test_two_runs_are_compared_field_by_field(
+    run: PipelineRun, other_pipeline: Any, run_jobs: Any, technician: Any, as_role: Any, make_slide: Any
+) -> None:
+    again = run_request(actor=technician, slide=run.slide, pipeline=other_pipeline)
+    run_jobs()
+    client = as_role("pathologist")
+    address = reverse("result_compare", args=[run.public_id, again.public_id])
+    text = client.get(address).content.decode()
+    assert "0 of 5 fields have a changed label" in text
+    assert address in client.get(reverse("result_detail", args=[run.public_id])).content.decode()
+    elsewhere = run_request(actor=technician, slide=make_slide(3))
+    run_jobs()
+    assert client.get(reverse("result_compare", args=[run.public_id, elsewhere.public_id])).status_code == 400
+
+
+def test_the_heat_map_is_there_at_once_and_computed_again_when_lost(
+    run: PipelineRun, as_role: Any, run_jobs: Any
+) -> None:
+    from PIL import Image
+
+    client = as_role("pathologist")
+    image = run.slide.images.get(position=2)
+    model = run.pipeline.model_2
+    address = reverse("result_saliency", args=[run.public_id, image.public_id, "model_2", "ACUTE"])
+    first = client.get(address)
+    assert (first.status_code, first["Content-Type"]) == (200, "image/png")
+    overlay = Image.open(io.BytesIO(first.content))
+    assert (overlay.mode, overlay.size) == ("RGBA", (image.width_px, image.height_px))
+
+    for path in _path(image.content_sha256, model, "npy").parent.glob("*"):
+        path.unlink()
+    lost = client.get(address)
+    assert lost.status_code == 202
+    assert client.get(address).json()["job"] == lost.json()["job"], "asking again makes no second job"
+    assert run_jobs() == 1
+    again = client.get(address)
+    assert again.status_code == 200
+    assert Image.open(io.BytesIO(again.content)).size == overlay.size
+
+    for slot, name in (("model_9", "ACUTE"), ("model_2", "AML")):
+        wrong = reverse("result_saliency", args=[run.public_id, image.public_id, slot, name])
+        assert client.get(wrong).status_code == 404
+
+
+def test_a_heat_map_that_fails_says_why_and_does_not_fill_the_queue(
+    run: PipelineRun, as_role: Any, run_jobs: Any
+) -> None:
+    from leukoweb.core.storage import blobs
+
+    client = as_role("pathologist")
+    image = run.slide.images.get(position=2)
+    address = reverse("result_saliency", args=[run.public_id, image.public_id, "model_2", "ACUTE"])
+    for path in _path(image.content_sha256, run.pipeline.model_2, "npy").parent.glob("*"):
+        path.unlink()
+    blobs().purge(image.content_sha256)
+    assert client.get(address).status_code == 202
+    run_jobs()
+    for _ in range(2):
+        response = client.get(address, headers={"Accept": "application/json"})
+        assert "field 2 is missing" in response.json()["error"]["message"]
+    assert Job.objects.filter(kind="inference.saliency").count() == 1
+
+
+def test_withdrawing_removes_the_heat_maps(run: PipelineRun, as_role: Any, admin_user: Any) -> None:
+    image = run.slide.images.get(position=1)
+    path = _path(image.content_sha256, run.pipeline.model_1, "npy")
+    assert path.is_file()
+    patient_withdraw(actor=admin_user, patient=run.slide.patient, reason="asked to")
+    assert not path.is_file()
+
+
+def test_running_from_the_slide_page(pipeline: Any, make_slide: Any, as_role: Any, run_jobs: Any) -> None:
+    slide, client = make_slide(3), as_role("technician")
+    panel = client.post(reverse("run_create", args=[slide.pk]), headers={"HX-Request": "true"})
+    assert panel.status_code == 200
+    assert "Waiting" in panel.content.decode()
+    client.post(reverse("run_create", args=[slide.pk]), headers={"HX-Request": "true"})
+    assert PipelineRun.objects.count() == 1, "an equal run that waits is not made twice"
+    run_jobs()
+    panel = client.get(reverse("slide_runs", args=[slide.pk])).content.decode()
+    assert "status-done" in panel
+    assert "/results/" not in panel, "a technician has no way to the result"
+    assert "/results/" in as_role("pathologist").get(reverse("slide_runs", args=[slide.pk])).content.decode()
+
+
+def test_without_an_active_pipeline_the_panel_says_what_to_do(make_slide: Any, as_role: Any) -> None:
+    slide, client = make_slide(3), as_role("technician")
+    assert "No pipeline is registered" in client.get(reverse("slide_runs", args=[slide.pk])).content.decode()
+    refused = client.post(reverse("run_create", args=[slide.pk]), headers={"HX-Request": "true"})
+    assert "No pipeline is active" in refused.content.decode()
+    assert client.post(reverse("run_create", args=[slide.pk])).status_code == 409
+
+
+def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
+    pipeline: Any, other_pipeline: Any, make_slide: Any, as_role: Any, run_jobs: Any, admin_user: Any, field_png: Any
+) -> None:
+    slides = [make_slide(2) for _ in range(3)]
+    cohort, client = slides[0].patient.cohort, as_role("technician")
+    address = reverse("cohort_runs", args=[cohort.pk])
+    assert "0 of 3" in client.get(address).content.decode()
+    client.post(reverse("cohort_run_create", args=[cohort.pk]), {"mode": "cascade"}, headers={"HX-Request": "true"})
+    assert "wait or run" in client.get(address).content.decode()
+    assert run_jobs() == 3
+    assert "3 of 3" in client.get(address).content.decode()
+
+    image_add(actor=None, slide=slides[1], data=field_png(99), name="late.png")
+    text = client.get(address).content.decode()
+    assert "2 of 3" in text
+    assert "1 needs a rerun" in text
+
+    pipeline_activate(actor=admin_user, pipeline=other_pipeline)
+    text = client.get(address).content.decode()
+    assert "0 of 3" in text
+    assert "3 need a rerun" in text
+    assert PipelineRun.objects.filter(pipeline=pipeline, prediction__isnull=False).count() == 3, "old results stay"
+    client.post(reverse("cohort_run_create", args=[cohort.pk]), headers={"HX-Request": "true"})
+    assert run_jobs() == 3
+    assert "3 of 3" in client.get(address).content.decode()
+
+
+def test_import_in_the_browser(pipeline_folder: Any, as_role: Any, db: None) -> None:
+    from inference.services.registry import pipeline_import
+
+    pipeline = pipeline_import(actor=None, folder=pipeline_folder)
+    out = io.BytesIO()
+    pipeline_export(actor=None, pipeline=pipeline, out=out)
+    client = as_role("admin")
+    out.seek(0)
+    out.name = "p.zip"
+    response = client.post(reverse("registry_import"), {"file": out, "activate": "on"})
+    assert response.status_code == 302
+    assert PipelineVersion.objects.get().is_active
+    bad = io.BytesIO(b"not a zip")
+    bad.name = "x.zip"
+    response = client.post(reverse("registry_import"), {"file": bad})
+    assert response.status_code == 400
+    assert "not a readable zip" in response.content.decode()
+
+
+def test_a_new_pipeline_in_the_browser(pipeline: PipelineVersion, as_role: Any) -> None:
+    client = as_role("admin")
+    rules = RULE_SETS["paper-fig2"].as_dict() | {"name": "two-fields"}
+    rules["gate"]["at_least"] = 2
+    data = {slot: model.pk for slot, model in pipeline.slots.items()} | {
+        "name": "stricter", "version": "1", "rules": "paper-fig2", "own_rules": json.dumps(rules)}  # fmt: skip
+    assert client.post(reverse("pipeline_create"), data).status_code == 302
+    made = PipelineVersion.objects.get(name="stricter")
+    assert made.rule_set["gate"]["at_least"] == 2
+    assert not made.is_active
+    for wrong in ("{", '{"name": "x"}'):
+        response = client.post(reverse("pipeline_create"), data | {"version": "2", "own_rules": wrong})
+        assert response.status_code == 400
+    again = client.post(reverse("pipeline_create"), data | {"own_rules": ""})
+    assert "registered already" in again.content.decode()
+
+
+def test_the_api_queues_and_reports(pipeline: Any, make_slide: Any, as_role: Any, run_jobs: Any) -> None:
+    slide, client = make_slide(3), as_role("pathologist")
+    address = reverse("api_run_create", args=[slide.pk])
+    body = {"pipeline": f"{pipeline.name}:{pipeline.version}", "mode": "full"}
+    made = client.post(address, body, content_type="application/json")
+    assert made.status_code == 202, made.content
+    assert made.json()["status"] == "queued"
+    detail = reverse("api_run_detail", args=[made.json()["id"]])
+    assert client.get(reverse("api_result_detail", args=[made.json()["id"]])).status_code == 404
+    run_jobs()
+    assert client.get(detail).json()["status"] == "done"
+    for wrong in ({"mode": "half"}, {"pipeline": "no:1"}, {"surprise": 1}):
+        refused = client.post(address, wrong, content_type="application/json")
+        assert refused.status_code in (400, 404)
+        assert set(refused.json()["error"]) == {"code", "message", "field", "hint"}

@@ -1,0 +1,250 @@
+"""Model and pipeline versions: import, refusals, export and back, activation."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.models import ModelVersion, PipelineVersion
+from inference.pipeline.errors import WeightsFormat, WeightsSha
+from inference.pipeline.rules import RULE_SETS
+from inference.services import files
+from inference.services.archives import archive_import, model_export, pipeline_export
+from inference.services.errors import ArchiveRefused, ModelFilesMissing, VersionTaken
+from inference.services.registry import (
+    model_import,
+    pipeline_activate,
+    pipeline_create,
+    pipeline_import,
+    starter_ensure,
+)
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.models import AuditEvent
+from leukoweb.core.storage import blobs
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def copy(pipeline_folder: Path, tmp_path: Path) -> Path:
+    """A pipeline folder that a test may damage."""
+    return Path(shutil.copytree(pipeline_folder, tmp_path / "copy"))
+
+
+def one_model(folder: Path) -> Path:
+    return folder / json.loads((folder / "pipeline.json").read_text())["slots"]["model_1"]
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_import_registers_models_with_their_files(pipeline: PipelineVersion) -> None:
+    assert pipeline.is_active
+    for model in pipeline.slots.values():
+        assert blobs().exists(model.weights_sha256)
+        assert blobs().exists(model.onnx_sha256)
+        assert model.card["classes"] == model.classes
+        assert model.synthetic == model.card["synthetic"]
+    assert set(AuditEvent.objects.values_list("action", flat=True)) == {
+        "model.import", "pipeline.create", "pipeline.activate"}  # fmt: skip
+
+
+def test_importing_again_changes_nothing(pipeline: PipelineVersion, pipeline_folder: Path) -> None:
+    events = AuditEvent.objects.count()
+    assert pipeline_import(actor=None, folder=pipeline_folder) == pipeline
+    assert AuditEvent.objects.count() == events
+
+
+def test_a_version_never_changes(pipeline: PipelineVersion, copy: Path) -> None:
+    rewrite(one_model(copy) / "card.json", licence="another")
+    with pytest.raises(VersionTaken):
+        model_import(actor=None, folder=one_model(copy))
+    with pytest.raises(VersionTaken):
+        pipeline_create(
+            actor=None, name=pipeline.name, version=pipeline.version, rule_set=RULE_SETS["paper-fig1"],
+            models=pipeline.slots,
+        )  # fmt: skip
+
+
+def test_damaged_and_pickled_weights_are_refused_and_leave_nothing(db: None, copy: Path) -> None:
+    model = one_model(copy)
+    weights = model / "weights.safetensors"
+    original = weights.read_bytes()
+    weights.write_bytes(original[:-4] + b"\x00\x00\x80\x3e")
+    with pytest.raises(WeightsSha) as caught:
+        pipeline_import(actor=None, folder=copy)
+    assert caught.value.code == "E_WEIGHTS_SHA"
+    weights.write_bytes(b"PK\x03\x04" + original)
+    with pytest.raises(WeightsFormat):
+        model_import(actor=None, folder=model)
+    weights.rename(model / "weights.pt")
+    with pytest.raises(WeightsFormat, match="pickle"):
+        model_import(actor=None, folder=model)
+    assert not ModelVersion.objects.exists()
+
+
+@pytest.mark.parametrize(("name", "version"), [("", "1"), ("a/b", "1"), ("a:b", "1"), ("x" * 81, "1"), ("ok", "\n")])
+def test_names_that_no_file_or_command_could_carry_are_refused(pipeline: Any, name: str, version: str) -> None:
+    with pytest.raises(DomainError) as caught:
+        pipeline_create(actor=None, name=name, version=version, rule_set=RULE_SETS["paper-fig2"], models=pipeline.slots)
+    assert caught.value.code == "E_NAME"
+
+
+def test_a_pipeline_needs_a_model_for_each_slot_that_its_rules_read(pipeline: PipelineVersion) -> None:
+    models = {slot: model for slot, model in pipeline.slots.items() if slot != "model_3"}
+    with pytest.raises(DomainError) as caught:
+        pipeline_create(actor=None, name="lacking", version="1", rule_set=RULE_SETS["paper-fig2"], models=models)
+    assert caught.value.code == "E_SLOT_EMPTY"
+    made = pipeline_create(actor=None, name="three", version="1", rule_set=RULE_SETS["paper-fig1"], models=models)
+    assert set(made.slots) == {"model_1", "model_2"}
+    with pytest.raises(DomainError) as caught:
+        swapped = models | {"model_1": models["model_2"]}
+        pipeline_create(actor=None, name="swapped", version="1", rule_set=RULE_SETS["paper-fig1"], models=swapped)
+    assert caught.value.code == "E_WEIGHTS_CLASSES"
+
+
+def test_a_pipeline_survives_export_and_import(pipeline: PipelineVersion, admin_user: Any) -> None:
+    first, second = io.BytesIO(), io.BytesIO()
+    pipeline_export(actor=admin_user, pipeline=pipeline, out=first)
+    pipeline_export(actor=admin_user, pipeline=pipeline, out=second)
+    assert first.getvalue() == second.getvalue(), "the same version gives the same bytes"
+    assert archive_import(actor=admin_user, file=first, light=True) == pipeline
+    alone = io.BytesIO()
+    model = pipeline.slots["model_2"]
+    model_export(actor=admin_user, model=model, out=alone)
+    assert archive_import(actor=admin_user, file=alone) == model
+    assert AuditEvent.objects.filter(action__endswith=".export", actor=admin_user).count() == 3
+
+
+def zipped(members: dict[str, bytes]) -> io.BytesIO:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({}, "E_ARCHIVE"),
+        ({"notes.txt": b"x"}, "E_ARCHIVE"),
+        ({"../card.json": b"{}"}, "E_ARCHIVE"),
+        ({"/card.json": b"{}"}, "E_ARCHIVE"),
+        ({"a/b/c/card.json": b"{}"}, "E_ARCHIVE"),
+        ({"model.pt": b"x"}, "E_WEIGHTS_FORMAT"),
+        ({"card.json": b"not json"}, "E_WEIGHTS_FORMAT"),
+        ({"card.json": b"[]"}, "E_WEIGHTS_FORMAT"),
+        ({"card.json": b" " * (4 * 2**20 + 1)}, "E_TOO_LARGE"),
+        ({f"{i}/card.json": b"{}" for i in range(65)}, "E_ARCHIVE"),
+    ],
+)
+def test_zips_that_hold_anything_else_are_refused(db: None, members: dict[str, bytes], code: str) -> None:
+    with pytest.raises(DomainError) as caught:
+        archive_import(actor=None, file=zipped(members), light=True)
+    assert caught.value.code == code
+    assert not ModelVersion.objects.exists()
+
+
+def test_what_is_not_a_zip_is_refused(db: None) -> None:
+    with pytest.raises(ArchiveRefused):
+        archive_import(actor=None, file=io.BytesIO(b"GIF89a" + b"x" * 100))
+
+
+def test_a_network_whose_check_needs_torch_is_left_to_the_server(copy: Path) -> None:
+    card = json.loads((one_model(copy) / "card.json").read_text())
+    file = zipped({"card.json": json.dumps(card | {"architecture": {"name": "resnet18"}}).encode()})
+    with pytest.raises(ArchiveRefused) as caught:
+        archive_import(actor=None, file=file, light=True)
+    assert "import_pipeline" in caught.value.hint
+
+
+def test_a_model_folder_is_rebuilt_from_the_store_when_lost_or_damaged(pipeline: PipelineVersion) -> None:
+    model = pipeline.slots["model_1"]
+    folder = files.model_folder(model)
+    assert folder.card.weights_sha256 == model.weights_sha256
+    folder.weights_path.write_bytes(b"damaged")
+    assert files.model_folder(model).weights_path.read_bytes() == blobs().read(model.weights_sha256)
+    shutil.rmtree(folder.path)
+    assert files.model_folder(model).path == folder.path
+    shutil.rmtree(folder.path)
+    blobs().purge(model.onnx_sha256)
+    with pytest.raises(ModelFilesMissing, match="missing"):
+        files.model_folder(model)
+    assert list(folder.path.parent.iterdir()) == [], "nothing half-made stays"
+
+
+def test_importing_again_heals_lost_files(pipeline: PipelineVersion, pipeline_folder: Path) -> None:
+    model = pipeline.slots["model_1"]
+    blobs().purge(model.weights_sha256)
+    pipeline_import(actor=None, folder=pipeline_folder)
+    assert files.model_folder(model).card.name == model.name
+
+
+def test_activation_moves_the_one_pointer_and_is_on_record(pipeline: PipelineVersion, admin_user: Any) -> None:
+    other = pipeline_create(
+        actor=admin_user, name="other", version="1", rule_set=RULE_SETS["paper-fig1"], models=pipeline.slots
+    )
+    pipeline_activate(actor=admin_user, pipeline=other, reason="better")
+    assert [p.pk for p in PipelineVersion.objects.filter(is_active=True)] == [other.pk]
+    event = AuditEvent.objects.get(action="pipeline.activate", actor=admin_user)
+    assert (event.reason, event.data["before"]) == ("better", str(pipeline))
+    pipeline_activate(actor=admin_user, pipeline=other)
+    assert AuditEvent.objects.filter(action="pipeline.activate", actor=admin_user).count() == 1, "nothing changed"
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_two_activations_at_once_leave_exactly_one(pipeline_folder: Path) -> None:
+    from django.db import connection
+
+    first = pipeline_import(actor=None, folder=pipeline_folder)
+    others = [
+        pipeline_create(actor=None, name=f"p{i}", version="1", rule_set=RULE_SETS["paper-fig2"], models=first.slots)
+        for i in range(4)
+    ]
+    start, failures = threading.Barrier(4), []
+
+    def activate(pipeline: PipelineVersion) -> None:
+        try:
+            start.wait()
+            pipeline_activate(actor=None, pipeline=pipeline)
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=activate, args=[pipeline]) for pipeline in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert PipelineVersion.objects.filter(is_active=True).count() == 1
+    assert AuditEvent.objects.filter(action="pipeline.activate").count() == 4
+
+
+def test_the_starter_is_registered_once_and_does_not_push_out_an_active_one(
+    db: None, pipeline_folder: Path, settings: Any, tmp_path: Path
+) -> None:
+    settings.STARTER_PIPELINE = tmp_path / "nothing"
+    assert starter_ensure() is None
+    settings.STARTER_PIPELINE = pipeline_folder
+    starter = starter_ensure()
+    assert starter is not None
+    assert starter.is_active
+    assert starter_ensure() == starter
+    assert PipelineVersion.objects.count() == 1
+    other = pipeline_create(actor=None, name="own", version="1", rule_set=RULE_SETS["paper-fig2"], models=starter.slots)
+    pipeline_activate(actor=None, pipeline=other)
+    starter_ensure()
+    other.refresh_from_db()
+    assert other.is_active
