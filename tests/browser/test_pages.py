@@ -1,4 +1,4 @@
-"""The frame of all pages and the pages of core, in a real browser: themes, phone width, accessibility, polling, links."""
+"""The frame of all pages and the pages of core in a real browser: themes, phone width, accessibility, polling."""
 
 from __future__ import annotations
 
@@ -67,7 +67,12 @@ def jobs(db: None) -> list[Any]:
         Job.objects.create(title="Diagnose A", status="running", done_units=17, started_at=now, **common),
         Job.objects.create(title="Diagnose B", status="queued", **common),
         Job.objects.create(
-            title="Diagnose C", status="failed", finished_at=now, error="The file is gone.", hint="Restore it.", **common
+            title="Diagnose C",
+            status="failed",
+            finished_at=now,
+            error="The file is gone.",
+            hint="Restore it.",
+            **common,
         ),
     ]
 
@@ -105,7 +110,8 @@ def test_signing_in(visitor: Page, technician: Any) -> None:
     expect(visitor).to_have_url(re.compile("/jobs/$"))
     visitor.get_by_role("button", name=technician.username).click()
     visitor.get_by_role("button", name="Sign out").click()
-    expect(visitor.get_by_role("link", name="Sign in").or_(visitor.get_by_role("button", name="Sign in"))).to_be_visible()
+    signed_out = visitor.get_by_role("link", name="Sign in").or_(visitor.get_by_role("button", name="Sign in"))
+    expect(signed_out).to_be_visible()
 
 
 def test_the_navigation_shows_what_the_role_may_do(browser_as: OpenPage) -> None:
