@@ -24,6 +24,8 @@ from leukoweb.statistics.confusion import Floats, Ints, check_codes, marginals, 
 from leukoweb.statistics.intervals import f1_interval, wald
 from leukoweb.statistics.results import NAN, Estimate, StatisticsError, TestResult, to_json_value
 
+ROUNDING = 1e-14  # a variance that is 0 comes out as about 1e-17, and its root would be 1e-9
+
 
 def identity_weights(n_classes: int) -> Floats:
     """Agreement only on the diagonal: unweighted kappa.  # (K, K)"""
@@ -106,13 +108,12 @@ def kappa_arrays(tables: ArrayLike, weights: ArrayLike | None = None) -> KappaAr
     # w_i. = sum_j w_ij p_.j and w_.j = sum_i w_ij p_i.
     mean = (cols @ w.T)[..., :, None] + (rows @ w)[..., None, :]
     spread = (p * (w - mean * (1 - kappa)[..., None, None]) ** 2).sum((-1, -2))
-    variance = spread - (kappa - expected * (1 - kappa)) ** 2
     null_spread = (rows[..., :, None] * cols[..., None, :] * (w - mean) ** 2).sum((-1, -2))
     scale = n * (1 - expected) ** 2
-    se = np.sqrt(np.maximum(divide(variance, scale), 0.0))
-    se_null = np.sqrt(np.maximum(divide(null_spread - expected**2, scale), 0.0))
-    # rounding leaves 1e-17 where the variance is 0; sqrt would make 1e-9 of it
-    se = np.where(variance < 1e-14, 0.0, se)
+    se, se_null = (
+        np.sqrt(np.maximum(divide(np.where(variance < ROUNDING, 0.0, variance), scale), 0.0))
+        for variance in (spread - (kappa - expected * (1 - kappa)) ** 2, null_spread - expected**2)
+    )
     undefined = np.isnan(kappa)
     return KappaArrays(kappa, np.where(undefined, NAN, se), np.where(undefined, NAN, se_null), observed, expected, n)
 
