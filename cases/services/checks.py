@@ -18,10 +18,13 @@ class Withdrawn(Conflict):
     code = "E_WITHDRAWN"
 
 
-def require_valid(instance: models.Model, exclude: tuple[str, ...] = ()) -> None:
-    """Check every field by its own rules; uniqueness is left to the database, which alone can be right."""
+def require_valid(instance: models.Model) -> None:
+    """Check every plain field by its own rules.
+
+    Uniqueness is left to the database, which alone can be right; related rows come from the caller as objects.
+    """
     try:
-        instance.clean_fields(exclude=exclude)
+        instance.clean_fields(exclude={field.name for field in instance._meta.fields if field.is_relation})
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
         value = getattr(instance, field, "")

@@ -1,0 +1,226 @@
+// The upload page: choose or drop, look at the plan, send, mend what failed, go to the slides.
+
+import { allPages, ApiError, call, putFile } from "./upload_api.js";
+import { fromDrop, fromInput, sortOut } from "./upload_files.js";
+import { hasher } from "./upload_hash.js";
+import { PlanTable } from "./upload_plan_table.js";
+import { Queue } from "./upload_queue.js";
+import { Report } from "./upload_report.js";
+
+const PAGE_FILES = 100; // small enough that sending begins at once, large enough for few requests
+const POLL_MS = 1500;
+
+class Upload {
+  constructor(root) {
+    this.root = root;
+    this.api = root.dataset.apiUrl;
+    this.hash = hasher(root.dataset.hashWorker);
+    this.plan = new PlanTable(root);
+    this.report = new Report(root);
+    this.chosen = [];
+    this.resumed = null;
+    this.#connect();
+  }
+
+  part(name) {
+    return this.root.querySelector(`[data-part="${name}"]`);
+  }
+
+  #connect() {
+    const zone = this.part("drop");
+    for (const name of ["dragenter", "dragover"]) {
+      zone.addEventListener(name, (event) => {
+        event.preventDefault();
+        zone.classList.add("is-over");
+      });
+    }
+    zone.addEventListener("dragleave", () => zone.classList.remove("is-over"));
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      zone.classList.remove("is-over");
+      this.#choose(fromDrop(event.dataTransfer));
+    });
+    for (const input of this.root.querySelectorAll("input[type=file]")) {
+      this.part(input.dataset.button).addEventListener("click", () => input.click());
+      input.addEventListener("change", () => {
+        this.#choose(Promise.resolve(fromInput(input)));
+        input.value = ""; // choosing the same again must count
+      });
+    }
+    this.part("start").addEventListener("click", () => this.#guarded(() => this.#start()));
+    this.part("retry").addEventListener("click", () => this.#guarded(() => this.#retry()));
+    for (const button of this.root.querySelectorAll("[data-resume]")) {
+      button.addEventListener("click", () => this.#askToResume(button));
+    }
+    for (const button of this.root.querySelectorAll("[data-give-up]")) {
+      button.addEventListener("click", () => this.#guarded(() => this.#giveUp(button)));
+    }
+    window.addEventListener("beforeunload", (event) => {
+      if (this.sending) event.preventDefault();
+    });
+  }
+
+  // Errors of whole steps are shown where the eye is; those of single files are listed by the report.
+  async #guarded(step) {
+    this.report.say("");
+    try {
+      await step();
+    } catch (error) {
+      this.report.say(`${error.message} ${error.hint ?? ""}`.trim(), true);
+      this.sending = false;
+      if (!(error instanceof ApiError) && error.name !== "ZipUnreadable") throw error;
+    }
+  }
+
+  async #choose(promise) {
+    await this.#guarded(async () => {
+      const found = await promise;
+      const { files, leftOut } = await sortOut(found);
+      if (this.resumed) return this.#resume(files);
+      const known = new Set(this.chosen.map((file) => file.path));
+      this.chosen.push(...files.filter((file) => !known.has(file.path)));
+      if (!this.chosen.length) this.report.say("There is no image in what you chose.", true);
+      this.plan.show(this.chosen, leftOut);
+    });
+  }
+
+  async #start() {
+    const plan = this.plan.read();
+    if (!plan) return;
+    const target = this.plan.target();
+    this.#begin(this.chosen);
+    const slides = [...new Map(plan.map((g) => [g.slide, { patient: g.patient, slide: g.slide }])).values()];
+    const opened = await call("POST", this.api, target.slide ? target : { ...target, slides });
+    this.batch = opened.id;
+    const slideOf = new Map(plan.flatMap((group) => group.files.map((file) => [file, group.slide])));
+    const archives = this.chosen.filter((file) => file.archive);
+    await this.#announce([...archives, ...this.chosen.filter((file) => !file.archive)], slideOf);
+    await this.#finish();
+  }
+
+  // Hash a page of files, announce it, hand what the server needs to the queue, go on with the next page.
+  async #announce(files, slideOf) {
+    for (let at = 0; at < files.length; at += PAGE_FILES) {
+      const page = files.slice(at, at + PAGE_FILES);
+      const body = [];
+      for (const file of page) {
+        const sha256 = file.file && !file.archive ? await this.hash(file.file) : "";
+        body.push({
+          path: file.path, size: file.size, sha256, slide: slideOf.get(file) ?? "", archive: file.archive,
+          member_of: file.memberOf,
+        });
+      }
+      const { items } = await call("POST", `${this.api}${this.batch}/items/`, { files: body });
+      items.forEach((item, index) => this.#enqueue(item, page[index].file));
+    }
+  }
+
+  #enqueue(item, file) {
+    const entry = { item, file, size: item.size, url: `${this.api}${this.batch}/items/${item.id}/` };
+    if (item.needed && file) {
+      if (item.archive) this.archives.push(entry);
+      else this.queue.add([entry]);
+    } else if (item.state === "received") {
+      this.jobs.push(item.job);
+    } else if (!item.member) {
+      this.report.settle(entry, item);
+    }
+  }
+
+  #begin(files) {
+    this.sending = true;
+    this.archives = [];
+    this.jobs = [];
+    this.queue = new Queue({
+      progress: (entry, bytes) => this.report.progress(entry, bytes),
+      done: (entry, answer) => this.report.settle(entry, answer.item, answer.warnings),
+      failed: (entry, error) => this.report.fail(entry, error),
+    });
+    this.report.begin(files);
+    this.part("choose").hidden = true;
+    this.part("plan").hidden = true;
+    this.part("sending").hidden = false;
+    this.part("sending").focus();
+  }
+
+  // Archives go one by one after the single files, then their jobs are watched.
+  async #finish() {
+    for (const entry of this.archives.splice(0)) {
+      try {
+        const { item } = await putFile(entry.url, entry.file, (bytes) => this.report.progress(entry, bytes));
+        this.report.progress(entry, entry.size);
+        this.jobs.push(item.job);
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        this.report.fail(entry, error);
+      }
+    }
+    await this.queue.empty();
+    const jobs = this.jobs.splice(0);
+    for (const job of jobs) await this.#watch(job);
+    if (jobs.length) await this.#readMembers();
+    this.sending = false;
+    await this.report.end(await call("GET", `${this.api}${this.batch}/`));
+  }
+
+  async #watch(job) {
+    for (;;) {
+      const state = await call("GET", `${this.root.dataset.jobsUrl}${job}/`);
+      this.report.unpacking(state);
+      if (!["queued", "running"].includes(state.status)) return;
+      await new Promise((resolve) => window.setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  async #readMembers() {
+    for (const item of await allPages(`${this.api}${this.batch}/items/`)) {
+      if (item.member) this.report.settle({ item, size: 0 }, item);
+    }
+  }
+
+  async #retry() {
+    const failed = this.report.takeFailed();
+    this.sending = true;
+    this.archives.push(...failed.filter((entry) => entry.item.archive));
+    this.queue.add(failed.filter((entry) => !entry.item.archive));
+    await this.#finish();
+  }
+
+  #askToResume(button) {
+    this.resumed = button.dataset.resume;
+    this.part("choose").hidden = false;
+    this.part("drop-words").textContent = "Drop the same folder, files or zip again. Only what is missing is sent.";
+    this.part("pick-folder").focus();
+  }
+
+  async #resume(files) {
+    this.batch = this.resumed;
+    const items = await allPages(`${this.api}${this.batch}/items/`);
+    const open = new Map(items.filter((item) => item.needed).map((item) => [`${item.path}\n${item.size}`, item]));
+    const found = files.map((file) => [file, open.get(`${file.path}\n${file.size}`)]).filter(([, item]) => item);
+    const received = items.filter((item) => item.state === "received" && item.archive);
+    if (!found.length && !received.length) {
+      this.report.say("None of these files is missing in that upload. Drop the same folder as the first time.", true);
+      return;
+    }
+    this.resumed = null;
+    const zips = new Set(found.filter(([file]) => file.archive).map(([file]) => file.path));
+    this.#begin([...found.map(([file]) => file), ...files.filter((file) => zips.has(file.memberOf))]);
+    for (const [file, item] of found) this.#enqueue(item, file.file);
+    for (const item of received) this.jobs.push(item.job);
+    this.report.stillMissing(open.size - found.length);
+    await this.#finish();
+  }
+
+  async #giveUp(button) {
+    await call("POST", `${this.api}${button.dataset.giveUp}/close/`, {});
+    button.closest("li").remove();
+    this.report.say("What was stored stays; the rest is not expected any more.");
+  }
+}
+
+export function init(root) {
+  for (const element of root.querySelectorAll("[data-upload]")) new Upload(element);
+}
+
+init(document);

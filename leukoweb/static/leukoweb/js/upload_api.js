@@ -1,0 +1,73 @@
+// The upload API: JSON requests, one PUT per file, and errors that say whether trying again can help.
+
+export class ApiError extends Error {
+  constructor(status, body) {
+    super(body.message || "The server could not be reached.");
+    this.status = status;
+    this.code = body.code || "E_NETWORK";
+    this.hint = body.hint || "";
+  }
+
+  get again() {
+    return this.status === 0 || this.status === 401 || this.status === 429 || this.status >= 500
+      || ["E_CHECKSUM", "E_INCOMPLETE", "E_CSRF"].includes(this.code);
+  }
+}
+
+function token() {
+  const cookie = document.cookie.split("; ").find((part) => part.startsWith("csrftoken="));
+  return cookie ? cookie.slice("csrftoken=".length) : document.querySelector("[name=csrfmiddlewaretoken]").value;
+}
+
+function toError(status, text) {
+  try {
+    return new ApiError(status, JSON.parse(text).error);
+  } catch {
+    return new ApiError(status, { code: `E_HTTP_${status}`, message: `The server answered ${status} without a reason.` });
+  }
+}
+
+export async function call(method, url, body) {
+  let response;
+  try {
+    response = await fetch(url, {
+      method,
+      headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": token() },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new ApiError(0, { hint: "Check the connection." });
+  }
+  const text = await response.text();
+  if (!response.ok) throw toError(response.status, text);
+  return JSON.parse(text);
+}
+
+// XMLHttpRequest, because fetch does not tell how much of a body has gone.
+export function putFile(url, file, onProgress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", url);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("X-CSRFToken", token());
+    request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
+    request.addEventListener("load", () => {
+      if (request.status >= 200 && request.status < 300) resolve(JSON.parse(request.responseText));
+      else reject(toError(request.status, request.responseText));
+    });
+    for (const name of ["error", "abort", "timeout"]) {
+      request.addEventListener(name, () => reject(new ApiError(0, { hint: "Check the connection, then retry." })));
+    }
+    request.send(file);
+  });
+}
+
+export async function allPages(url) {
+  const rows = [];
+  for (let page = 1; ; page += 1) {
+    const answer = await call("GET", `${url}${url.includes("?") ? "&" : "?"}page_size=500&page=${page}`);
+    rows.push(...answer.results);
+    if (!answer.next) return rows;
+  }
+}

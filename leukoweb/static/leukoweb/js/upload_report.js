@@ -1,0 +1,150 @@
+// How far the upload is, what went wrong with which file, and where the images are at the end.
+
+import { inWords } from "./upload_plan_table.js";
+
+const REDRAW_MS = 250;
+const RATE_WINDOW_MS = 15000;
+
+function timeLeft(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s left`;
+  return seconds < 3600 ? `${Math.round(seconds / 60)} min left` : `${(seconds / 3600).toFixed(1)} h left`;
+}
+
+export class Report {
+  constructor(root) {
+    this.root = root;
+    this.failed = new Map();
+    this.settled = new Map();
+  }
+
+  part(name) {
+    return this.root.querySelector(`[data-part="${name}"]`);
+  }
+
+  say(text, bad = false) {
+    const box = this.part("message");
+    box.textContent = text;
+    box.hidden = !text;
+    box.className = `alert ${bad ? "alert-danger" : "alert-info"}`;
+  }
+
+  begin(files) {
+    this.files = files.filter((file) => !file.archive).length;
+    this.bytes = files.filter((file) => file.file).reduce((sum, file) => sum + file.size, 0);
+    this.gone = new Map();
+    this.samples = [[performance.now(), 0]];
+    this.part("done").hidden = true;
+    this.#draw();
+  }
+
+  progress(entry, bytes) {
+    this.gone.set(entry.item.id, Math.min(bytes, entry.size));
+    this.#drawSoon();
+  }
+
+  settle(entry, item, warnings = []) {
+    this.gone.set(item.id, entry.size);
+    this.settled.set(item.id, item.state);
+    if (item.state === "refused") this.#row(item, item);
+    for (const warning of warnings) this.#row(item, warning, "stored, but");
+    this.#drawSoon();
+  }
+
+  fail(entry, error) {
+    this.gone.set(entry.item.id, entry.size);
+    if (error.again) this.failed.set(entry.item.id, entry);
+    this.settled.set(entry.item.id, error.again ? "failed" : "refused");
+    this.#row(entry.item, { code: error.code, message: error.message, hint: error.hint });
+    if (error.status === 401) this.say("You were signed out. Sign in in another tab, then press “Retry failed”.", true);
+    this.#drawSoon();
+  }
+
+  takeFailed() {
+    const entries = [...this.failed.values()];
+    this.failed.clear();
+    for (const entry of entries) {
+      this.gone.set(entry.item.id, 0);
+      this.settled.delete(entry.item.id);
+      for (const row of this.root.querySelectorAll(`[data-item="${entry.item.id}"]`)) row.remove();
+    }
+    this.part("done").hidden = true;
+    this.#draw();
+    return entries;
+  }
+
+  stillMissing(count) {
+    this.part("missing").textContent = count ? `${count} more files of that upload were not among these.` : "";
+  }
+
+  unpacking(job) {
+    this.part("words").textContent = `Unpacking the archive: ${job.done_units} of ${job.total_units} images. ${job.note}`;
+    if (job.status === "failed") this.say(`${job.error} ${job.hint}`, true);
+  }
+
+  #row(item, what, before = "") {
+    this.part("errors").hidden = false;
+    const row = this.part("error-rows").insertRow();
+    row.dataset.item = item.id;
+    for (const text of [item.path, what.code, `${before} ${what.message}`.trim(), what.hint ?? ""]) {
+      row.insertCell().textContent = text;
+    }
+  }
+
+  count(state) {
+    return [...this.settled.values()].filter((one) => one === state).length;
+  }
+
+  #drawSoon() {
+    this.timer ??= window.setTimeout(() => this.#draw(), REDRAW_MS);
+  }
+
+  #draw() {
+    window.clearTimeout(this.timer);
+    this.timer = undefined;
+    const gone = [...this.gone.values()].reduce((sum, bytes) => sum + bytes, 0);
+    const now = performance.now();
+    this.samples.push([now, gone]);
+    while (this.samples.length > 2 && now - this.samples[0][0] > RATE_WINDOW_MS) this.samples.shift();
+    const [then, before] = this.samples[0];
+    const rate = (gone - before) / Math.max(1, (now - then) / 1000);
+    const bar = this.part("bar");
+    bar.max = Math.max(1, this.bytes);
+    bar.value = gone;
+    bar.textContent = `${Math.round((100 * gone) / bar.max)} %`;
+    const files = Math.min(this.settled.size, this.files);
+    const left = rate > 0 && gone < this.bytes ? timeLeft((this.bytes - gone) / rate) : "";
+    this.part("words").textContent =
+      `${files} of ${this.files} files, ${inWords(gone)} of ${inWords(this.bytes)}${left ? `, ${left}` : ""}`;
+  }
+
+  async end(state) {
+    this.#draw();
+    const { stored, duplicate, refused, expected } = state.counts;
+    const words = [`${stored} stored`];
+    if (duplicate) words.push(`${duplicate} already there`);
+    if (refused) words.push(`${refused} refused`);
+    if (expected) words.push(`${expected} still missing`);
+    this.part("done-words").textContent = `${words.join(", ")}.`;
+    this.part("retry").hidden = !this.failed.size;
+    const list = this.part("slides");
+    list.replaceChildren();
+    for (const slide of state.slides) {
+      const link = document.createElement("a");
+      link.href = slide.url;
+      link.textContent = `Slide ${slide.code}`;
+      const run = document.createElement("a");
+      run.href = `${slide.url}#runs`;
+      run.className = "btn btn-secondary btn-sm";
+      run.textContent = "Run the pipeline";
+      run.setAttribute("aria-label", `Run the pipeline on slide ${slide.code}`);
+      const row = document.createElement("li");
+      const words = document.createElement("span");
+      words.className = "grow";
+      words.append(link, ` of patient ${slide.patient}`);
+      row.append(words, run);
+      list.append(row);
+    }
+    this.part("done").hidden = false;
+    this.part("done").focus();
+  }
+}

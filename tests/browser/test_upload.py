@@ -1,0 +1,154 @@
+"""Uploading in a real browser: a folder with a bad file, resume after a closed tab, a zip."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cases import services
+from cases.models import Cohort, HpfImage, Slide, UploadBatch, UploadItem
+from tests.cases.shell.pictures import picture
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
+
+
+@pytest.fixture
+def cohort(transactional_db: None) -> Cohort:
+    return services.cohort_create(actor=None, name="Browser cohort", purpose="external")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twelve images in two folders, the eleventh of the first one bad, and a document."""
+    root = tmp_path / "drop"
+    for name in ("17_a", "18_b"):
+        (root / name).mkdir(parents=True)
+    for number in range(1, 11):
+        (root / "17_a" / f"{number}.png").write_bytes(picture(number))
+    (root / "17_a" / "11.png").write_bytes(picture(11)[:900])
+    (root / "18_b" / "1.jpg").write_bytes(picture(20, fmt="JPEG"))
+    (root / "README.md").write_text("about")
+    return root
+
+
+def choose(page: Any, path: Path, kind: str = "Folder of images") -> None:
+    page.get_by_label(kind).set_input_files(path)
+
+
+def serious(page: Any) -> list[str]:
+    """Serious and critical findings of axe on the page as it is now."""
+    page.add_script_tag(path=str(AXE)) if page.evaluate("!window.axe") else None
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")]
+
+
+def test_a_folder_goes_to_its_slides_and_the_bad_file_is_explained(
+    browser_as: Callable[..., Any], cohort: Cohort, folder: Path
+) -> None:
+    page = browser_as("technician", bypass_csp=True)
+    page.goto(f"/upload/?cohort={cohort.pk}")
+    choose(page, folder)
+    page.get_by_text("12 files").wait_for()
+    assert "README.md" in page.locator("[data-part=left-out]").inner_text()
+    page.get_by_label("Pattern for the patient's code").fill(r"drop/(?P<patient>\d+)_")
+    rows = page.locator("[data-part=rows] tr")
+    assert rows.count() == 2
+    assert page.get_by_label("Patient code for drop/17_a").input_value() == "17"
+    page.get_by_label("Slide code for drop/18_b").fill("=1+1")
+    assert page.get_by_role("button", name="Start the upload").is_disabled()
+    page.get_by_label("Slide code for drop/18_b").fill("18 left hand")
+    assert serious(page) == []
+    page.get_by_role("button", name="Start the upload").click()
+    page.get_by_text("11 stored, 1 refused.").wait_for()
+    row = page.locator("[data-part=error-rows] tr")
+    assert row.count() == 1
+    assert row.inner_text().startswith("drop/17_a/11.png\tE_TRUNCATED")
+    assert serious(page) == []
+    assert list(Slide.objects.values_list("patient__code", "code")) == [("17", "17-S1"), ("18", "18 left hand")]
+    assert not UploadItem.objects.filter(sha256="").exists(), "hashed in the browser before it was sent"
+    names = Slide.objects.get(code="17-S1").images.values_list("original_name__name", flat=True)
+    assert [Path(name).stem for name in names] == [str(n) for n in range(1, 11)], "capture order: 2 before 10"
+    page.get_by_role("link", name="Slide 17-S1", exact=True).click()
+    page.get_by_role("heading", name="Slide 17-S1").wait_for()
+    assert page.locator(".thumbs li").count() == 10
+    assert serious(page) == []
+
+
+def test_an_upload_is_resumed_after_a_closed_tab(browser_as: Callable[..., Any], cohort: Cohort, folder: Path) -> None:
+    (folder / "17_a" / "11.png").unlink()
+    page = browser_as("technician")
+    sent: list[str] = []
+
+    def three_then_gone(route: Any) -> None:
+        if route.request.method == "PUT":
+            sent.append(route.request.url)
+            if len(sent) > 3:
+                return  # never answered: the tab is closed meanwhile
+        route.continue_()
+
+    page.route("**/api/v1/uploads/*/items/*/", three_then_gone)
+    page.goto(f"/upload/?cohort={cohort.pk}")
+    choose(page, folder)
+    page.get_by_role("button", name="Start the upload").click()
+    page.get_by_text("3 of 11 files").wait_for()
+    page.unroute("**/api/v1/uploads/*/items/*/")
+    page.goto("about:blank")
+    before = HpfImage.objects.count()
+    puts: list[str] = []
+    page.on("request", lambda r: puts.append(r.url) if r.method == "PUT" else None)
+    page.goto("/upload/")
+    page.get_by_text(f"{before} of 11 files are in").wait_for()
+    page.get_by_role("button", name="Resume").click()
+    choose(page, folder)
+    page.get_by_text("11 stored.").wait_for()
+    assert len(puts) == 11 - before, "only what was missing is sent"
+    assert UploadBatch.objects.get().closed_at is not None
+    assert HpfImage.objects.count() == 11
+
+
+def test_what_fails_on_the_way_is_retried_by_hand(browser_as: Callable[..., Any], cohort: Cohort, folder: Path) -> None:
+    (folder / "17_a" / "11.png").unlink()
+    page = browser_as("technician")
+    page.clock.install()
+    page.route("**/api/v1/uploads/*/items/*/", lambda route: route.abort())
+    page.goto(f"/upload/?cohort={cohort.pk}")
+    choose(page, folder)
+    page.get_by_role("button", name="Start the upload").click()
+    for _ in range(60):
+        page.clock.run_for(2000)
+        if page.get_by_role("button", name="Retry failed").is_visible():
+            break
+    assert page.locator("[data-part=error-rows] tr").count() == 11
+    assert "E_NETWORK" in page.locator("[data-part=error-rows]").inner_text()
+    page.unroute("**/api/v1/uploads/*/items/*/")
+    page.get_by_role("button", name="Retry failed").click()
+    for _ in range(30):
+        page.clock.run_for(1000)
+        if page.get_by_text("11 stored.").is_visible():
+            break
+    page.get_by_text("11 stored.").wait_for()
+    assert page.locator("[data-part=error-rows] tr").count() == 0
+
+
+def test_a_zip_is_unpacked_by_the_worker(
+    browser_as: Callable[..., Any], cohort: Cohort, folder: Path, tmp_path: Path, job_worker: None
+) -> None:
+    archive = tmp_path / "smears.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*.*")):
+            file.write(path, path.relative_to(folder))
+        file.writestr("__MACOSX/17_a/._1.png", b"x")
+    page = browser_as("technician")
+    page.goto(f"/upload/?cohort={cohort.pk}")
+    choose(page, archive, "Images or a zip")
+    page.get_by_text("12 files").wait_for()
+    page.get_by_role("button", name="Start the upload").click()
+    page.get_by_text("11 stored, 1 refused.").wait_for(timeout=60_000)
+    assert "E_TRUNCATED" in page.locator("[data-part=error-rows]").inner_text()
+    assert Slide.objects.get(code="17_a-S1").images.count() == 10
