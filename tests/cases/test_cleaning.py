@@ -373,7 +373,16 @@ def test_a_rebuilt_profile_means_the_same_colours_and_says_nothing(profile: byte
     assert _transformed(rebuilt) == _transformed(profile)
     assert SECRET not in rebuilt
     assert b"MRN9" not in rebuilt
+    assert struct.unpack_from(">6H", rebuilt, 24) == (2000, 1, 1, 0, 0, 0)
     assert rebuild_profile(rebuilt) == rebuilt
+
+
+def test_reserved_bytes_of_a_profile_carry_nothing() -> None:
+    good = srgb_profile()
+    curve = good.index(b"para")
+    rebuilt = rebuild_profile(good[: curve + 10] + b"Jo" + good[curve + 12 :])
+    assert rebuilt is not None
+    assert rebuilt == rebuild_profile(good)
 
 
 def test_a_profile_that_is_no_plain_rgb_profile_is_not_kept() -> None:

@@ -18,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFile, ImageOps
 
+from cases import imaging
+from cases.cleaning import Stripped, strip_jpeg
 from cases.imaging import (
     AcceptedImage,
     ImageRefused,
@@ -91,6 +93,12 @@ def transparent(mode: str) -> Image.Image:
     return image.convert(mode)
 
 
+def almost_opaque() -> Image.Image:
+    image = field().convert("RGBA")
+    image.putpixel((3, 3), (1, 2, 3, 254))
+    return image
+
+
 def key_colour_png() -> bytes:
     image = field()
     image.putpixel((5, 5), (1, 2, 3))
@@ -140,6 +148,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "Aperio TIFF named tif": (tiff_with(description="Aperio Image Library v11"), "a.tif", "E_WSI_UNSUPPORTED"),
     "NDPI tag": (tiff_with(ndpi=1), "a.tif", "E_WSI_UNSUPPORTED"),
     "camera raw (DNG)": (tiff_with(dng=b"\x01\x04\x00\x00"), "a.tif", "E_TYPE_NOT_ALLOWED"),
+    "image nested inside": (tiff_with(sub_ifds=8), "a.tif", "E_TYPE_NOT_ALLOWED"),
     "preview page": (tiff_with(subfile=1), "a.tif", "E_TYPE_NOT_ALLOWED"),
     "JPEG cut at 50 %": (saved(field(400, 300), "JPEG")[:9000], "a.jpg", "E_TRUNCATED"),
     "JPEG header only": (saved(field(), "JPEG")[:300], "a.jpg", "E_TRUNCATED"),
@@ -198,6 +207,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "32-bit TIFF": (saved(field().convert("I"), "TIFF"), "a.tif", "E_BITDEPTH"),
     "12 bits in 16": (bits12_png(), "a.png", "E_BITDEPTH"),
     "RGBA PNG": (saved(transparent("RGBA"), "PNG"), "a.png", "E_ALPHA"),
+    "almost opaque PNG": (saved(almost_opaque(), "PNG"), "a.png", "E_ALPHA"),
     "LA PNG": (saved(transparent("LA"), "PNG"), "a.png", "E_ALPHA"),
     "palette PNG with alpha": (saved(field().quantize(16), "PNG", transparency=3), "a.png", "E_ALPHA"),
     "RGB PNG with a transparent colour": (key_colour_png(), "a.png", "E_ALPHA"),
@@ -208,6 +218,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
         "a.gif",
         "E_TYPE_NOT_ALLOWED",
     ),
+    "2-page TIFF": (pages(2), "a.tif", "E_FRAMES"),
     "4-page TIFF": (pages(4), "a.tif", "E_FRAMES"),
     "TIFF cut": (saved(field(), "TIFF")[:5000], "a.tif", "E_TRUNCATED"),
     "TIFF header only": (b"II*\x00\x08\x00\x00\x00", "a.tif", "E_CORRUPT"),
@@ -320,6 +331,16 @@ def test_a_name_never_decides(name: str, expected: list[str]) -> None:
     accepted = accept_image(saved(field(), "JPEG"), name)
     assert codes(accepted) == expected
     assert all(note.needs_attention for note in accepted.notes)
+
+
+def test_a_file_that_a_cleaner_left_dirty_is_never_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(data: bytes, **options: Any) -> Stripped:
+        stripped = strip_jpeg(data, **options)
+        stripped.content = data
+        return stripped
+
+    monkeypatch.setattr(imaging, "strip_jpeg", forgetful)
+    assert refusal(saved(field(), "JPEG", exif=exif())).code == "E_CLEANING"
 
 
 def test_multi_picture_jpeg_keeps_its_first_picture() -> None:
