@@ -254,6 +254,9 @@ def report_rows(result: Mapping[str, Any]) -> Iterator[list[Any]]:
     for section in ("multi_rater", "ai_vs_readers"):
         for name, item in (result[section] or {}).items():
             yield _item_row([section, "", "", name, ""], item)
+            for part in ("ai", "readers_mean"):
+                if part in item:
+                    yield _item_row([section, "", "", f"{name}.{part}", ""], {"estimate": item[part], "n": item["n"]})
     if result["cochran_q"]:
         yield _item_row(["cochran_q", "", "", "cochran_q", ""], result["cochran_q"])
 

@@ -185,9 +185,15 @@ def check_plan(plan: RatingsPlan) -> None:
             f"The margin must lie between 0 and 1, found {plan.margin}.", code="E_MARGIN", field="margin"
         )
     unknown = [name for name in plan.positive if name not in plan.classes]
-    if unknown or len(set(plan.positive)) >= len(plan.classes):
+    if unknown:
         raise StatisticsError(
-            f"The positive classes {', '.join(plan.positive)} must be some, not all, of {', '.join(plan.classes)}.",
+            f"Positive {', '.join(unknown)} is not among the classes {', '.join(plan.classes)}.",
+            code="E_POSITIVE",
+            field="positive",
+        )
+    if len(set(plan.positive)) >= len(plan.classes):
+        raise StatisticsError(
+            f"All {len(plan.classes)} classes are positive; one or more must be negative.",
             code="E_POSITIVE",
             field="positive",
         )
