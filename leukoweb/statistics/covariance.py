@@ -171,6 +171,8 @@ def auc_covariance(
 def delong_covariance(truth: ArrayLike, scores: ArrayLike) -> FloatArray:
     """DeLong's covariance: S10 / n_positive + S01 / n_negative, from placements (doi:10.2307/2531595)."""
     positive, negative = placements(truth, scores)
+    if min(len(positive), len(negative)) < 2:
+        return np.full((positive.shape[1],) * 2, np.nan)
     return proportion_covariance(positive) + proportion_covariance(negative)
 
 
