@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django.http import UnreadablePostError
 from django.shortcuts import get_object_or_404
@@ -29,10 +29,11 @@ from cases.api_serializers import (
 )
 from cases.models import UploadItem
 from cases.services import uploads
-from cases.services.archives import archive_receive
+from cases.services.archives import Readable, archive_receive
 from leukoweb.core.api import Pages
 from leukoweb.core.api_serializers import ErrorSerializer
 from leukoweb.core.exceptions import DomainError, TooLarge
+from leukoweb.core.http import person
 from leukoweb.core.jobs.bell import ring
 
 _REFUSALS = {400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer}
@@ -55,7 +56,7 @@ class UploadList(APIView):
 
     @extend_schema(responses={200: UploadOut(many=True)})
     def get(self, request: Request) -> Response:
-        return Response(UploadOut(selectors.open_uploads(request.user), many=True).data)
+        return Response(UploadOut(selectors.open_uploads(person(request)), many=True).data)
 
     @extend_schema(request=UploadIn, responses={201: UploadCreatedOut, **_REFUSALS})
     def post(self, request: Request) -> Response:
@@ -63,7 +64,7 @@ class UploadList(APIView):
         body.is_valid(raise_exception=True)
         data = body.validated_data
         batch = uploads.upload_batch_create(
-            actor=request.user,
+            actor=person(request),
             cohort=selectors.cohort_get(data["cohort"]) if "cohort" in data else None,
             slide=selectors.slide_get(data["slide"]) if "slide" in data else None,
             slides=[(row["patient"], row["slide"]) for row in data["slides"]],
@@ -79,7 +80,7 @@ class UploadDetail(APIView):
 
     @extend_schema(responses={200: UploadStateOut, 404: ErrorSerializer})
     def get(self, request: Request, pk: uuid.UUID) -> Response:
-        batch = uploads.batch_of(request.user, pk)
+        batch = uploads.batch_of(person(request), pk)
         batch.counts = selectors.upload_counts(batch)  # type: ignore[attr-defined]
         batch.slides = selectors.upload_slides(batch)  # type: ignore[attr-defined]
         return Response(UploadStateOut(batch).data)
@@ -92,8 +93,8 @@ class UploadClose(APIView):
 
     @extend_schema(request=None, responses={200: UploadOut, **_REFUSALS})
     def post(self, request: Request, pk: uuid.UUID) -> Response:
-        batch = uploads.batch_of(request.user, pk)
-        return Response(UploadOut(uploads.upload_batch_close(actor=request.user, batch=batch)).data)
+        batch = uploads.batch_of(person(request), pk)
+        return Response(UploadOut(uploads.upload_batch_close(actor=person(request), batch=batch)).data)
 
 
 class UploadItems(APIView):
@@ -104,7 +105,7 @@ class UploadItems(APIView):
     @extend_schema(responses={200: ItemOut(many=True), 404: ErrorSerializer})
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         """Paged; ``?state=refused`` narrows."""
-        rows = uploads.batch_of(request.user, pk).items.order_by("id")
+        rows = uploads.batch_of(person(request), pk).items.order_by("id")
         state = request.query_params.get("state", "")
         if state:
             rows = rows.filter(state=state)
@@ -117,7 +118,7 @@ class UploadItems(APIView):
         body = FilesIn(data=request.data)
         body.is_valid(raise_exception=True)
         files = [FileIn.announced(row) for row in body.validated_data["files"]]
-        items = uploads.upload_items_add(batch=uploads.batch_of(request.user, pk), files=files)
+        items = uploads.upload_items_add(batch=uploads.batch_of(person(request), pk), files=files)
         return Response({"items": ItemOut(items, many=True).data})
 
 
@@ -141,21 +142,22 @@ class UploadItemBody(APIView):
         responses={200: ReceivedOut, 202: ReceivedOut, 413: ErrorSerializer, 422: ErrorSerializer, **_REFUSALS},
     )
     def put(self, request: Request, pk: uuid.UUID, item_id: int) -> Response:
-        batch = uploads.batch_of(request.user, pk)
+        batch = uploads.batch_of(person(request), pk)
         items = UploadItem.objects.select_related("slide__patient", "batch__cohort")
         item = get_object_or_404(items, pk=item_id, batch=batch, archive=None)
         _require_length(request, item)
+        body = cast(Readable, request.data)  # what RawBody handed on
         try:
             if item.is_archive:
-                return self._archive(request, item)
-            data = request.data.read(item.size_bytes + 1)
+                return self._archive(request, item, body)
+            data = body.read(item.size_bytes + 1)
         except UnreadablePostError as error:
             raise DomainError("The body ended early.", code="E_INCOMPLETE", hint="Send the file again.") from error
-        item, added = uploads.upload_item_receive(actor=request.user, item=item, data=data)
+        item, added = uploads.upload_item_receive(actor=person(request), item=item, data=data)
         return Response(ReceivedOut({"item": item, "warnings": added.warnings if added else ()}).data)
 
-    def _archive(self, request: Request, item: UploadItem) -> Response:
-        job = archive_receive(actor=request.user, item=item, stream=request.data)
+    def _archive(self, request: Request, item: UploadItem, body: Readable) -> Response:
+        job = archive_receive(actor=person(request), item=item, stream=body)
         ring(job.pk)
         return Response(ReceivedOut({"item": item, "warnings": ()}).data, status=202)
 

@@ -40,7 +40,7 @@ class SlideIn(StrictSerializer):
 
 
 class FilesIn(StrictSerializer):
-    files = FileIn(many=True, max_length=FILES_PER_PAGE)
+    files = FileIn(many=True, max_length=FILES_PER_PAGE)  # type: ignore[call-arg]
 
 
 class UploadIn(StrictSerializer):
@@ -48,8 +48,8 @@ class UploadIn(StrictSerializer):
 
     cohort = serializers.IntegerField(required=False, min_value=1, max_value=2**62)
     slide = serializers.IntegerField(required=False, min_value=1, max_value=2**62)
-    slides = SlideIn(many=True, required=False, max_length=5000, default=list)
-    files = FileIn(many=True, required=False, max_length=FILES_PER_PAGE, default=list)
+    slides = SlideIn(many=True, required=False, max_length=5000, default=list)  # type: ignore[call-arg]
+    files = FileIn(many=True, required=False, max_length=FILES_PER_PAGE, default=list)  # type: ignore[call-arg]
 
 
 class ItemOut(serializers.ModelSerializer):  # type: ignore[type-arg]

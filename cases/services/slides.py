@@ -23,7 +23,7 @@ ACQUISITION_FIELDS = ("camera", "microscope", *SLIDE_FIELDS)
 
 def device_ensure(camera: str, microscope: str = "") -> CaptureDevice:
     """The device of these names, made if nobody named it before."""
-    wanted = {"camera": camera.strip(), "microscope": microscope.strip()}
+    wanted: dict[str, Any] = {"camera": camera.strip(), "microscope": microscope.strip()}
     require_valid(CaptureDevice(**wanted))
     try:
         with transaction.atomic():

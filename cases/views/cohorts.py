@@ -16,6 +16,7 @@ from cases.forms import CohortForm
 from cases.tables import PatientTable, SlideTable
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
 
 PER_PAGE = 50
@@ -69,7 +70,7 @@ def cohort_create(request: HttpRequest) -> HttpResponse:
     form = CohortForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            cohort = services.cohort_create(actor=request.user, **form.cleaned_data)
+            cohort = services.cohort_create(actor=person(request), **form.cleaned_data)
         except DomainError as error:
             add_errors(form, error)
         else:

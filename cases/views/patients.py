@@ -11,6 +11,7 @@ from cases import selectors, services
 from cases.forms import NewSlideForm, PatientForm, RecodeForm, WithdrawForm
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
 
 
@@ -30,7 +31,7 @@ def patient_create(request: HttpRequest, pk: int) -> HttpResponse:
     form = PatientForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            patient = services.patient_create(actor=request.user, cohort=cohort, **form.cleaned_data)
+            patient = services.patient_create(actor=person(request), cohort=cohort, **form.cleaned_data)
         except DomainError as error:
             add_errors(form, error)
         else:
@@ -47,7 +48,7 @@ def slide_create(request: HttpRequest, pk: int) -> HttpResponse:
     form = NewSlideForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            slide = services.slide_create(actor=request.user, patient=patient, **form.cleaned_data)
+            slide = services.slide_create(actor=person(request), patient=patient, **form.cleaned_data)
         except DomainError as error:
             add_errors(form, error)
         else:
@@ -63,7 +64,7 @@ def patient_recode(request: HttpRequest, pk: int) -> HttpResponse:
     form = RecodeForm(request.POST or None, initial={"code": patient.code})
     if request.method == "POST" and form.is_valid():
         try:
-            services.patient_recode(actor=request.user, patient=patient, **form.cleaned_data)
+            services.patient_recode(actor=person(request), patient=patient, **form.cleaned_data)
         except DomainError as error:
             add_errors(form, error)
         else:
@@ -81,7 +82,8 @@ def patient_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
     form = WithdrawForm(request.POST or None, expected=patient.code)
     if request.method == "POST" and form.is_valid():
         try:
-            purged = services.patient_withdraw(actor=request.user, patient=patient, reason=form.cleaned_data["reason"])
+            reason = form.cleaned_data["reason"]
+            purged = services.patient_withdraw(actor=person(request), patient=patient, reason=reason)
         except DomainError as error:
             add_errors(form, error)
         else:

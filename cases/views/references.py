@@ -15,6 +15,7 @@ from cases.models import Exposure
 from cases.tables import ReferenceTable
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError, NotAllowed
+from leukoweb.core.http import person
 from leukoweb.core.permissions import has_action, requires
 
 
@@ -32,14 +33,14 @@ def reference_list(request: HttpRequest) -> HttpResponse:
 @requires("references.view")
 def patient_references(request: HttpRequest, pk: int) -> HttpResponse:
     patient = selectors.patient_get(pk)
-    services.exposure_record(request.user, patient, Exposure.Kind.REFERENCE)
+    services.exposure_record(person(request), patient, Exposure.Kind.REFERENCE)
     form = ReferenceForm(request.POST or None)
     if request.method == "POST":
-        if not has_action(request.user, "references.edit"):
+        if not has_action(person(request), "references.edit"):
             raise NotAllowed("Your role does not allow entering references.")
         if form.is_valid():
             try:
-                services.reference_add(actor=request.user, patient=patient, **form.cleaned_data)
+                services.reference_add(actor=person(request), patient=patient, **form.cleaned_data)
             except DomainError as error:
                 add_errors(form, error)
             else:

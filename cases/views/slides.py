@@ -12,6 +12,7 @@ from cases.forms import MoveForm, RecodeForm, SlideForm
 from cases.services.slides import acquisition_of
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import person
 from leukoweb.core.permissions import has_action, requires
 
 
@@ -19,7 +20,7 @@ from leukoweb.core.permissions import has_action, requires
 @requires("slides.view")
 def slide_detail(request: HttpRequest, pk: int) -> HttpResponse:
     slide = selectors.slide_get(pk)
-    images = list(selectors.image_list(slide, names=has_action(request.user, "names.view")))
+    images = list(selectors.image_list(slide, names=has_action(person(request), "names.view")))
     duplicates = selectors.duplicates_of(slide)
     across = any(o.slide.patient_id != slide.patient_id for others in duplicates.values() for o in others)
     context = {
@@ -36,7 +37,7 @@ def slide_change(request: HttpRequest, pk: int) -> HttpResponse:
     form = SlideForm(request.POST or None, initial=acquisition_of(slide))
     if request.method == "POST" and form.is_valid():
         try:
-            services.slide_change(actor=request.user, slide=slide, **form.cleaned_data)
+            services.slide_change(actor=person(request), slide=slide, **form.cleaned_data)
         except DomainError as error:
             add_errors(form, error)
         else:
@@ -53,7 +54,7 @@ def slide_recode(request: HttpRequest, pk: int) -> HttpResponse:
     form = RecodeForm(request.POST or None, initial={"code": slide.code})
     if request.method == "POST" and form.is_valid():
         try:
-            services.slide_recode(actor=request.user, slide=slide, **form.cleaned_data)
+            services.slide_recode(actor=person(request), slide=slide, **form.cleaned_data)
         except DomainError as error:
             add_errors(form, error)
         else:
@@ -68,13 +69,13 @@ def slide_recode(request: HttpRequest, pk: int) -> HttpResponse:
 @requires("slides.mend")
 def images_move(request: HttpRequest, pk: int) -> HttpResponse:
     slide = selectors.slide_get(pk)
-    images = list(selectors.image_list(slide, names=has_action(request.user, "names.view")))
+    images = list(selectors.image_list(slide, names=has_action(person(request), "names.view")))
     form = MoveForm(request.POST or None, image_ids=[image.pk for image in images])
     if request.method == "POST" and form.is_valid():
         chosen = [image for image in images if image.pk in form.cleaned_data["images"]]
         target, reason = form.cleaned_data["slide"], form.cleaned_data["reason"]
         try:
-            moved = services.images_move(actor=request.user, images=chosen, slide=target, reason=reason)
+            moved = services.images_move(actor=person(request), images=chosen, slide=target, reason=reason)
         except DomainError as error:
             add_errors(form, error)
         else:

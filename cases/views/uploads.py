@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from cases import selectors
 from cases.imaging import DEFAULT_LIMITS
 from cases.services.uploads import ARCHIVE_BYTES_MAX
+from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
 
 
@@ -23,7 +24,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         "slide": selectors.slide_get(int(slide_id)) if slide_id.isdecimal() else None,
         "cohorts": selectors.cohort_list(),
         "cohort_id": int(cohort_id) if cohort_id.isdecimal() else None,
-        "open_uploads": selectors.open_uploads(request.user),
+        "open_uploads": selectors.open_uploads(person(request)),
         "file_bytes_max": DEFAULT_LIMITS.file_bytes,
         "archive_bytes_max": ARCHIVE_BYTES_MAX,
     }
