@@ -1,4 +1,4 @@
-"""Colours of the tokens keep their contrast in every theme (WCAG 2.2: 4.5 for text, 3 for edges of controls and focus)."""
+"""Colours of the tokens keep their contrast in every theme: 4.5 for text, 3 for edges of controls (WCAG 2.2)."""
 
 from __future__ import annotations
 

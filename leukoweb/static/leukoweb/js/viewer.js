@@ -113,6 +113,19 @@ export class SlideViewer {
       button.addEventListener("click", () => this.setSurround(button.dataset.surroundChoice));
     }
     this.keymap.attach(document);
+    this.closeOnLeave(this.root.querySelector(".viewer-display"));
+  }
+
+  /** The panel of sliders goes away with a click elsewhere or the Escape key. */
+  closeOnLeave(panel) {
+    document.addEventListener("pointerdown", (event) => {
+      if (!panel.contains(event.target)) panel.open = false;
+    });
+    panel.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      panel.open = false;
+      panel.querySelector("summary").focus();
+    });
   }
 
   /** Fetch the list and show the first field, or the one that the address or the page names. */
