@@ -82,14 +82,14 @@ def auc(
     *,
     level: float = 0.95,
     covariance: AucCovariance = "delong",
-    interval: AucInterval = "wald",
+    interval: AucInterval = "logit",
     clusters: ArrayLike | None = None,
 ) -> tuple[Estimate, ...]:
     """Area under the curve of every column of ``scores`` (n, n_evaluators), with an interval.
 
-    ``interval`` ``wald`` is estimate -+ z se cut at 0 and 1; ``logit`` works on log(A / (1 - A)) and stays
-    inside by itself. Perfect separation has a standard error of 0 and gets no interval, with a note. NaN when
-    a group is empty.
+    ``interval`` ``logit`` works on log(A / (1 - A)) and stays inside 0 and 1 by itself; ``wald``, estimate -+ z se cut
+    there, is what most packages print and holds the true area too rarely near 1. Perfect separation has a standard
+    error of 0 and gets no interval, with a note. NaN when a group is empty.
     """
     values = case_matrix(scores, "scores")
     areas = empirical_auc(truth, values)

@@ -8,6 +8,8 @@ Pennello and Myers 2007, doi:10.1364/JOSAA.24.000B70.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +30,9 @@ class UStatistic:
 
     Attributes
     ----------
-    estimate, variance, se, low, high
-        Point estimate, unbiased variance (it can come out negative: then ``se`` and the interval are NaN),
-        and a normal interval.
+    estimate, variance, se, df, low, high
+        Point estimate, unbiased variance (it can come out negative: then ``se`` and the interval are NaN), and a t
+        interval with Hillis' degrees of freedom, without which few readers would be trusted too much.
     means, variances
         Of the modalities, one or two.
     moments, coefficients
@@ -42,6 +44,7 @@ class UStatistic:
     estimate: float
     variance: float
     se: float
+    df: float
     low: float
     high: float
     means: tuple[float, ...]
@@ -98,12 +101,14 @@ def u_statistic(first: ArrayLike, second: ArrayLike | None = None, *, level: flo
     else:
         estimate, variance = means[0], values[0]
     se = float(np.sqrt(variance)) if variance > 0 else NAN
-    half = float(stats.norm.ppf((1 + level) / 2)) * se
+    df = _degrees_of_freedom(tables, variance)
+    half = float(stats.t.ppf((1 + level) / 2, df)) * se
     read = np.logical_or.reduce([np.isfinite(table) for table in tables])
     return UStatistic(
         estimate=estimate,
         variance=variance,
         se=se,
+        df=df,
         low=estimate - half,
         high=estimate + half,
         means=means,
@@ -115,6 +120,23 @@ def u_statistic(first: ArrayLike, second: ArrayLike | None = None, *, level: flo
         n_reads=tuple(int(np.isfinite(table).sum()) for table in tables),
         level=level,
     )
+
+
+def _degrees_of_freedom(tables: Sequence[FloatArray], variance: float) -> float:
+    """Hillis' df: those of the readers' spread, times how much of the variance is not due to it, squared.
+
+    Infinite when the readers do not differ; NaN with one reader or without a variance.
+    """
+    with warnings.catch_warnings():
+        # A reader without any read has no mean and takes no part.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        readers = [np.nanmean(table, axis=0) for table in tables]
+    values = readers[0] - readers[1] if len(readers) == 2 else readers[0]
+    values = values[np.isfinite(values)]
+    if len(values) < 2 or not np.isfinite(variance):
+        return NAN
+    spread = float(values.var(ddof=1)) / len(values)
+    return (len(values) - 1) * max(variance / spread, 1.0) ** 2 if spread > 1e-15 else float("inf")
 
 
 def _mean(table: FloatArray) -> float:
