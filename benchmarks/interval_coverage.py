@@ -80,12 +80,18 @@ def closed_forms(rng: np.random.Generator, draws: int) -> Iterator[Row]:
     for n in (64, 256):
         given = reader(0.85)
         true = macro_truth(given)
-        limits: dict[str, list[tuple[float, float]]] = {name: [] for name in true}
+        movers = {f"mover {name}": true[f"macro_{name}"] for name in ("sensitivity", "ppv")}
+        limits: dict[str, list[tuple[float, float]]] = {name: [] for name in (*true, *movers)}
         for _ in range(draws):
             truth = rng.choice(CLASSES, n, p=PREVALENCE)
             table = confusion.confusion_matrix(truth, draw(rng, truth, given), CLASSES)
             errors = intervals.delta_standard_errors(table)
             values = classification.class_metrics(table)
+            for name in ("sensitivity", "ppv"):
+                fractions = zip(*classification.class_fractions(table)[name], strict=True)
+                parts = [intervals.proportion(int(x), int(m)) for x, m in fractions]
+                mean = intervals.mean_of_independent(parts, n=n)
+                limits[f"mover {name}"].append((mean.low, mean.high))
             for name in METRICS:
                 value = float(classification.macro_average(values[name.removeprefix("macro_")]).value)
                 interval = intervals.wald(value, errors[name], n=n, method="delta")
@@ -93,6 +99,9 @@ def closed_forms(rng: np.random.Generator, draws: int) -> Iterator[Row]:
             tp, fp, fn, _ = classification.one_vs_rest(table)
             for name, k in (("f1 of AML", 1), ("f1 of CLL", 2)):
                 limits[name].append(intervals.f1_interval(tp[k], fp[k], fn[k])[:2])
+        for name, value in movers.items():
+            found = covered(*zip(*limits[name], strict=True), value)
+            yield (f"macro_{name.removeprefix('mover ')}, MOVER", f"n {n}, random class counts", *found)
         for name in (*METRICS, "f1 of AML", "f1 of CLL"):
             method = "delta" if name in METRICS else "Jaccard"
             yield (

@@ -21,6 +21,8 @@ from leukoweb.statistics.ratings_evaluators import evaluators_report
 from leukoweb.statistics.ratings_table import Columns, RatingsPlan, Study, build_study, parse_sessions, read_csv
 from leukoweb.statistics.results import to_json_value
 
+FEW_CASES = 10
+
 __all__ = ["RatingsPlan", "analyse_ratings", "parse_sessions", "read_csv"]
 
 
@@ -93,5 +95,19 @@ def _design(study: Study) -> dict[str, Any]:
         },
         "undefined_classes": "left out of macro averages; n_classes says how many entered",
         "weighted_kappa_order": list(plan.classes),
-        "notes": list(study.notes),
+        "notes": [*study.notes, *_small_classes(study)],
     }
+
+
+def _small_classes(study: Study) -> list[str]:
+    """A warning where the bootstrap of macro averages is known to cover less than it says (docs/statistics.md)."""
+    if study.reference is None or study.plan.bootstrap == 0:
+        return []
+    counts = {label: int((study.reference == k).sum()) for k, label in enumerate(study.plan.classes)}
+    few = [f"{label} {count}" for label, count in counts.items() if 0 < count < FEW_CASES]
+    if not few:
+        return []
+    return [
+        f"Classes with fewer than {FEW_CASES} cases ({', '.join(few)}): bootstrap intervals of macro sensitivity and "
+        "macro PPV are too narrow; prefer their analytic intervals."
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,14 @@ from leukoweb.statistics.bootstrap import Replicates, bootstrap_interval, bootst
 from leukoweb.statistics.classification import METRICS, class_metrics, macro_average, matthews
 from leukoweb.statistics.confusion import Bools, Floats, Ints, confusion_matrix, pair_cells
 from leukoweb.statistics.covariance import proportion_covariance
-from leukoweb.statistics.intervals import clustered_proportion, f1_interval, macro_influence, proportion, wald
+from leukoweb.statistics.intervals import (
+    clustered_proportion,
+    f1_interval,
+    macro_influence,
+    mean_of_independent,
+    proportion,
+    wald,
+)
 from leukoweb.statistics.ratings_table import Study
 from leukoweb.statistics.results import NAN, Estimate
 
@@ -111,18 +119,32 @@ class _Evaluator:
         return Estimate(value, found.low, found.high, found.method, self.n, se, self.level, note=found.note, **counts)
 
     def macro(self, position: int) -> dict[str, Any]:
-        """A macro metric, with the number of classes that entered."""
+        """A macro metric with the number of classes that entered; the analytic interval beside a bootstrap one."""
         name, value = METRICS[position], float(self.values[position])
         used = int(np.isfinite(class_metrics(self.table)[name]).sum())
         if not np.isfinite(value):
-            result = Estimate.undefined(self.n, "no class has this metric", level=self.level)
-        elif self.replicates is not None:
-            result = self.resampled(position, value)
-        else:
-            result = wald(
-                value, self.delta_se(self.influences[f"macro_{name}"]), n=self.n, method="delta", level=self.level
-            )
-        return {**result.as_dict(), "n_classes": used}
+            undefined = Estimate.undefined(self.n, "no class has this metric", level=self.level)
+            return {**undefined.as_dict(), "n_classes": used}
+        closed = self.closed_macro(name, value)
+        if self.replicates is None:
+            return {**closed.as_dict(), "n_classes": used}
+        drawn = self.resampled(position, value)
+        if not drawn.has_interval and closed.has_interval:
+            drawn = replace(closed, note=f"bootstrap {drawn.note}")
+        analytic = {key: closed.as_dict()[key] for key in ("low", "high", "method")}
+        return {**drawn.as_dict(), "n_classes": used, "analytic": analytic}
+
+    def closed_macro(self, name: str, value: float) -> Estimate:
+        """From the intervals of the classes where these are independent, else by the delta method."""
+        if name in ("sensitivity", "ppv"):
+            truth_first = name == "sensitivity"
+            parts = []
+            for k in range(self.n_classes):
+                true, given = self.reference == k, self.predicted == k
+                parts.append(self.share(given, true) if truth_first else self.share(true, given))
+            return mean_of_independent(parts, n=self.n, level=self.level)
+        se = self.delta_se(self.influences[f"macro_{name}"])
+        return wald(value, se, n=self.n, method="delta", level=self.level)
 
     def delta_se(self, influence: Floats) -> float:
         """Standard error from the influence of each cell.  # influence (K, K)"""

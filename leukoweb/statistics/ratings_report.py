@@ -112,7 +112,10 @@ def _methods(design: Mapping[str, Any]) -> list[str]:
             f"{bootstrap['strata']} strata, seed {bootstrap['seed']}, {bootstrap['interval']}."
         )
     else:
-        out.append("Macro averages: delta method; F1: through its Jaccard fraction; kappas: Fleiss-Cohen-Everitt.")
+        out.append(
+            "Macro sensitivity and PPV: from the intervals of the classes (MOVER); other macro averages: delta method; "
+            "F1: through its Jaccard fraction; kappas: Fleiss-Cohen-Everitt."
+        )
     out.append("Macro averages are unweighted means over the classes; F1 is the mean of the class F1s.")
     out.append(f"Undefined classes are {design['undefined_classes']}; '-' marks an undefined value.")
     return [*out, ""]
@@ -126,6 +129,13 @@ def _evaluator_tables(result: Mapping[str, Any]) -> list[str]:
     out = _table(
         "Evaluators against the reference (macro averages)", ["Evaluator", "n", *(TITLES[m] for m in MACROS)], rows
     )
+    if result["design"]["bootstrap"]["resamples"]:
+        rows = [
+            [name, *(interval_text({**e[m], **e[m].get("analytic", {})}) for m in MACROS[1:])]
+            for name, e in evaluators.items()
+        ]
+        title = "The same macro averages with analytic intervals (MOVER for sensitivity and PPV, else delta method)"
+        out += _table(title, ["Evaluator", *(TITLES[m] for m in MACROS[1:])], rows)
     rows = [
         [name, label, *(interval_text(metrics[m]) for m in CLASS_METRICS)]
         for name, e in evaluators.items()

@@ -131,6 +131,15 @@ def test_delta_errors_agree_with_the_jackknife() -> None:
         assert delta == pytest.approx(jackknife, rel=0.02), name
 
 
+def test_the_mean_of_independent_estimates() -> None:
+    one, other = intervals.proportion(3, 3), intervals.proportion(20, 40)
+    mean = intervals.mean_of_independent([one, other, Estimate.undefined(0, "")], n=43)
+    assert mean.estimate == 0.75
+    assert mean.low == pytest.approx(0.75 - math.hypot(1 - one.low, 0.5 - other.low) / 2)
+    assert mean.high == pytest.approx(0.75 + (other.high - 0.5) / 2)
+    assert not intervals.mean_of_independent([Estimate.undefined(0, "")], n=0).defined
+
+
 def test_no_case_has_no_delta_error() -> None:
     assert all(math.isnan(se) for se in intervals.delta_standard_errors(np.zeros((2, 2))).values())
 

@@ -213,10 +213,11 @@ def test_a_class_that_nobody_has_or_gives_is_null_and_left_out() -> None:
     result = analyse_ratings(small(), RatingsPlan(("r1", "r2"), tuple("abcd"), reference="truth", bootstrap=50))
     one = result["evaluators"]["r1"]
     assert all(item["estimate"] is None for item in one["per_class"]["d"].values())
-    assert one["macro_f1"] | {"note": ""} == {
-        "estimate": 1.0, "low": None, "high": None, "method": "none", "n": 5, "level": 0.95, "n_classes": 3, "note": "",
-    }  # fmt: skip
-    assert "not estimable" in one["macro_f1"]["note"]
+    f1, sensitivity = one["macro_f1"], one["macro_sensitivity"]
+    assert (f1["estimate"], f1["low"], f1["method"], f1["n_classes"]) == (1.0, None, "none", 3)
+    assert "not estimable" in f1["note"]
+    assert (sensitivity["method"], sensitivity["high"]) == ("mover", 1.0)
+    assert sensitivity["note"] == "bootstrap not estimable: the same in all resamples"
     assert "-" in report_text(result)
 
 
@@ -305,6 +306,13 @@ def test_sessions_are_parsed_or_refused() -> None:
     for text in ("P1", "P1=a", "=a,b", "P1=a,b;P1=c,d"):
         with pytest.raises(StatisticsError, match="two or more"):
             parse_sessions([text])
+
+
+def test_small_classes_are_warned_of_and_have_the_analytic_interval_beside(five: dict[str, Any]) -> None:
+    assert any("ALL 7, CLL 3, CML 4" in note for note in five["design"]["notes"])
+    macro = five["evaluators"]["AI"]["macro_sensitivity"]
+    assert macro["analytic"]["method"] == "mover"
+    assert macro["analytic"]["high"] - macro["analytic"]["low"] > macro["high"] - macro["low"]
 
 
 def test_rounding_is_half_up() -> None:
