@@ -73,7 +73,7 @@ def image_store(*, actor: User | None, slide: Slide, prepared: Prepared, positio
         return _write_row(actor, slide, prepared, position)
     except IntegrityError:
         same = HpfImage.objects.get(slide=slide, content_sha256=prepared.accepted.content_sha256)
-        return ImageAdded(same, created=False)  # somebody else was adding the same file
+        return _same(same)  # somebody else was adding the same file
 
 
 def image_add(*, actor: User | None, slide: Slide, data: bytes, name: str, position: int | None = None) -> ImageAdded:
@@ -93,7 +93,7 @@ def _write_row(actor: User | None, slide: Slide, prepared: Prepared, position: i
     content_lock(accepted.content_sha256)
     same = HpfImage.objects.filter(slide=slide, content_sha256=accepted.content_sha256).first()
     if same is not None:
-        return ImageAdded(same, created=False)
+        return _same(same)
     if not blobs().exists(accepted.content_sha256):
         blobs().put(accepted.content)  # a withdrawal elsewhere purged it between the two steps
     with transaction.atomic():
@@ -109,6 +109,11 @@ def _write_row(actor: User | None, slide: Slide, prepared: Prepared, position: i
         data={"image": image.pk, "content_sha256": image.content_sha256},
     )  # fmt: skip
     return ImageAdded(image, created=True, warnings=duplicate_warnings(image))
+
+
+def _same(image: HpfImage) -> ImageAdded:
+    text = f"The identical image is field {image.position} of this slide already; it was not stored twice."
+    return ImageAdded(image, created=False, warnings=(Note("W_DUPLICATE_SAME_SLIDE", text),))
 
 
 def next_position(slide: Slide) -> int:

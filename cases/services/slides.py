@@ -57,7 +57,7 @@ def slide_create(*, actor: User | None, patient: Patient, code: str, **acquisiti
 
 
 @transaction.atomic
-def slide_change(*, actor: User, slide: Slide, reason: str = "", **acquisition: Any) -> Slide:
+def slide_change(*, actor: User | None, slide: Slide, reason: str = "", **acquisition: Any) -> Slide:
     """Set acquisition fields; only those that are given change. The record keeps before and after."""
     slide = Slide.objects.select_for_update(of=("self", "patient")).select_related("patient", "device").get(pk=slide.pk)
     require_live(slide.patient)

@@ -46,7 +46,7 @@ export class Report {
     this.gone.set(item.id, entry.size);
     this.settled.set(item.id, item.state);
     if (item.state === "refused") this.#row(item, item);
-    for (const warning of warnings) this.#row(item, warning, "stored, but");
+    for (const warning of warnings) this.#row(item, warning);
     this.#drawSoon();
   }
 
@@ -81,11 +81,11 @@ export class Report {
     if (job.status === "failed") this.say(`${job.error} ${job.hint}`, true);
   }
 
-  #row(item, what, before = "") {
+  #row(item, what) {
     this.part("errors").hidden = false;
     const row = this.part("error-rows").insertRow();
     row.dataset.item = item.id;
-    for (const text of [item.path, what.code, `${before} ${what.message}`.trim(), what.hint ?? ""]) {
+    for (const text of [item.path, what.code, what.message, what.hint ?? ""]) {
       row.insertCell().textContent = text;
     }
   }

@@ -1,0 +1,38 @@
+"""``manage.py import_references``: reference diagnoses from a CSV."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from cases.acquisition_csv import parse_references_csv
+from cases.services.imports import references_import
+from leukoweb.core.exceptions import DomainError
+
+
+class Command(BaseCommand):
+    help = (
+        "Enter reference diagnoses, all or none. Columns: patient and diagnosis (needed), source, decided_on, "
+        "transformed, note. Exit codes: 0 done, 2 nothing was entered."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("csv", type=Path)
+        parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path: Path = options["csv"]
+        try:
+            rows = parse_references_csv(path.read_bytes())
+            new, unchanged = references_import(
+                actor=None, rows=rows, source=f"Import of {path.name}", dry_run=options["dry_run"]
+            )
+        except OSError as error:
+            raise CommandError(f"{str(path)!r} cannot be read: {error.strerror}.", returncode=2) from error
+        except DomainError as error:
+            raise CommandError(f"{error.code}: {error.message} {error.hint}".strip(), returncode=2) from error
+        before = "Dry run, nothing was written. Would be: " if options["dry_run"] else ""
+        self.stdout.write(f"{before}{new} new references, {unchanged} unchanged.")

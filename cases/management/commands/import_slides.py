@@ -1,0 +1,73 @@
+"""``manage.py import_slides``: a folder of images into a cohort."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from cases.acquisition_csv import parse_slides_csv
+from cases.models import Cohort
+from cases.naming import NamePattern
+from cases.services.import_plan import plan_import
+from cases.services.imports import ImportReport, cohort_ensure, import_check, import_run
+from leukoweb.core.exceptions import DomainError
+
+
+class Command(BaseCommand):
+    help = (
+        "Import the images of a folder. Without a CSV or a pattern, a folder is one slide of one unnamed patient. "
+        "Run it again at any time: what is there already is left alone. "
+        "Exit codes: 0 everything is in, 1 some files were refused, 2 nothing could be done."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("folder", type=Path)
+        parser.add_argument("--cohort", required=True, metavar="NAME", help="made if there is none of this name")
+        parser.add_argument(
+            "--csv", type=Path, metavar="META.csv",
+            help="columns: file (needed), patient, slide, order, reference, and any acquisition field",
+        )  # fmt: skip
+        parser.add_argument(
+            "--patient-pattern", metavar="REGEX",
+            help=r"reads the patient's code from a name, such as ^(\d+)_ ; groups named patient, slide, order work too",
+        )  # fmt: skip
+        parser.add_argument("--purpose", choices=Cohort.Purpose.values, help="of a new cohort (default: external)")
+        parser.add_argument("--dry-run", action="store_true", help="check every file, write nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            report = self._import(options)
+        except DomainError as error:
+            raise CommandError(f"{error.code}: {error.message} {error.hint}".strip(), returncode=2) from error
+        for path, where in report.duplicates:
+            self.stdout.write(f"duplicate  {path}  {where}")
+        for refusal in report.refusals:
+            self.stderr.write(f"refused  {refusal.path}  {refusal.code}  {refusal.message} {refusal.hint}".rstrip())
+        for line in report.lines():
+            self.stdout.write(("Dry run, nothing was written. Would be: " if options["dry_run"] else "") + line)
+        if report.refusals:
+            raise CommandError(f"{len(report.refusals)} files were refused.", returncode=1)
+
+    def _import(self, options: dict[str, Any]) -> ImportReport:
+        folder: Path = options["folder"]
+        if not folder.is_dir():
+            raise DomainError(f"{str(folder)!r} is not a folder.", code="E_FOLDER")
+        pattern = NamePattern.compile(options["patient_pattern"]) if options["patient_pattern"] else None
+        rows = parse_slides_csv(_read(options["csv"])) if options["csv"] else None
+        plan = plan_import(folder, pattern=pattern, rows=rows)
+        if options["dry_run"]:
+            return import_check(plan, options["cohort"])
+        cohort = cohort_ensure(actor=None, name=options["cohort"], purpose=options["purpose"])
+        source = f"Import of {options['csv'].name}" if options["csv"] else ""
+        tell = self.stdout.write if options["verbosity"] > 1 else None
+        return import_run(actor=None, cohort=cohort, plan=plan, source=source, tell=tell)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DomainError(f"{str(path)!r} cannot be read: {error.strerror}.", code="E_FILE_MISSING") from error
