@@ -1,0 +1,64 @@
+"""What the security policy and the house rules forbid in templates, and the contracts of the shared fragments."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.template.loader import render_to_string
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATES = sorted(path for path in (ROOT / "templates").rglob("*.html"))
+FORBIDDEN = {
+    r"<style": "inline style sheet",
+    r"\sstyle\s*=": "inline style",
+    r"\son[a-z]+\s*=\s*[\"']": "inline event handler",
+    r"<script(?![^>]*(?:\bsrc=|type=\"application/json\"))": "inline script",
+    r"javascript:": "script address",
+    r"\|\s*safe\b|\{%\s*autoescape\s+off": "unescaped text",
+    r"(?:src|href)=\"(?:https?:)?//": "a file from elsewhere",
+    r"hx-on|hx-vals='js:": "evaluated htmx attribute",
+}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.relative_to(ROOT / "templates").as_posix())
+def test_templates_hold_nothing_that_the_policy_blocks(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    found = [name for pattern, name in FORBIDDEN.items() if re.search(pattern, text)]
+    assert found == []
+
+
+def test_the_rules_catch_planted_violations() -> None:
+    planted = [
+        "<style>", '<p style="color:red">', '<a onclick="go()">', "<script>go()</script>", '<a href="javascript:go()">',
+        "{{ name|safe }}", '<img src="https://example.org/a.png">', '<p hx-on:click="go()">',
+    ]  # fmt: skip
+    for pattern, text in zip(FORBIDDEN, planted, strict=True):
+        assert re.search(pattern, text), text
+    for allowed in ('<script src="a.js"></script>', '<script type="application/json">{}</script>', '<a href="/">'):
+        assert not [pattern for pattern in FORBIDDEN if re.search(pattern, allowed)], allowed
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("status", "polls", "words"),
+    [
+        ("queued", True, "Waiting for its turn"),
+        ("running", True, "17 of 42 images"),
+        ("done", False, "42 images"),
+        ("failed", False, "The file is gone."),
+        ("cancelled", False, "Stopped by request"),
+    ],
+)
+def test_the_job_fragment_polls_only_while_the_job_is_unfinished(status: str, polls: bool, words: str) -> None:
+    from leukoweb.core.models import Job
+
+    job: Any = Job(
+        title="Diagnose", status=status, total_units=42, done_units=17, unit="images", error="The file is gone."
+    )
+    job.save()
+    html = render_to_string("core/_job_progress.html", {"job": job})
+    assert ("hx-get" in html) is polls
+    assert words in html
