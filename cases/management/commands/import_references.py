@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cases.acquisition_csv import parse_references_csv
+from cases.management.failures import told_in_one_line
 from cases.services.imports import references_import
-from leukoweb.core.exceptions import DomainError
 
 
 class Command(BaseCommand):
@@ -26,13 +26,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["csv"]
         try:
-            rows = parse_references_csv(path.read_bytes())
+            data = path.read_bytes()
+        except OSError as error:
+            raise CommandError(f"{str(path)!r} cannot be read: {error.strerror}.", returncode=2) from error
+        with told_in_one_line():
+            rows = parse_references_csv(data)
             new, unchanged = references_import(
                 actor=None, rows=rows, source=f"Import of {path.name}", dry_run=options["dry_run"]
             )
-        except OSError as error:
-            raise CommandError(f"{str(path)!r} cannot be read: {error.strerror}.", returncode=2) from error
-        except DomainError as error:
-            raise CommandError(f"{error.code}: {error.message} {error.hint}".strip(), returncode=2) from error
         before = "Dry run, nothing was written. Would be: " if options["dry_run"] else ""
         self.stdout.write(f"{before}{new} new references, {unchanged} unchanged.")

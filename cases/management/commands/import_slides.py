@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cases.acquisition_csv import parse_slides_csv
+from cases.management.failures import told_in_one_line
 from cases.models import Cohort
 from cases.naming import NamePattern
 from cases.services.import_plan import plan_import
@@ -38,10 +39,8 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="check every file, write nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        with told_in_one_line():
             report = self._import(options)
-        except DomainError as error:
-            raise CommandError(f"{error.code}: {error.message} {error.hint}".strip(), returncode=2) from error
         for path, where in report.duplicates:
             self.stdout.write(f"duplicate  {path}  {where}")
         for refusal in report.refusals:

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from cases.management.failures import told_in_one_line
 from cases.models import UploadItem
 from cases.services.content import named_contents
 from leukoweb.core.storage import blobs
@@ -30,8 +31,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         age_s = options["older_than"] * HOUR_S
         # Rows are read first: a file that gets its row meanwhile is young.
-        removed = blobs().sweep(named_contents(), older_than_s=age_s)
-        archives = _sweep_archives(time.time() - age_s)
+        with told_in_one_line():
+            removed = blobs().sweep(named_contents(), older_than_s=age_s)
+            archives = _sweep_archives(time.time() - age_s)
         self.stdout.write(f"{removed} stored files and {archives} archives removed.")
 
 

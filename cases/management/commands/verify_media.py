@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from cases.management.failures import told_in_one_line
 from cases.models import HpfImage
 from cases.services.content import missing_or_damaged
 
@@ -18,7 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("--quick", action="store_true", help="look at sizes only, do not hash")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = missing_or_damaged(deep=not options["quick"])
+        with told_in_one_line():
+            found = missing_or_damaged(deep=not options["quick"])
         for image, problem in found:
             self.stderr.write(f"slide {image.slide.code} field {image.position}: {problem} ({image.content_sha256})")
         if found:

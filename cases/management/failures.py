@@ -1,0 +1,23 @@
+"""What the command line says instead of a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.core.management import CommandError
+from django.db import OperationalError, ProgrammingError
+
+from leukoweb.core.exceptions import DomainError
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Refusals and a database that is not ready end the command with exit code 2 and one line."""
+    try:
+        yield
+    except DomainError as error:
+        raise CommandError(f"{error.code}: {error.message} {error.hint}".strip(), returncode=2) from error
+    except (OperationalError, ProgrammingError) as error:
+        text = f"E_DATABASE: The database is not ready: {error}. Run `manage.py migrate`."
+        raise CommandError(text, returncode=2) from error
