@@ -25,6 +25,7 @@ from leukoweb.statistics.consistency_metrics import (
     parse_printed,
     rounds_to,
 )
+from leukoweb.statistics.consistency_probe import probe
 from leukoweb.statistics.consistency_search import search
 from leukoweb.statistics.results import StatisticsError, to_json_value
 
@@ -188,7 +189,12 @@ def _check_row(
         note = "The search stopped early; there may be more matrices." if stopped else ""
         return RowCheck(name, as_text, "reproduced", total, tuple(listed), {}, exact, stopped, note)
     if not found.complete:
-        note = f"The space is too large: nothing was found among the first {found.looked_at} partial tables."
+        by_trial = probe(sizes, printed, known, rules)
+        if by_trial is not None:
+            some = tuple(itertools.islice(matrices(sizes, by_trial, known), 1))
+            note = "Too many tables to search; this one was found by trial, there will be many more."
+            return RowCheck(name, as_text, "reproduced", 1, some, {}, {}, True, note)
+        note = f"The space is too large: nothing among the first {found.looked_at} partial tables, nor by trial."
         hint = " Add metrics of single classes or known cells, or a larger budget."
         return RowCheck(name, as_text, "undecided", None, note=note + hint)
     blame, note = _blame(printed, sizes, known, rules, budget)
@@ -215,23 +221,32 @@ def _blame(
 ) -> tuple[dict[str, tuple[str, ...]], str]:
     """Each metric whose removal leaves a row that can be reproduced, with the values it could have had."""
     blame: dict[str, tuple[str, ...]] = {}
-    unknown = []
+    unknown: list[str] = []
+    partly: list[str] = []
     for suspect, value in printed.items():
         others = {metric: other for metric, other in printed.items() if metric != suspect}
         if not others:
             continue
-        found = search(sizes, others, known, rules, budget, _MAX_SIGNATURES)
+        found = search(sizes, others, known, rules, budget // len(printed), _MAX_SIGNATURES)
+        candidates = found.signatures
+        if not found.complete and not candidates:
+            by_trial = probe(sizes, others, known, rules)
+            candidates = [by_trial] if by_trial else []
         possible: set[Fraction] = set()
-        for signature in found.signatures:
+        for signature in candidates:
             exact = metric_value(value, sizes, signature, rules)
             rounded = None if exact is None else rounds_to(exact, value, rules.rounding)
             if rounded is not None and rounded not in possible and any(True for _ in matrices(sizes, signature, known)):
                 possible.add(rounded)
+        if possible and not found.complete:
+            partly.append(suspect)
         if possible:
             blame[suspect] = tuple(value.show(item) for item in sorted(possible))
         elif not found.complete:
             unknown.append(suspect)
     note = f"The search was too large to tell without: {', '.join(unknown)}." if unknown else ""
+    if partly:
+        note = f"{note} Not all values are listed for: {', '.join(partly)}.".strip()
     if not blame and not unknown and len(printed) > 1:
         note = "Leaving out any single metric does not help: at least two are wrong, or the class sizes are."
     return blame, note

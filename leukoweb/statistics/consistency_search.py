@@ -56,7 +56,7 @@ def search(
 ) -> Found:
     """All signatures, or those found before ``budget`` states were looked at or ``most`` signatures found."""
     found = Found(budget)
-    space = _Space(tuple(sizes), tuple(printed.values()), dict(known), rules)
+    space = Space(tuple(sizes), tuple(printed.values()), dict(known), rules)
 
     def confirmed(correct: list[int], wrong: list[int]) -> Iterator[Signature]:
         signature = Signature(tuple(correct), tuple(wrong))
@@ -74,7 +74,7 @@ def search(
 
 
 @dataclass(slots=True)
-class _Space:
+class Space:
     sizes: tuple[int, ...]
     printed: tuple[Printed, ...]
     known: dict[tuple[int, int], int]
@@ -83,12 +83,12 @@ class _Space:
     def diagonals(self, found: Found) -> Iterator[IntArray]:
         """Pieces (n, K) of diagonals that the accuracy, the sensitivities and the known cells allow."""
         k, total = len(self.sizes), sum(self.sizes)
-        options = [self._correct_options(i) for i in range(k)]
+        options = [self.correct_options(i) for i in range(k)]
         if not all(len(choices) for choices in options):
             return
         sums = [item for item in self.printed if self._on_diagonal(item)]
         gains = [[self._diagonal_gain(item, i, options[i]) for item in sums] for i in range(k)]
-        low, high = zip(*(self._false_positive_range(j) for j in range(k)), strict=True)
+        low, high = zip(*(self.false_positive_range(j) for j in range(k)), strict=True)
         # Best that the classes from i on can still add to each sum.
         best = [[sum(float(gains[j][m][0].max()) for j in range(i, k)) for m in range(len(sums))] for i in range(k + 1)]
         worst = [
@@ -122,7 +122,7 @@ class _Space:
     def false_positives(self, diagonals: IntArray, found: Found) -> Iterator[tuple[IntArray, IntArray]]:
         """Pieces of (diagonal, false positives), both (n, K), that the sieve lets pass."""
         k = len(self.sizes)
-        ranges = [self._false_positive_range(j) for j in range(k)]
+        ranges = [self.false_positive_range(j) for j in range(k)]
         # The class with most freedom comes last: its number is then given by the others'.
         order = sorted(range(k), key=lambda j: ranges[j][1] - ranges[j][0])
         sums = [item for item in self.printed if item.of < 0 and not self._on_diagonal(item)]
@@ -217,7 +217,8 @@ class _Space:
         most = np.minimum(errors - (self.sizes[j] - diagonals[:, j]), ranges[j][1])
         return np.maximum(left - later_high, ranges[j][0]), np.minimum(most, left - later_low)
 
-    def _correct_options(self, i: int) -> IntArray:
+    def correct_options(self, i: int) -> IntArray:
+        """Numbers of correct patients of class i that its size, the known cells and its sensitivity allow."""
         size = self.sizes[i]
         elsewhere = [count for (row, column), count in self.known.items() if row == i and column != i]
         options = np.arange(size + 1)
@@ -233,7 +234,8 @@ class _Space:
                 keep &= (options / size >= low - _SLACK) & (options / size <= high + _SLACK)
         return options[keep]
 
-    def _false_positive_range(self, j: int) -> tuple[int, int]:
+    def false_positive_range(self, j: int) -> tuple[int, int]:
+        """Fewest and most false positives of class j."""
         others = [i for i in range(len(self.sizes)) if i != j]
         low = sum(self.known.get((i, j), 0) for i in others)
         return low, sum(self.known.get((i, j), self.sizes[i]) for i in others)
@@ -303,3 +305,27 @@ class _Space:
                 value = self._value(item.metric, j, correct, wrong)
                 keep &= (value >= low - _SLACK) & (value <= high + _SLACK)
         return keep
+
+    def values(self, item: Printed, correct: IntArray, wrong: IntArray) -> FloatArray:
+        """A metric for each of (n, K) diagonals and false positives; NaN where undefined."""
+        sizes = np.array(self.sizes, dtype=np.float64)
+        total = sizes.sum()
+        if item.of >= 0:
+            return self._value(item.metric, item.of, correct[:, item.of], wrong[:, item.of])
+        if item.metric == "accuracy":
+            return np.asarray(correct.sum(axis=1) / total)
+        if item.metric == "kappa":
+            chance = (sizes * (correct + wrong)).sum(axis=1) / total**2
+            return np.asarray((correct.sum(axis=1) / total - chance) / np.where(chance < 1, 1 - chance, np.nan))
+        if self._harmonic(item):
+            ppv, sensitivity = (self._mean_value(name, item, correct, wrong) for name in ("ppv", "sensitivity"))
+            return np.asarray(2 * ppv * sensitivity / np.where(ppv + sensitivity > 0, ppv + sensitivity, np.nan))
+        return self._mean_value(item.metric, item, correct, wrong)
+
+    def _mean_value(self, metric: str, item: Printed, correct: IntArray, wrong: IntArray) -> FloatArray:
+        columns = [self._value(metric, j, correct[:, j], wrong[:, j]) for j in range(len(self.sizes))]
+        table = np.stack(columns, axis=1)
+        weight = np.where(np.isnan(table), 0.0, [self._weight(item, j) for j in range(len(self.sizes))])
+        bottom = weight.sum(axis=1)
+        top: FloatArray = (weight * np.nan_to_num(table)).sum(axis=1)
+        return np.asarray(np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0))
