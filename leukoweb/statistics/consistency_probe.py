@@ -15,7 +15,7 @@ from leukoweb.statistics.consistency_metrics import Conventions, Printed, Signat
 from leukoweb.statistics.consistency_search import FloatArray, IntArray, Space
 
 _CHAINS = 128
-_STEPS = 2000
+_STEPS = 4000
 # Printed steps that a chain may get worse by, at the start and at the end.
 _HOT, _COLD = 3.0, 0.02
 
