@@ -105,6 +105,15 @@ def test_run_result_heat_map_and_reasons(
     page.keyboard.press("Escape")
     panel.wait_for(state="hidden")
 
+    # Again, and the two runs beside each other
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator(".verdict-title").wait_for(timeout=60_000)  # the waiting page goes to the result by itself
+    assert str(slide.runs.first().public_id) in page.url
+    page.get_by_role("heading", name="Compare with").locator("xpath=following::a[1]").click()
+    page.get_by_text("0 of 6 fields have a changed label").wait_for()
+    assert axe_problems(page) == []
+    shot(page, "compare")
+
 
 def test_the_result_fits_one_printed_page(
     pipeline: Any,

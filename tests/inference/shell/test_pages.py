@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from cases.models import Exposure
-from cases.services.images import image_add
+from cases.services.images import image_add, images_move
 from cases.services.withdrawals import patient_withdraw
 from inference.models import PipelineRun, PipelineVersion
 from inference.pipeline.rules import RULE_SETS
@@ -165,6 +165,22 @@ def test_the_number_of_queries_does_not_grow_with_the_fields(
             client.get(reverse("result_detail", args=[run.public_id]))
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_an_image_that_was_moved_away_keeps_its_numbers(
+    run: PipelineRun, make_slide: Any, as_role: Any, admin_user: Any
+) -> None:
+    image = run.slide.images.get(position=2)
+    images_move(actor=admin_user, images=[image], slide=make_slide(1), reason="wrong slide")
+    client = as_role("pathologist")
+    text = client.get(reverse("result_detail", args=[run.public_id])).content.decode()
+    assert "The image left this slide after the run" in text
+    assert "images changed since" in text
+    data = client.get(reverse("api_result_detail", args=[run.public_id])).json()
+    assert data["images"][1]["sha256"] == image.content_sha256
+    assert data["images"][1]["model_1"] is not None
+    heat_map = reverse("result_saliency", args=[run.public_id, image.public_id, "model_1", "LEUKEMIA"])
+    assert client.get(heat_map).status_code == 404
 
 
 def test_leukemia_fields_can_be_shown_alone(run: PipelineRun, as_role: Any) -> None:
@@ -332,6 +348,7 @@ def test_without_an_active_pipeline_the_panel_says_what_to_do(make_slide: Any, a
     assert client.post(reverse("run_create", args=[slide.pk])).status_code == 409
 
 
+@pytest.mark.both_databases
 def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
     pipeline: Any, other_pipeline: Any, make_slide: Any, as_role: Any, run_jobs: Any, admin_user: Any, field_png: Any
 ) -> None:

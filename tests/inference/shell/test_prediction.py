@@ -55,6 +55,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Counting]]:
     engines._open.clear()
 
 
+@pytest.mark.both_databases
 def test_a_run_stores_probabilities_and_the_decision_that_follows_from_them(
     pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_second_run_of_the_same_images_computes_nothing(
     assert first.trace == second.trace
 
 
+@pytest.mark.both_databases
 def test_a_killed_worker_loses_one_batch_at_most_and_doubles_nothing(
     pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, counted: Any, monkeypatch: Any
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_killed_worker_loses_one_batch_at_most_and_doubles_nothing(
     assert first_life[0].n_calls == 3
 
 
+@pytest.mark.both_databases
 def test_cancel_stops_between_batches_and_keeps_what_is_saved(
     pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, monkeypatch: Any
 ) -> None:
