@@ -15,7 +15,6 @@ from leukoweb.statistics.agreement import (
     kappa_influence,
     kappa_values,
     linear_weights,
-    pabak,
     positive_agreement,
     quadratic_weights,
 )
@@ -127,10 +126,16 @@ class PairwiseKappas:
             "primary": study.is_primary(a) and study.is_primary(b),
             "percent_agreement": agreement.as_dict(),
             **{name: self.kappa(position, name) for name in WEIGHTS},
-            "pabak": float(pabak(table)),
+            "pabak": pabak_estimate(agreement, study.n_classes).as_dict(),
             "positive_agreement": {label: e.as_dict() for label, e in zip(study.plan.classes, positive, strict=True)},
             "table": table.astype(np.int64).tolist(),
         }
+
+
+def pabak_estimate(agreement: Estimate, n_classes: int) -> Estimate:
+    """PABAK (K po - 1)/(K - 1) with the limits of the percent agreement po carried through."""
+    po, low, high = ((n_classes * x - 1) / (n_classes - 1) for x in (agreement.estimate, agreement.low, agreement.high))
+    return Estimate(po, low, high, agreement.method, agreement.n, None, agreement.level, note=agreement.note)
 
 
 def correctness(study: Study) -> Floats | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from leukoweb.statistics.classification import METRICS, divide
+from leukoweb.statistics.classification import METRICS, class_metrics, divide
 from leukoweb.statistics.confusion import Bools, Floats, Ints, confusion_matrix
 from leukoweb.statistics.covariance import proportion_covariance
 from leukoweb.statistics.intervals import macro_influence
@@ -73,8 +74,17 @@ def _macro_comparisons(
         cells = zip(influences, together.T, strict=True)
         casewise = np.stack([influence[name][reference, column] for influence, column in cells], axis=1)
         if np.all(np.isfinite(estimates)):
-            out[name] = compare(estimates, casewise)
+            out[name] = _same_classes(compare(estimates, casewise), tables, name.removeprefix("macro_"))
     return out
+
+
+def _same_classes(result: AiVersusReaders, tables: list[Ints], metric: str) -> AiVersusReaders:
+    """A note when evaluators leave out different classes, so that their averages are not of the same things."""
+    defined = {tuple(np.isfinite(class_metrics(table)[metric])) for table in tables}
+    if len(defined) == 1:
+        return result
+    note = "The averages are over different classes, for some evaluators leave a class undefined."
+    return replace(result, note=f"{result.note} {note}".strip())
 
 
 def _predictive_comparisons(answers: Bools, truth: Bools, compare: Linearised) -> dict[str, AiVersusReaders]:

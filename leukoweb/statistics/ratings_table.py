@@ -124,31 +124,28 @@ def read_csv(text: str) -> dict[str, list[str]]:
     """Columns of a CSV text with one header line; comma, semicolon or tab, whichever splits the header most.
 
     Errors: ``StatisticsError`` (E_CSV) for an empty file, no data row, a column name that is empty or given twice, or a
-    row with another number of cells (its line is named).
+    row with another number of cells (the header is row 1), or text that is no CSV.
     """
     text = text.removeprefix("\ufeff")
     header_line = text.split("\n", 1)[0]
     if not header_line.strip():
         raise StatisticsError("The file is empty or has no header line.", code="E_CSV")
     delimiter = max(",;\t", key=header_line.count)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
-    header = [name.strip() for name in next(reader)]
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        raise StatisticsError(f"The file is not a CSV table: {error}.", code="E_CSV") from error
+    header = [name.strip() for name in rows[0]]
     unusable = sorted({name for name in header if header.count(name) > 1 or not name})
     if unusable:
         raise StatisticsError(f"Column names empty or given twice: {', '.join(map(repr, unusable))}.", code="E_CSV")
-    columns: dict[str, list[str]] = {name: [] for name in header}
-    for row in reader:
-        if not any(cell.strip() for cell in row):
-            continue
+    filled = [(number, row) for number, row in enumerate(rows[1:], start=2) if any(cell.strip() for cell in row)]
+    for number, row in filled:
         if len(row) != len(header):
-            raise StatisticsError(
-                f"Line {reader.line_num} has {len(row)} cells, the header has {len(header)}.", code="E_CSV"
-            )
-        for name, cell in zip(header, row, strict=True):
-            columns[name].append(cell.strip())
-    if not columns[header[0]]:
+            raise StatisticsError(f"Row {number} has {len(row)} cells, the header has {len(header)}.", code="E_CSV")
+    if not filled:
         raise StatisticsError("The file has a header but no row.", code="E_CSV")
-    return columns
+    return {name: [row[place].strip() for _, row in filled] for place, name in enumerate(header)}
 
 
 def parse_sessions(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:

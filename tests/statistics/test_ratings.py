@@ -209,6 +209,30 @@ def test_an_empty_cell_is_a_read_that_did_not_happen() -> None:
     assert result["ai_vs_readers"] is None
 
 
+@pytest.mark.parametrize("resamples", [0, 30])
+def test_a_reader_who_read_nothing_is_undefined_and_breaks_nothing(resamples: int) -> None:
+    table = small(r3=[""] * 5)
+    plan_ = RatingsPlan(
+        ("r1", "r3"), tuple("abc"), reference="truth", ai="r2", positive=("a",), margin=0.1, bootstrap=resamples
+    )
+    result = analyse_ratings(table, plan_)
+    assert result["evaluators"]["r3"]["n"] == 0
+    assert result["evaluators"]["r3"]["accuracy"]["estimate"] is None
+    assert result["multi_rater"]["fleiss_kappa"]["estimate"] is None
+    assert result["multi_rater"]["conger_kappa"]["estimate"] is None
+    assert result["ai_vs_readers"]["accuracy"]["difference"] is None
+    assert result["ai_vs_readers"]["accuracy"]["non_inferior"] is None
+    assert report_text(result)
+    assert report_csv(result)
+
+
+def test_averages_over_different_classes_are_marked() -> None:
+    table = {"truth": list("aabbcc"), "ai": list("aabbbb"), "r1": list("aabbcc"), "r2": list("aabbcb")}
+    result = analyse_ratings(table, RatingsPlan(("r1", "r2"), tuple("abc"), reference="truth", ai="ai", bootstrap=0))
+    assert "different classes" in result["ai_vs_readers"]["macro_ppv"]["note"]
+    assert "different classes" not in result["ai_vs_readers"]["macro_sensitivity"].get("note", "")
+
+
 def test_a_class_that_nobody_has_or_gives_is_null_and_left_out() -> None:
     result = analyse_ratings(small(), RatingsPlan(("r1", "r2"), tuple("abcd"), reference="truth", bootstrap=50))
     one = result["evaluators"]["r1"]
@@ -286,7 +310,8 @@ def test_plans_that_cannot_be_analysed_are_refused(changes: dict[str, Any], mess
         ("a,b\n", "no row"),
         ("a,a\n1,2\n", "given twice"),
         ("a,\n1,2\n", "empty or given twice"),
-        ("a,b\n1,2\n1\n", "Line 3 has 1 cells"),
+        ("a,b\n1,2\n1\n", "Row 3 has 1 cells"),
+        ('a,b\n1,"2\n' + "x" * 140_000, "not a CSV table"),
     ],
 )
 def test_files_that_are_no_table_are_refused(text: str, message: str) -> None:
@@ -298,6 +323,7 @@ def test_tables_from_a_spreadsheet_are_read() -> None:
     wanted = {"case": ["1", "2"], "r 1": ["a;b", ""]}
     assert read_csv('\ufeffcase; r 1\r\n1;"a;b"\r\n2;\r\n\r\n') == wanted
     assert read_csv("case\tr 1\n1\ta;b\n2\t\n") == wanted
+    assert read_csv("case\tr 1\r1\ta;b\r2\t\r") == wanted
 
 
 def test_sessions_are_parsed_or_refused() -> None:
