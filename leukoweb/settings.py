@@ -194,7 +194,6 @@ if PRODUCTION:
 # -- files ---------------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles") if PRODUCTION else "") or None
-STATICFILES_DIRS = [BASE_DIR / "leukoweb" / "static"]
 WHITENOISE_USE_FINDERS = not PRODUCTION
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},  # nothing uses it: images go to core.storage

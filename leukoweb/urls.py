@@ -1,10 +1,12 @@
 from django.urls import include, path
 
 from leukoweb import views
+from leukoweb.core.views import users
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
+    path("accounts/password/reset/", users.password_lost, name="password_lost"),
     path("accounts/", include("allauth.urls")),
     path("", include("leukoweb.core.urls")),
     path("", include("cases.urls")),

@@ -6,13 +6,14 @@ rebuilds the table, and a start-up check refuses to run without them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.apps import apps
 from django.core import checks
-from django.db import DatabaseError, connections, models
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, models
 
 _guarded: dict[str, tuple[str, ...]] = {}
 
@@ -111,36 +112,23 @@ def guards_lifted(using: str = "default") -> Iterator[None]:
         install_guards(using)
 
 
-@checks.register(checks.Tags.database)
-def check_guards(
-    app_configs: Any = None, databases: Sequence[str] | None = None, **kwargs: Any
-) -> list[checks.CheckMessage]:
-    """Refuse a database whose append-only tables could be changed."""
-    problems: list[checks.CheckMessage] = []
-    for using in databases or []:
-        try:
-            missing = missing_guards(using)
-        except DatabaseError as error:
-            problems.append(checks.Error(f"The database cannot be read: {error}", id="leukoweb.E001"))
-            continue
-        if missing:
-            problems.append(
-                checks.Error(
-                    f"{len(missing)} triggers that keep records append-only are missing, the first is {missing[0]}.",
-                    hint="Run `manage.py migrate`, which installs them.",
-                    id="leukoweb.E002",
-                )
-            )
-    return problems
+def require_guards(using: str = "default") -> None:
+    """Refuse to serve or to work on a database whose append-only tables could be changed.
+
+    Called at the start of the web server and of the workers. No system check, because ``migrate``, which mends
+    this, runs the system checks first.
+    """
+    if missing := missing_guards(using):
+        raise ImproperlyConfigured(
+            f"{len(missing)} triggers that keep records append-only are missing, the first is {missing[0]}. "
+            "Run `manage.py migrate`, which installs them."
+        )
 
 
-@checks.register(checks.Tags.database)
-def check_sqlite_mode(
-    app_configs: Any = None, databases: Sequence[str] | None = None, **kwargs: Any
-) -> list[checks.CheckMessage]:
+@checks.register(checks.Tags.compatibility)
+def check_sqlite_mode(**kwargs: Any) -> list[checks.CheckMessage]:
     """SQLite with DEFERRED transactions loses writes under load ("database is locked")."""
-    for using in databases or []:
-        connection = connections[using]
+    for connection in connections.all():
         options = connection.settings_dict.get("OPTIONS", {})
         if connection.vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
             return [

@@ -93,3 +93,15 @@ def test_security_headers(client: Client) -> None:
 def test_healthz(client: Client) -> None:
     response = client.get("/healthz")
     assert (response.status_code, response.json()["status"]) == (200, "ok")
+
+
+@pytest.mark.django_db
+def test_the_last_error_page_asks_no_database(rf: Any, django_assert_num_queries: Any, admin_user: Any) -> None:
+    from leukoweb.core.views.errors import server_error
+
+    request = rf.get("/")
+    request.user = admin_user
+    with django_assert_num_queries(0):
+        response = server_error(request)
+    assert response.status_code == 500
+    assert b"Nothing was half-saved" in response.content

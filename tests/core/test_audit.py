@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import DatabaseError, connection, connections, transaction
 
@@ -117,12 +118,11 @@ def test_missing_triggers_are_named_and_stop_the_start() -> None:
     assert guards.missing_guards() == []
     guards.drop_guards()
     try:
-        problems = guards.check_guards(databases=["default"])
-        assert "are missing" in problems[0].msg
-        assert problems[0].id == "leukoweb.E002"
+        with pytest.raises(ImproperlyConfigured, match="are missing"):
+            guards.require_guards()
     finally:
         guards.install_guards()
-    assert guards.check_guards(databases=["default"]) == []
+    guards.require_guards()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -135,11 +135,11 @@ def test_migrate_brings_lost_triggers_back() -> None:
 def test_deferred_transactions_are_refused(settings: Any) -> None:
     options = connection.settings_dict.get("OPTIONS", {})
     if connection.vendor != "sqlite":
-        assert guards.check_sqlite_mode(databases=["default"]) == []
+        assert guards.check_sqlite_mode() == []
         return
     before = options["transaction_mode"]
     options["transaction_mode"] = "DEFERRED"
     try:
-        assert guards.check_sqlite_mode(databases=["default"])[0].id == "leukoweb.E003"
+        assert guards.check_sqlite_mode()[0].id == "leukoweb.E003"
     finally:
         options["transaction_mode"] = before

@@ -102,6 +102,11 @@ def test_the_users_page_makes_a_link_to_copy(as_role: Callable[[str], Client]) -
 
 def test_sign_up_is_closed(client: Client) -> None:
     response = client.get("/accounts/signup/")
-    assert "closed" in response.content.decode().lower()
+    assert "<form" not in response.content.decode().split("<main")[1]
     client.post("/accounts/signup/", {"username": "eve", "password1": "a long and odd phrase"})
     assert not User.objects.filter(username="eve").exists()
+
+
+def test_a_lost_password_is_the_admins_business(client: Client) -> None:
+    assert "admin" in client.get("/accounts/password/reset/").content.decode().lower()
+    assert client.post("/accounts/password/reset/", {"email": "a@example.org"}).status_code == 405

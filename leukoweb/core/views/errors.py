@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 
 from leukoweb.core.exceptions import DomainError
@@ -38,6 +39,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 @public
 def server_error(request: HttpRequest) -> HttpResponse:
+    request.user = AnonymousUser()  # the database may be what is broken: ask it nothing more
     error = DomainError(
         "Something went wrong on our side. Nothing was half-saved.", code="E_UNEXPECTED",
         hint="Try again; if it stays, tell your admin the time and what you did.",

@@ -70,6 +70,13 @@ def user_change(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("user_list")
 
 
+@require_safe
+@public
+def password_lost(request: HttpRequest) -> HttpResponse:
+    """No mail is sent by anybody: an admin hands out a new link."""
+    return render(request, "account/password_reset.html")
+
+
 @never_cache
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])

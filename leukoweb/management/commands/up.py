@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 
+from leukoweb.core.guards import require_guards
 from leukoweb.core.jobs.bell import reap_and_ring
 from leukoweb.core.models import Job
 from leukoweb.launcher import broker, lock
@@ -99,7 +100,7 @@ class Command(BaseCommand):
 
         self._say("Preparing the database ...")
         call_command("migrate", verbosity=0, interactive=False)
-        call_command("check", databases=["default"], verbosity=0)
+        require_guards()
         if settings.BROKER_SOCKET:
             # The lock says that no other launcher of this folder lives, hence no worker: no need to wait for leases.
             Job.objects.filter(status=Job.Status.RUNNING).update(lease_until="1970-01-01T00:00:00Z")

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 
+from leukoweb.core.guards import require_guards
 from leukoweb.core.jobs import ledger
 from leukoweb.core.jobs.execute import execute
 from leukoweb.core.jobs.registry import QUEUES
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         queues = options["queues"].split(",")
         if unknown := set(queues) - set(QUEUES):
             raise CommandError(f"Unknown queue {sorted(unknown)[0]!r}; the queues are {', '.join(QUEUES)}.")
+        require_guards()
         stopping: list[int] = []
 
         def ask_to_stop(number: int, frame: FrameType | None) -> None:
