@@ -26,7 +26,9 @@ class PatientTable(tables.Table):
 
 class SlideTable(tables.Table):
     code = tables.Column(linkify=("slide_detail", [tables.A("pk")]), verbose_name="Slide")
-    patient = tables.Column(linkify=("patient_detail", [tables.A("patient_id")]), accessor="patient__code")
+    patient = tables.Column(
+        linkify=("patient_detail", [tables.A("patient_id")]), accessor="patient__code", verbose_name="Patient"
+    )
     n_images = tables.Column(verbose_name="Images", attrs=_NUMBER)
     device = tables.Column(verbose_name="Camera", default="")
     stain = tables.Column(default="")
@@ -43,7 +45,7 @@ class ReferenceTable(tables.Table):
     """Whether there is a reference, never which: opening a patient's page is what is recorded."""
 
     code = tables.Column(linkify=("patient_references", [tables.A("pk")]), verbose_name="Patient")
-    cohort = tables.Column(accessor="cohort__name")
+    cohort = tables.Column(accessor="cohort__name", verbose_name="Cohort")
     n_references = tables.Column(verbose_name="Entries", attrs=_NUMBER)
 
     class Meta:

@@ -25,7 +25,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         "cohorts": selectors.cohort_list(),
         "cohort_id": int(cohort_id) if cohort_id.isdecimal() else None,
         "open_uploads": selectors.open_uploads(person(request)),
-        "file_bytes_max": DEFAULT_LIMITS.file_bytes,
-        "archive_bytes_max": ARCHIVE_BYTES_MAX,
+        "file_mb_max": DEFAULT_LIMITS.file_bytes // 1_000_000,
+        "archive_gb_max": ARCHIVE_BYTES_MAX // 1_000_000_000,
     }
     return render(request, "cases/upload.html", context)

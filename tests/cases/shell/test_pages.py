@@ -240,3 +240,20 @@ def test_duplicates_are_shown(as_role: Any, slide: Slide, other_slide: Slide, ad
     listed = client.get(reverse("cohort_duplicates", args=[slide.patient.cohort_id])).content
     assert b"P-001-S1, field 1" in listed
     assert b"P-002-S1, field 1" in listed
+
+
+def test_patients_and_references_can_be_narrowed(
+    as_role: Any, coordinator: Any, cohort: Cohort, patient: Patient, other_slide: Slide
+) -> None:
+    services.reference_add(actor=coordinator, patient=patient, diagnosis="AML", source="Flow cytometry")
+    services.reference_add(actor=coordinator, patient=patient, diagnosis="AML", source="Genetics")
+    client = as_role(C)
+    shown = {answer: client.get(reverse("reference_list"), {"missing": answer}).content for answer in ("yes", "no")}
+    assert (b"P-001" in shown["yes"], b"P-002" in shown["yes"]) == (False, True)
+    assert (b"P-001" in shown["no"], b"P-002" in shown["no"]) == (True, False)
+    assert shown["no"].count(b">P-001<") == 1, "two references are one row"
+    services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn")
+    url = reverse("cohort_patients", args=[cohort.pk])
+    shown = {answer: client.get(url, {"withdrawn": answer}).content for answer in ("yes", "no")}
+    assert (b">P-001<" in shown["yes"], b">P-002<" in shown["yes"]) == (True, False)
+    assert (b">P-001<" in shown["no"], b">P-002<" in shown["no"]) == (False, True)
