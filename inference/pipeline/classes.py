@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from typing import Final
 
-MODEL_1: Final = ("LEUKEMIA", "NO_LEUKEMIA")
-MODEL_2: Final = ("ACUTE", "CHRONIC", "NO_LEUKEMIA", "REACTIVE")
-MODEL_3: Final = ("ALL", "AML", "CLL", "CML", "NO_LEUKEMIA")
+from cases.taxonomy import FIVE_CLASSES, FIVE_TO_THREE, FOUR_CLASSES, THREE_CLASSES, TWO_CLASSES
 
-DIAGNOSES_3: Final = ("ACUTE", "CHRONIC", "NO_LEUKEMIA")
-DIAGNOSES_5: Final = MODEL_3
+MODEL_1: Final = TWO_CLASSES
+MODEL_2: Final = FOUR_CLASSES
+MODEL_3: Final = FIVE_CLASSES
 
-#: Subtypes between which each branch votes, in class order.
-SUBTYPES: Final[dict[str, tuple[str, str]]] = {"ACUTE": ("ALL", "AML"), "CHRONIC": ("CLL", "CML")}
+DIAGNOSES_3: Final = THREE_CLASSES
+DIAGNOSES_5: Final = FIVE_CLASSES
 
 #: The 3-class diagnosis that follows from a 5-class one.
-COLLAPSE_5_TO_3: Final[dict[str, str]] = {
-    "ALL": "ACUTE",
-    "AML": "ACUTE",
-    "CLL": "CHRONIC",
-    "CML": "CHRONIC",
-    "NO_LEUKEMIA": "NO_LEUKEMIA",
+COLLAPSE_5_TO_3: Final = FIVE_TO_THREE
+
+#: Subtypes between which each branch votes, in class order.
+SUBTYPES: Final[dict[str, tuple[str, ...]]] = {
+    branch: tuple(subtype for subtype in FIVE_CLASSES if FIVE_TO_THREE[subtype] == branch)
+    for branch in ("ACUTE", "CHRONIC")
 }
 
 #: Where weights can be plugged in. ``single_model`` is the comparator of Fig. 7: 3 or 5 classes.
