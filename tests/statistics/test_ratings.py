@@ -1,20 +1,13 @@
-"""The whole-table analysis and its command, on the reconstruction of the paper's patients and on small tables."""
+"""The whole-table analysis, on the reconstruction of the paper's patients and on small tables."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
-from django.core.management.base import CommandError
 
 from leukoweb.statistics.ratings import RatingsPlan, analyse_ratings, parse_sessions, read_csv
 from leukoweb.statistics.ratings_report import CSV_HEADER, printed, report_csv, report_text
@@ -34,7 +27,6 @@ TABLE_S2 = {
     "AI": "0.80 0.80 0.77 0.70 0.93", "P1-1": "0.76 0.76 0.72 0.86 0.96", "P1-2": "0.73 0.71 0.71 0.84 0.96",
     "P2": "0.81 0.88 0.83 0.86 0.96", "P3": "0.75 0.84 0.78 0.86 0.97",
 }  # fmt: skip
-ROOT = Path(__file__).parent.parent.parent
 
 
 def patients(groups: dict[str, str] | None = None) -> dict[str, list[str]]:
@@ -378,43 +370,3 @@ def test_the_text_is_a_report(five: dict[str, Any]) -> None:
         assert piece in text
     assert "None" not in text
     assert " nan" not in text
-
-
-OPTIONS = ["--raters", "P1-1,P1-2,P2,P3", "--ai", "AI", "--reference", "truth", "--case", "case", "--sessions",
-           "P1=P1-1,P1-2", "--positive", "ALL,AML,CLL,CML", "--margin", "0.05", "--bootstrap", "50"]  # fmt: skip
-GOLDEN_CLASSES = "ALL,AML,CLL,CML,NONE"
-
-
-def run(capsys: pytest.CaptureFixture[str], *extra: str) -> str:
-    call_command("analyse_ratings", str(golden_file("leukemia64_reconstruction.csv")), *OPTIONS, *extra)
-    return capsys.readouterr().out
-
-
-def test_the_command_prints_json_text_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
-    result = json.loads(run(capsys, "--classes", GOLDEN_CLASSES, "--format", "json"))
-    assert result["evaluators"]["AI"]["confusion"][0] == [5, 2, 0, 0, 0]
-    assert result["ai_vs_readers"]["accuracy"]["df"] is None
-    assert run(capsys, "--classes", GOLDEN_CLASSES).startswith("Reader study: 64 cases")
-    assert run(capsys, "--classes", GOLDEN_CLASSES, "--format", "csv").startswith("section,evaluator")
-
-
-def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CommandError, match="not among the classes ALL, AML"):
-        run(capsys, "--classes", "ALL,AML", "--positive", "ALL")
-    with pytest.raises(CommandError, match="cannot be read"):
-        call_command("analyse_ratings", str(tmp_path / "none.csv"), *OPTIONS, "--classes", GOLDEN_CLASSES)
-    (tmp_path / "latin.csv").write_bytes(b"case,r1\n1,\xe4\n")
-    with pytest.raises(CommandError, match="UTF-8"):
-        call_command("analyse_ratings", str(tmp_path / "latin.csv"), "--raters", "r1", "--classes", "a,b")
-
-
-def test_the_command_needs_no_database(tmp_path: Path) -> None:
-    """In a fresh process, with a database that does not exist and cannot be made."""
-    environment = os.environ | {"DATABASE_URL": "sqlite:////nonexistent/folder/db.sqlite3", "DATA_DIR": str(tmp_path)}
-    table = tmp_path / "reads.csv"
-    table.write_text("truth,r1,r2\na,a,a\nb,b,a\na,b,b\nb,b,b\n", encoding="utf-8")
-    arguments = [str(table), "--raters", "r1,r2", "--classes", "a,b", "--reference", "truth", "--format", "json"]
-    command = [sys.executable, str(ROOT / "manage.py"), "analyse_ratings", *arguments, "--bootstrap", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["evaluators"]["r1"]["accuracy"]["estimate"] == 0.75
