@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
 from django.utils import timezone
 
 from cases.models import Cohort, Slide
@@ -21,6 +23,7 @@ from leukoweb.core.jobs.execute import execute
 from leukoweb.core.models import Job
 
 POLL_S = 0.5
+NARRATE_S = 1.0
 PATIENCE_S = 4.0  # a worker that is up takes a job within this time; then it is done here
 
 
@@ -44,6 +47,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.patience_s = PATIENCE_S
         try:
             runs = self._request(options)
         except DomainError as error:
@@ -76,20 +80,7 @@ class Command(BaseCommand):
 
     def _see_through(self, run: PipelineRun) -> bool:
         """Follow one run, doing it here if nobody takes it. True if it ended with a result."""
-        asked, shown = time.monotonic(), ""
-        while True:
-            job = Job.objects.get(pk=run.job_id)
-            if not job.is_active:
-                break
-            words = (
-                f"{run.slide.code}: {job.get_status_display().lower()} {job.done_units}/{job.total_units} {job.unit}"
-            )
-            if words != shown:
-                self.stdout.write(words)
-                shown = words
-            waits = job.status == Job.Status.QUEUED and time.monotonic() - asked > PATIENCE_S
-            if not (waits and self._nobody_works(job) and execute(job.pk)):
-                time.sleep(POLL_S)
+        job = self._follow(run.slide.code, Job.objects.get(pipeline_run=run))
         run = PipelineRun.objects.select_related("slide", "job", "prediction", "pipeline").get(pk=run.pk)
         if run_words(run) != "done":
             self.stderr.write(f"{run.slide.code}: {job.get_status_display().lower()}: {job.error} {job.hint}".strip())
@@ -99,6 +90,46 @@ class Command(BaseCommand):
         flags = f" [{', '.join(result.prediction.flags)}]" if result.prediction.flags else ""
         self.stdout.write(f"{run.slide.code}: {result.prediction.diagnosis or 'no decision'}{flags} ({reason})")
         return True
+
+    def _follow(self, code: str, job: Job) -> Job:
+        """Until the job has ended; returns its last state."""
+        asked, shown = time.monotonic(), ""
+        while job.is_active:
+            shown = self._tell(code, job, shown)
+            waits = job.status == Job.Status.QUEUED and time.monotonic() - asked > self.patience_s
+            if not (waits and self._nobody_works(job) and self._do_here(code, job)):
+                time.sleep(POLL_S)
+            job.refresh_from_db()
+        return job
+
+    def _do_here(self, code: str, job: Job) -> bool:
+        """Be the worker of this job, telling progress meanwhile. False if somebody else has it."""
+        ended = threading.Event()
+
+        def narrate() -> None:
+            shown = ""
+            try:
+                while not ended.wait(NARRATE_S):
+                    shown = self._tell(code, Job.objects.get(pk=job.pk), shown)
+            finally:
+                connections.close_all()
+
+        narrator = threading.Thread(target=narrate, daemon=True)
+        narrator.start()
+        try:
+            done = execute(job.pk)
+        finally:
+            ended.set()
+            narrator.join()
+        if done:
+            self.patience_s = 0.0  # nobody took this one, so nobody will take the next
+        return done
+
+    def _tell(self, code: str, job: Job, shown: str) -> str:
+        words = f"{code}: {job.get_status_display().lower()} {job.done_units}/{job.total_units} {job.unit}"
+        if words != shown:
+            self.stdout.write(words)
+        return words
 
     @staticmethod
     def _nobody_works(job: Job) -> bool:
