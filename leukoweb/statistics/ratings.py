@@ -95,8 +95,18 @@ def _design(study: Study) -> dict[str, Any]:
         },
         "undefined_classes": "left out of macro averages; n_classes says how many entered",
         "weighted_kappa_order": list(plan.classes),
-        "notes": [*study.notes, *_small_classes(study)],
+        "notes": [*study.notes, *_unused_options(study), *_small_classes(study)],
     }
+
+
+def _unused_options(study: Study) -> list[str]:
+    """What was asked for and cannot be answered from this table, so that nothing is left out silently."""
+    plan, out = study.plan, []
+    if plan.reference is None and (plan.positive or plan.ai is not None):
+        out.append("Without a reference column there is agreement only: no metrics, no comparison of AI and readers.")
+    if plan.margin is not None and (plan.ai is None or plan.reference is None or not study.primaries):
+        out.append(f"The margin {plan.margin} is not used: it needs an AI, a reference and a reader.")
+    return out
 
 
 def _small_classes(study: Study) -> list[str]:

@@ -246,6 +246,13 @@ def test_without_a_reference_there_is_agreement_only() -> None:
     assert report_csv(result)
 
 
+def test_options_that_cannot_be_answered_are_noted() -> None:
+    plan_ = RatingsPlan(("r1", "r2"), tuple("abc"), positive=("a",), margin=0.1, bootstrap=0)
+    notes = analyse_ratings(small(), plan_)["design"]["notes"]
+    assert any("agreement only" in note for note in notes)
+    assert any("margin 0.1 is not used" in note for note in notes)
+
+
 def test_one_reader_has_no_multi_rater_agreement() -> None:
     result = analyse_ratings(small(), RatingsPlan(("r1",), tuple("abc"), reference="truth", bootstrap=0))
     assert result["multi_rater"] is None
