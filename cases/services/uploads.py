@@ -85,11 +85,12 @@ def slide_ensure(
     *, actor: User | None, cohort: Cohort, patient_code: str, slide_code: str, **acquisition: Any
 ) -> Slide:
     """The slide of these codes in the cohort, with its patient, made where missing. Refuses codes of others."""
-    slide = Slide.objects.select_related("patient").filter(code=slide_code).first()
+    slide = Slide.objects.select_related("patient__cohort").filter(code=slide_code).first()
     if slide is not None:
         if slide.patient.code != patient_code or slide.patient.cohort_id != cohort.pk:
             raise Conflict(
-                f"The slide code {slide_code!r} belongs to patient {slide.patient.code}.",
+                f"The slide code {slide_code!r} belongs to patient {slide.patient.code} of cohort"
+                f" {slide.patient.cohort.name}.",
                 code="E_TAKEN",
                 field="slide",
                 hint="Choose another slide code, or correct the patient code.",

@@ -60,6 +60,7 @@ def test_a_folder_goes_to_its_slides_and_the_bad_file_is_explained(
     rows = page.locator("[data-part=rows] tr")
     assert rows.count() == 2
     assert page.get_by_label("Patient code for drop/17_a").input_value() == "17"
+    page.get_by_label("Before each code").fill("LA-")
     page.get_by_label("Slide code for drop/18_b").fill("=1+1")
     assert page.get_by_role("button", name="Start the upload").is_disabled()
     page.get_by_label("Slide code for drop/18_b").fill("18 left hand")
@@ -70,14 +71,30 @@ def test_a_folder_goes_to_its_slides_and_the_bad_file_is_explained(
     assert row.count() == 1
     assert row.inner_text().startswith("drop/17_a/11.png\tE_TRUNCATED")
     assert serious(page) == []
-    assert list(Slide.objects.values_list("patient__code", "code")) == [("17", "17-S1"), ("18", "18 left hand")]
+    slides = sorted(Slide.objects.values_list("patient__code", "code"))
+    assert slides == [("LA-17", "LA-17-S1"), ("LA-18", "18 left hand")]
     assert not UploadItem.objects.filter(sha256="").exists(), "hashed in the browser before it was sent"
-    names = Slide.objects.get(code="17-S1").images.values_list("original_name__name", flat=True)
+    names = Slide.objects.get(code="LA-17-S1").images.values_list("original_name__name", flat=True)
     assert [Path(name).stem for name in names] == [str(n) for n in range(1, 11)], "capture order: 2 before 10"
-    page.get_by_role("link", name="Slide 17-S1", exact=True).click()
-    page.get_by_role("heading", name="Slide 17-S1").wait_for()
+    page.get_by_role("link", name="Slide LA-17-S1", exact=True).click()
+    page.get_by_role("heading", name="Slide LA-17-S1").wait_for()
     assert page.locator(".thumbs li").count() == 10
     assert serious(page) == []
+
+
+def test_a_code_of_another_cohort_leaves_the_plan_open(
+    browser_as: Callable[..., Any], cohort: Cohort, folder: Path
+) -> None:
+    other = services.cohort_create(actor=None, name="Other cohort", purpose="development")
+    services.slide_ensure(actor=None, cohort=other, patient_code="17_a", slide_code="17_a-S1")
+    page = browser_as("technician")
+    page.goto(f"/upload/?cohort={cohort.pk}")
+    choose(page, folder)
+    page.get_by_role("button", name="Start the upload").click()
+    page.get_by_text("belongs to patient 17_a of cohort Other cohort").wait_for()
+    page.get_by_label("Before each code").fill("B-")
+    page.get_by_role("button", name="Start the upload").click()
+    page.get_by_text("11 stored, 1 refused.").wait_for()
 
 
 def test_an_upload_is_resumed_after_a_closed_tab(browser_as: Callable[..., Any], cohort: Cohort, folder: Path) -> None:
@@ -97,9 +114,11 @@ def test_an_upload_is_resumed_after_a_closed_tab(browser_as: Callable[..., Any],
     choose(page, folder)
     page.get_by_role("button", name="Start the upload").click()
     page.get_by_text("3 of 11 files").wait_for()
-    page.unroute("**/api/v1/uploads/*/items/*/")
-    page.goto("about:blank")
+    context = page.context
+    page.close()
+    page = context.new_page()
     before = HpfImage.objects.count()
+    assert before == 3
     puts: list[str] = []
     page.on("request", lambda r: puts.append(r.url) if r.method == "PUT" else None)
     page.goto("/upload/")

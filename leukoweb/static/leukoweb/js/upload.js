@@ -88,10 +88,10 @@ class Upload {
     const plan = this.plan.read();
     if (!plan) return;
     const target = this.plan.target();
-    this.#begin(this.chosen);
     const slides = [...new Map(plan.map((g) => [g.slide, { patient: g.patient, slide: g.slide }])).values()];
     const opened = await call("POST", this.api, target.slide ? target : { ...target, slides });
     this.batch = opened.id;
+    this.#begin(this.chosen); // only now: a refused code leaves the plan open for mending
     const slideOf = new Map(plan.flatMap((group) => group.files.map((file) => [file, group.slide])));
     const archives = this.chosen.filter((file) => file.archive);
     await this.#announce([...archives, ...this.chosen.filter((file) => !file.archive)], slideOf);

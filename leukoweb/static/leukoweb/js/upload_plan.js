@@ -33,7 +33,8 @@ export function folderOf(path) {
 }
 
 // [{folder, patient, slide, files, bytes}] in the order of the files; archives themselves are in no group.
-export function groups(files, pattern) {
+// The prefix keeps numbers that several cohorts use (1, 2, 3, ...) apart: a code is unique in the installation.
+export function groups(files, pattern, prefix = "") {
   const found = new Map();
   for (const file of files) {
     if (file.archive) continue;
@@ -47,7 +48,8 @@ export function groups(files, pattern) {
   }
   const slidesOf = new Map();
   for (const group of found.values()) {
-    group.patient = toCode(group.patient || group.folder.split("/").pop()) || unnamed();
+    const plain = toCode(group.patient || group.folder.split("/").pop());
+    group.patient = plain ? prefix.trim() + plain : unnamed();
     const number = (slidesOf.get(group.patient) ?? 0) + 1;
     slidesOf.set(group.patient, number);
     group.slide = toCode(group.slide) || `${group.patient}-S${number}`;

@@ -3,7 +3,7 @@
 import { compilePattern, groups, problems } from "./upload_plan.js";
 
 export function inWords(bytes) {
-  if (bytes < 1e6) return `${Math.max(1, Math.round(bytes / 1e3))} kB`;
+  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
@@ -20,7 +20,7 @@ export class PlanTable {
     this.slide = root.dataset.slide; // set: everything goes into this slide
     this.files = [];
     this.plan = [];
-    this.part("pattern")?.addEventListener("input", () => this.#group());
+    for (const name of ["pattern", "prefix"]) this.part(name)?.addEventListener("input", () => this.#group());
     this.part("cohort")?.addEventListener("change", () => this.#check());
     this.part("clear").addEventListener("click", () => window.location.reload());
   }
@@ -49,7 +49,7 @@ export class PlanTable {
       error.textContent = problem.message;
     }
     this.part("pattern")?.setAttribute("aria-invalid", String(Boolean(error?.textContent)));
-    this.plan = groups(this.files, pattern);
+    this.plan = groups(this.files, pattern, this.part("prefix")?.value ?? "");
     this.#draw();
   }
 
@@ -92,10 +92,15 @@ export class PlanTable {
     const images = this.files.filter((file) => !file.archive);
     const bytes = images.reduce((sum, file) => sum + file.size, 0);
     this.part("plan-words").textContent =
-      `${images.length} files, ${inWords(bytes)}, into ${this.slide ? "this slide" : `${new Set(this.plan.map((g) => g.slide)).size} slides`}.`;
+      `${images.length} files, ${inWords(bytes)}, into ${this.slide ? "this slide" : this.#countSlides()}.`;
     this.part("plan-problem").textContent = noCohort ? "Choose a cohort." : wrong.length ? wrong[0][2] : "";
     this.ready = Boolean(images.length) && !noCohort && !wrong.length;
     this.part("start").disabled = !this.ready;
+  }
+
+  #countSlides() {
+    const count = new Set(this.plan.map((group) => group.slide)).size;
+    return count === 1 ? "1 slide" : `${count} slides`;
   }
 
   read() {

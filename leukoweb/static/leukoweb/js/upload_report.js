@@ -26,6 +26,7 @@ export class Report {
     box.textContent = text;
     box.hidden = !text;
     box.className = `alert ${bad ? "alert-danger" : "alert-info"}`;
+    if (text) box.scrollIntoView({ block: "nearest" });
   }
 
   begin(files) {
@@ -45,7 +46,7 @@ export class Report {
   settle(entry, item, warnings = []) {
     this.gone.set(item.id, entry.size);
     this.settled.set(item.id, item.state);
-    if (item.state === "refused") this.#row(item, item);
+    if (item.state === "refused") this.#row(item, item, true);
     for (const warning of warnings) this.#row(item, warning);
     this.#drawSoon();
   }
@@ -54,7 +55,7 @@ export class Report {
     this.gone.set(entry.item.id, entry.size);
     if (error.again) this.failed.set(entry.item.id, entry);
     this.settled.set(entry.item.id, error.again ? "failed" : "refused");
-    this.#row(entry.item, { code: error.code, message: error.message, hint: error.hint });
+    this.#row(entry.item, { code: error.code, message: error.message, hint: error.hint }, true);
     if (error.status === 401) this.say("You were signed out. Sign in in another tab, then press “Retry failed”.", true);
     this.#drawSoon();
   }
@@ -81,9 +82,10 @@ export class Report {
     if (job.status === "failed") this.say(`${job.error} ${job.hint}`, true);
   }
 
-  #row(item, what) {
+  // Files that are not in come before remarks on those that are.
+  #row(item, what, first = false) {
     this.part("errors").hidden = false;
-    const row = this.part("error-rows").insertRow();
+    const row = this.part("error-rows").insertRow(first ? 0 : -1);
     row.dataset.item = item.id;
     for (const text of [item.path, what.code, what.message, what.hint ?? ""]) {
       row.insertCell().textContent = text;
