@@ -10,13 +10,12 @@ search, the answer says so and decides nothing.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from leukoweb.statistics.consistency_matrices import Matrix, matrices
+from leukoweb.statistics.consistency_matrices import Matrix, first_matrices
 from leukoweb.statistics.consistency_metrics import (
     Conventions,
     Printed,
@@ -175,23 +174,24 @@ def _check_row(
     found = search(sizes, printed, known, rules, budget, _MAX_SIGNATURES)
     total, kept = 0, []
     listed: list[Matrix] = []
+    stopped = not found.complete
     for signature in found.signatures:
-        fitting = list(itertools.islice(matrices(sizes, signature, known), MAX_COUNTED - total))
-        if fitting:
-            total += len(fitting)
+        fitting = first_matrices(sizes, signature, known, MAX_COUNTED - total)
+        stopped |= not fitting.complete
+        if fitting.matrices:
+            total += len(fitting.matrices)
             kept.append(signature)
-            listed += fitting[: MAX_LISTED - len(listed)]
+            listed += fitting.matrices[: MAX_LISTED - len(listed)]
         if total >= MAX_COUNTED:
             break
-    stopped = not found.complete or total >= MAX_COUNTED
     if total:
         exact = {} if stopped else _common_values(sizes, printed, kept, rules)
         note = "The search stopped early; there may be more matrices." if stopped else ""
         return RowCheck(name, as_text, "reproduced", total, tuple(listed), {}, exact, stopped, note)
-    if not found.complete:
+    if stopped:
         by_trial = probe(sizes, printed, known, rules)
         if by_trial is not None:
-            some = tuple(itertools.islice(matrices(sizes, by_trial, known), 1))
+            some = tuple(first_matrices(sizes, by_trial, known, 1).matrices)
             note = "Too many tables to search; this one was found by trial, there will be many more."
             return RowCheck(name, as_text, "reproduced", 1, some, {}, {}, True, note)
         note = f"The space is too large: nothing among the first {found.looked_at} partial tables, nor by trial."
@@ -236,7 +236,7 @@ def _blame(
         for signature in candidates:
             exact = metric_value(value, sizes, signature, rules)
             rounded = None if exact is None else rounds_to(exact, value, rules.rounding)
-            if rounded is not None and rounded not in possible and any(True for _ in matrices(sizes, signature, known)):
+            if rounded is not None and rounded not in possible and first_matrices(sizes, signature, known, 1).matrices:
                 possible.add(rounded)
         if possible and not found.complete:
             partly.append(suspect)

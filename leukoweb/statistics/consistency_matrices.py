@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from leukoweb.statistics.consistency_metrics import Signature
 
 Matrix = tuple[tuple[int, ...], ...]
+
+
+# Branches that are entered without meeting a matrix before giving up; only known cells make dead ends at all.
+MAX_BRANCHES = 300_000
+
+
+class Listing(NamedTuple):
+    """Matrices that were found, and whether nothing was left out."""
+
+    matrices: list[Matrix]
+    complete: bool
+
+
+class _TooManyBranches(Exception):
+    """The look ahead did not keep the search out of dead ends."""
+
+
+def first_matrices(
+    sizes: Sequence[int], signature: Signature, known: Mapping[tuple[int, int], int], most: int
+) -> Listing:
+    """Up to ``most`` matrices; incomplete when there are more, or when too many branches lead nowhere."""
+    found: list[Matrix] = []
+    try:
+        for matrix in matrices(sizes, signature, known):
+            if len(found) == most:
+                return Listing(found, False)
+            found.append(matrix)
+    except _TooManyBranches:
+        return Listing(found, False)
+    return Listing(found, True)
 
 
 def matrices(sizes: Sequence[int], signature: Signature, known: Mapping[tuple[int, int], int]) -> Iterator[Matrix]:
@@ -24,9 +56,13 @@ def matrices(sizes: Sequence[int], signature: Signature, known: Mapping[tuple[in
     if sum(wrong) != sum(room):
         return
     rows: list[tuple[int, ...]] = []
+    branches = itertools.count()
+    last_met = 0
 
     def fill(i: int) -> Iterator[Matrix]:
+        nonlocal last_met
         if i == n:
+            last_met = next(branches)
             yield tuple(rows)
             return
         for row in _spread(i, 0, wrong[i], []):
@@ -41,6 +77,8 @@ def matrices(sizes: Sequence[int], signature: Signature, known: Mapping[tuple[in
                 room[j] += count
 
     def _spread(i: int, j: int, left: int, row: list[int]) -> Iterator[tuple[int, ...]]:
+        if next(branches) - last_met > MAX_BRANCHES:
+            raise _TooManyBranches
         if j == n:
             if left == 0:
                 yield tuple(row)

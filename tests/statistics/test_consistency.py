@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leukoweb.statistics.consistency import check_table
+from leukoweb.statistics.consistency_matrices import first_matrices
 from leukoweb.statistics.consistency_metrics import Conventions, Signature, metric_value, parse_printed, rounds_to
 from leukoweb.statistics.consistency_table import metric_name, parse_paste
 from leukoweb.statistics.results import StatisticsError
@@ -244,6 +245,17 @@ def test_consistency_large_table_is_found_by_trial() -> None:
         )
         assert value is not None
         assert half_up(value, 2) == text
+
+
+def test_consistency_dead_ends_are_given_up_not_searched_for_ever() -> None:
+    """Known cells can make a signature without a table that only an enormous search would refute."""
+    sizes, signature = (90, 80, 85, 95, 70), Signature((40, 40, 40, 40, 40), (44, 44, 44, 44, 44))
+    # Classes 4 and 5 may only be taken for class 1, which has room for 44 of their 85 missed patients.
+    known = {(i, j): 0 for i in (3, 4) for j in (1, 2)} | {(3, 4): 0, (4, 3): 0}
+    found = first_matrices(sizes, signature, known, 5)
+    assert found.matrices == []
+    assert not found.complete
+    assert first_matrices((3, 3), Signature((1, 2), (1, 2)), {}, 5) == ([((1, 2), (1, 2))], True)
 
 
 def test_consistency_binary_table_with_thousands_is_decided() -> None:
