@@ -96,7 +96,8 @@ class Command(BaseCommand):
         asked, shown = time.monotonic(), ""
         while job.is_active:
             shown = self._tell(code, job, shown)
-            waits = job.status == Job.Status.QUEUED and time.monotonic() - asked > self.patience_s
+            free = job.status == Job.Status.QUEUED or (job.lease_until is not None and job.lease_until < timezone.now())
+            waits = free and time.monotonic() - asked > self.patience_s
             if not (waits and self._nobody_works(job) and self._do_here(code, job)):
                 time.sleep(POLL_S)
             job.refresh_from_db()

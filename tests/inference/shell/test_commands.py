@@ -39,6 +39,17 @@ def test_wait_does_the_work_itself_and_prints_the_diagnosis(pipeline: Any, make_
     assert lines[-1].startswith(f"A-1: {result.diagnosis}")
 
 
+def test_wait_takes_over_what_a_dead_worker_left(pipeline: Any, make_slide: Any, capsys: Any) -> None:
+    from django.utils import timezone
+
+    make_slide(3, code="A-1")
+    call_command("run_pipeline", "--slide", "A-1")
+    Job.objects.update(status=Job.Status.RUNNING, fence=1, attempt=1, lease_until=timezone.now())
+    call_command("run_pipeline", "--slide", "A-1", "--wait")
+    assert PatientPrediction.objects.count() == 1
+    assert Job.objects.get().fence == 2
+
+
 def test_a_cohort_runs_what_is_not_current(pipeline: Any, make_slide: Any, capsys: Any) -> None:
     for code in ("A-1", "A-2"):
         make_slide(2, code=code)
