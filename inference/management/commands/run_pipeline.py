@@ -20,6 +20,7 @@ from inference.services.runs import cohort_run_request, job_ids, run_request
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.jobs.execute import execute
+from leukoweb.core.jobs.ledger import reap
 from leukoweb.core.models import Job
 
 POLL_S = 0.5
@@ -115,6 +116,7 @@ class Command(BaseCommand):
             finally:
                 connections.close_all()
 
+        reap()  # ends what has died too often, which no claim would ever take
         narrator = threading.Thread(target=narrate, daemon=True)
         narrator.start()
         try:

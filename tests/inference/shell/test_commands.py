@@ -50,6 +50,17 @@ def test_wait_takes_over_what_a_dead_worker_left(pipeline: Any, make_slide: Any,
     assert Job.objects.get().fence == 2
 
 
+def test_wait_ends_when_a_run_has_died_too_often(pipeline: Any, make_slide: Any) -> None:
+    from django.conf import settings
+    from django.utils import timezone
+
+    make_slide(3, code="A-1")
+    call_command("run_pipeline", "--slide", "A-1")
+    Job.objects.update(status=Job.Status.RUNNING, attempt=settings.JOB_MAX_ATTEMPTS, lease_until=timezone.now())
+    with pytest.raises(CommandError, match="without a result"):
+        call_command("run_pipeline", "--slide", "A-1", "--wait")
+
+
 def test_a_cohort_runs_what_is_not_current(pipeline: Any, make_slide: Any, capsys: Any) -> None:
     for code in ("A-1", "A-2"):
         make_slide(2, code=code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import uuid
 from typing import Any
 
@@ -374,6 +375,33 @@ def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
     client.post(reverse("cohort_run_create", args=[cohort.pk]), headers={"HX-Request": "true"})
     assert run_jobs() == 3
     assert "3 of 3" in client.get(address).content.decode()
+
+
+def test_a_single_model_by_majority(
+    pipeline_folder: Any, tmp_path: Any, make_slide: Any, run_jobs: Any, as_role: Any, db: None
+) -> None:
+    """The comparator of the paper's Fig. 7 goes the same way from import to page."""
+    from inference.services.registry import model_import
+
+    slots = json.loads((pipeline_folder / "pipeline.json").read_text())["slots"]
+    folder = shutil.copytree(pipeline_folder / slots["model_3"], tmp_path / "single")
+    card = json.loads((folder / "card.json").read_text()) | {"name": "single", "slot": "single_model"}
+    (folder / "card.json").write_text(json.dumps(card))
+    model = model_import(actor=None, folder=folder)
+    rules = RULE_SETS["single-model-majority"]
+    made = pipeline_create(actor=None, name="majority", version="1", rule_set=rules, models={"single_model": model})
+    for mode in ("full", "cascade"):
+        run = run_request(actor=None, slide=make_slide(4, seed=5), pipeline=made, mode=mode)
+        run_jobs()
+        run.refresh_from_db()
+        assert run.job.status == "done", run.job.error
+        assert run.prediction.diagnosis_5 in model.classes
+        client = as_role("pathologist")
+        text = client.get(reverse("result_detail", args=[run.public_id])).content.decode()
+        assert "Majority of the fields" in text
+        data = client.get(reverse("result_json", args=[run.public_id])).json()
+        assert data["images"][0]["model_1"] is None
+        assert set(data["images"][0]["single_model"]) == set(model.classes)
 
 
 def test_import_in_the_browser(pipeline_folder: Any, as_role: Any, db: None) -> None:
