@@ -49,6 +49,7 @@ def save_model_folder(folder: Path, network: nn.Module, card: ModelCard, *, half
     rounded = {key: v.astype(np.float32) if v.dtype.kind == "f" else v for key, v in state.items()}
     check_weights(rounded, card)
     safetensors.numpy.save_file({k: np.asarray(v, order="C") for k, v in state.items()}, folder / WEIGHTS_NAME)
+    (folder / WEIGHTS_NAME).chmod(0o644)  # safetensors writes for the owner alone; the worker may be somebody else
     fresh = build_network(card.architecture, len(card.classes))
     fresh.load_state_dict({key: torch.from_numpy(value) for key, value in rounded.items()})
     export_onnx(with_features(fresh, card.architecture), folder / ONNX_NAME, card.recipe.size_px)
