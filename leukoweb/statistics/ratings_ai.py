@@ -25,7 +25,8 @@ def ai_report(study: Study) -> dict[str, Any] | None:
     """AI minus the mean of the readers' primary sessions; None without AI, reference or reader.
 
     Cases are those with a reference that the AI and every reader read. Accuracy, sensitivity and specificity are
-    proportions; macro metrics, PPV, NPV and F1 enter through their linearised values.
+    proportions; macro metrics, PPV, NPV and F1 enter through their linearised values. With positive classes, the
+    comparisons of the binary table stand under ``binary``.
     """
     if study.reference is None or not study.ai or not study.primaries:
         return None
@@ -47,17 +48,22 @@ def ai_report(study: Study) -> dict[str, Any] | None:
     correct = (together == reference[:, None]).astype(np.float64)
     found = {"accuracy": compare(correct)}
     found |= _macro_comparisons(together, reference, study.n_classes, linearised)
+    binary: dict[str, AiVersusReaders] = {}
     if study.positive:
         answers, truth = binary_codes(together, study.positive) == 0, binary_codes(reference, study.positive) == 0
         over = None if clusters is not None else int(truth.size)
         for name, rows, hit in (("sensitivity", truth, answers), ("specificity", ~truth, ~answers)):
             inside = None if clusters is None else clusters[rows]
             values = hit[rows].astype(np.float64)
-            found[name] = ai_versus_readers(
+            binary[name] = ai_versus_readers(
                 values[:, 0], values[:, 1:], margin, level, clusters=inside, jackknife_over=over
             )
-        found |= _predictive_comparisons(answers, truth, linearised)
-    return {name: {**result.as_dict(), "n_dropped": dropped} for name, result in found.items()}
+        binary |= _predictive_comparisons(answers, truth, linearised)
+
+    def as_dicts(results: dict[str, AiVersusReaders]) -> dict[str, Any]:
+        return {name: {**result.as_dict(), "n_dropped": dropped} for name, result in results.items()}
+
+    return as_dicts(found) | ({"binary": as_dicts(binary)} if binary else {})
 
 
 def _macro_comparisons(

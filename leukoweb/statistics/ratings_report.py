@@ -180,10 +180,19 @@ def _agreement_tables(result: Mapping[str, Any]) -> list[str]:
     return out
 
 
+def _comparisons(section: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
+    """Names and numbers of a section, those of the binary table last."""
+    for name, item in (section or {}).items():
+        if name == "binary":
+            yield from item.items()
+        else:
+            yield name, item
+
+
 def _ai_table(result: Mapping[str, Any]) -> list[str]:
     margin = result["design"]["margin"]
     rows = []
-    for name, item in result["ai_vs_readers"].items():
+    for name, item in _comparisons(result["ai_vs_readers"]):
         shown = interval_text({"estimate": item["difference"], "low": item["low"], "high": item["high"]})
         label = TITLES[name] if not name.startswith("macro_") else f"Macro {TITLES[name]}"
         verdict = {True: "yes", False: "no", None: "-"}[item["non_inferior"]]
@@ -262,7 +271,7 @@ def report_rows(result: Mapping[str, Any]) -> Iterator[list[Any]]:
         for pair in result[section]:
             yield from _flatten([section, pair["a"], pair["b"], "", ""], pair)
     for section in ("multi_rater", "ai_vs_readers"):
-        for name, item in (result[section] or {}).items():
+        for name, item in _comparisons(result[section]):
             yield _item_row([section, "", "", name, ""], item)
             for part in ("ai", "readers_mean"):
                 if part in item:

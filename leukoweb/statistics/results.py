@@ -12,15 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from leukoweb.core.exceptions import DomainError
-
 NAN = float("nan")
 
 
-class StatisticsError(DomainError, ValueError):
-    """The table or an option cannot be analysed as asked (also a ``ValueError`` for library users)."""
+class StatisticsError(ValueError):
+    """The table or an option cannot be analysed as asked.
 
-    code = "E_STATISTICS"
+    Attributes
+    ----------
+    message
+        One sentence: what is wrong, with the value that was found.
+    code
+        Stable identifier such as ``E_TABLE``.
+    hint
+        What to do now; may be empty.
+    field
+        Name of the option or column that is wrong; may be empty.
+    """
+
+    def __init__(self, message: str, *, code: str = "E_STATISTICS", hint: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+        self.field = field
 
 
 def to_json_value(value: Any) -> Any:

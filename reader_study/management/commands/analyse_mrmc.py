@@ -12,10 +12,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from leukoweb.core.exceptions import DomainError
 from leukoweb.statistics.covariance import AUC_COVARIANCES
 from leukoweb.statistics.mrmc_report import ROW_HEADER, mrmc_report, report_rows, report_text
 from leukoweb.statistics.mrmc_table import parse_mrmc
+from leukoweb.statistics.results import StatisticsError
 
 
 class Command(BaseCommand):
@@ -61,7 +61,7 @@ class Command(BaseCommand):
                 margin=options["margin"],
                 level=options["level"],
             )
-        except DomainError as error:
+        except StatisticsError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         if options["format"] == "json":
             self.stdout.write(json.dumps(report, indent=2, allow_nan=False))

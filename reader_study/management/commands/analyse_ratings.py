@@ -10,9 +10,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from leukoweb.core.exceptions import DomainError
 from leukoweb.statistics.ratings import RatingsPlan, analyse_ratings, parse_sessions, read_csv
 from leukoweb.statistics.ratings_report import report_csv, report_text
+from leukoweb.statistics.results import StatisticsError
 
 
 class Command(BaseCommand):
@@ -56,7 +56,7 @@ class Command(BaseCommand):
                 seed=options["seed"],
             )
             result = analyse_ratings(read_csv(_read(options["file"])), plan)
-        except DomainError as error:
+        except StatisticsError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         if options["format"] == "json":
             self.stdout.write(json.dumps(result, indent=2, allow_nan=False))

@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 from django.core.management.base import BaseCommand, CommandError
 
-from leukoweb.core.exceptions import DomainError
 from leukoweb.statistics.consistency import DEFAULT_BUDGET, check_table
 from leukoweb.statistics.consistency_metrics import AVERAGES, Conventions, HarmonicOrMean, Rounding, Undefined
 from leukoweb.statistics.consistency_table import consistency_text, parse_paste
+from leukoweb.statistics.results import StatisticsError
 from reader_study.management.commands.analyse_mrmc import read_lines
 
 
@@ -58,7 +58,7 @@ class Command(BaseCommand):
                 cells=paste.cells,
                 budget=options["budget"],
             )
-        except DomainError as error:
+        except StatisticsError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         if options["format"] == "json":
             answer = {"n_per_class": paste.n_per_class, "rows": [check.as_dict() for check in checks]}
