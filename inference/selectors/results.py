@@ -6,7 +6,7 @@ Opening a result is an exposure; whoever calls these for a person records it fir
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -246,124 +246,11 @@ def result_get(public_id: uuid.UUID) -> Result:
     return Result(run)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One image in two results: the largest change of probability, and the labels that differ."""
-
-    position: int
-    first: Field | None
-    second: Field | None
-    largest: float
-    slots: tuple[tuple[str, ClassValue | None, ClassValue | None], ...]
-
-    @property
-    def label_changed(self) -> bool:
-        return any(a is None or b is None or a.name != b.name for _, a, b in self.slots)
-
-
-def differences(first: Result, second: Result) -> list[Difference]:
-    """Images of either result, matched by content; changed labels first, then by the size of the change."""
-    ours = {field.content_sha256: field for field in first.fields}
-    theirs = {field.content_sha256: field for field in second.fields}
-    found = []
-    for content in ours | theirs:
-        a, b = ours.get(content), theirs.get(content)
-        slots, largest = [], 0.0
-        for slot in dict.fromkeys([*first.slots_run, *second.slots_run]):
-            x, y = (field.model(slot) if field else None for field in (a, b))
-            slots.append((slot_title(slot), x.top if x else None, y.top if y else None))
-            if x and y:
-                p, q = ({v.name: v.probability for v in m.values} for m in (x, y))
-                largest = max([largest, *(abs(p[name] - q[name]) for name in p.keys() & q.keys())])
-        position = (a or b).position  # type: ignore[union-attr]
-        found.append(Difference(position, a, b, largest, tuple(slots)))
-    return sorted(found, key=lambda d: (not d.label_changed, -d.largest, d.position))
-
-
 def slot_title(slot: str) -> str:
     return slot.replace("_", " ").capitalize()
-
-
-def result_as_dict(result: Result) -> dict[str, Any]:
-    """The whole result as JSON-ready data: what the export and the API give."""
-    run, prediction = result.run, result.prediction
-    return {
-        "research_use_only": True,
-        "synthetic": result.synthetic,
-        "run": str(run.public_id),
-        "slide": run.slide.code,
-        "patient": run.slide.patient.code,
-        "decided": prediction.decided,
-        "reason": prediction.reason,
-        "diagnosis": prediction.diagnosis or None,
-        "diagnosis_3": prediction.diagnosis_3 or None,
-        "diagnosis_5": prediction.diagnosis_5 or None,
-        "flags": prediction.flags,
-        "trace": prediction.trace,
-        "trace_words": result.sentences,
-        "mode": run.mode,
-        "pipeline": {
-            "name": result.pipeline.name,
-            "version": result.pipeline.version,
-            "rules": result.pipeline.rule_set,
-            "rules_sha256": prediction.rule_set_sha256,
-            "models": {
-                slot: _model_dict(model, result.profiles.get(slot)) for slot, model in result.pipeline.slots.items()
-            },
-        },
-        "app_version": prediction.app_version,
-        "requested_by": str(run.created_by) if run.created_by else None,
-        "decided_at": prediction.created_at.isoformat(),
-        "images": [_field_dict(field) for field in result.fields],
-    }
-
-
-def csv_rows(result: Result) -> tuple[list[str], list[list[str | float | int]]]:
-    """Header and one row for each image, in capture order."""
-    columns = [(slot, name) for slot, model in result.slots_run.items() for name in model.classes]
-    header = [
-        "slide",
-        "patient",
-        "run",
-        "pipeline",
-        "diagnosis_3",
-        "diagnosis_5",
-        "position",
-        "image",
-        "sha256",
-        "decided",
-    ]
-    header += [f"{slot}_label" for slot in result.slots_run] + [f"{slot}_{name}" for slot, name in columns]
-    p = result.prediction
-    shared: list[str | float | int] = [
-        result.run.slide.code, result.run.slide.patient.code, str(result.run.public_id), str(result.pipeline),
-        p.diagnosis_3, p.diagnosis_5,
-    ]  # fmt: skip
-    rows = []
-    for field in result.fields:
-        row = [*shared, field.position, str(field.image_id), field.content_sha256, " ".join(field.decided)]
-        row += [values.top.name for values in field.models]
-        row += [value.probability for values in field.models for value in values.values]
-        rows.append(row)
-    return header, rows
 
 
 def _values(slot: str, classes: Sequence[str], probabilities: Sequence[float]) -> ModelValues:
     top = max(range(len(classes)), key=lambda k: probabilities[k])  # the first of equals, as the rules read it
     pairs = zip(classes, probabilities, strict=True)
     return ModelValues(slot, tuple(ClassValue(name, p, k == top) for k, (name, p) in enumerate(pairs)))
-
-
-def _model_dict(model: ModelVersion, profile: str | None) -> dict[str, Any]:
-    return {
-        "name": model.name, "version": model.version, "weights_sha256": model.weights_sha256,
-        "recipe_sha256": model.recipe_sha256, "synthetic": model.synthetic, "engine": profile,
-    }  # fmt: skip
-
-
-def _field_dict(field: Field) -> dict[str, Any]:
-    models: Mapping[str, Any] = {m.slot: {v.name: v.probability for v in m.values} for m in field.models}
-    return {
-        "image": str(field.image_id), "position": field.position, "sha256": field.content_sha256,
-        "decided": list(field.decided), **{s: models.get(s) for s in ("model_1", "model_2", "model_3", "single_model")},
-    }  # fmt: skip

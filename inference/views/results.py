@@ -14,8 +14,10 @@ from django.views.decorators.http import require_safe
 from cases.models import HpfImage
 from cases.services.exposures import exposure_record
 from inference.models import PipelineRun, PipelineVersion
+from inference.selectors.comparison import differences
+from inference.selectors.exports import csv_rows, result_as_dict
 from inference.selectors.images import images_sha256_by_slide
-from inference.selectors.results import Result, csv_rows, differences, result_as_dict, result_get, result_run
+from inference.selectors.results import Result, result_get, result_run
 from inference.selectors.runs import run_list, run_words, runs_of_slide
 from inference.services.errors import SaliencyUnavailable
 from inference.services.saliency import overlay_png, saliency_request

@@ -58,3 +58,25 @@ def make_slide(db: None) -> Callable[..., Any]:
         return slide
 
     return make
+
+
+@pytest.fixture
+def run(pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any) -> Any:
+    """A finished run over five fields."""
+    from inference.models import PipelineRun
+    from inference.services.runs import run_request
+
+    run = run_request(actor=technician, slide=make_slide(5))
+    assert run_jobs() == 1
+    return PipelineRun.objects.select_related("job", "prediction", "slide__patient").get(pk=run.pk)
+
+
+@pytest.fixture
+def other_pipeline(pipeline: Any) -> Any:
+    """The same models under the 3-class rules; registered, not active."""
+    from inference.pipeline.rules import RULE_SETS
+    from inference.services.registry import pipeline_create
+
+    return pipeline_create(
+        actor=None, name="other", version="1", rule_set=RULE_SETS["paper-fig1"], models=pipeline.slots
+    )

@@ -1,0 +1,100 @@
+"""Who may see what of runs, results and the registry, and what seeing it records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from cases.models import Exposure
+from inference.models import PipelineRun
+from leukoweb.core.permissions import ACTIONS
+
+pytestmark = pytest.mark.django_db
+
+ROLES = ("technician", "pathologist", "coordinator", "admin")
+DIAGNOSES = ("leukemia", "ACUTE", "CHRONIC", "Acute", "Chronic")
+
+
+def addresses(run: PipelineRun) -> list[tuple[str, str, str]]:
+    """(method, address, action) of every page and endpoint of this app."""
+    public, slide, model = run.public_id, run.slide_id, run.pipeline.model_1_id
+    image = run.prediction.images[0]["image"]
+    return [
+        ("get", reverse("model_list"), "models.view"),
+        ("get", reverse("model_detail", args=[model]), "models.view"),
+        ("get", reverse("pipeline_detail", args=[run.pipeline_id]), "models.view"),
+        ("get", reverse("model_export", args=[model]), "models.manage"),
+        ("get", reverse("pipeline_export", args=[run.pipeline_id]), "models.manage"),
+        ("get", reverse("pipeline_create"), "models.manage"),
+        ("post", reverse("registry_import"), "models.manage"),
+        ("post", reverse("pipeline_activate", args=[run.pipeline_id]), "models.manage"),
+        ("get", reverse("slide_runs", args=[slide]), "slides.view"),
+        ("post", reverse("run_create", args=[slide]), "inference.run"),
+        ("get", reverse("cohort_runs", args=[run.slide.patient.cohort_id]), "slides.view"),
+        ("post", reverse("cohort_run_create", args=[run.slide.patient.cohort_id]), "inference.run"),
+        ("get", reverse("result_list"), "results.view"),
+        ("get", reverse("result_detail", args=[public]), "results.view"),
+        ("get", reverse("result_fields", args=[public]), "results.view"),
+        ("get", reverse("result_json", args=[public]), "results.view"),
+        ("get", reverse("result_csv", args=[public]), "results.view"),
+        ("get", reverse("result_compare", args=[public, public]), "results.view"),
+        ("get", reverse("result_saliency", args=[public, image, "model_1", "LEUKEMIA"]), "results.view"),
+        ("get", reverse("api_run_detail", args=[public]), "slides.view"),
+        ("get", reverse("api_result_detail", args=[public]), "results.view"),
+        ("get", reverse("api_model_list"), "models.view"),
+        ("get", reverse("api_pipeline_list"), "models.view"),
+        ("post", reverse("api_run_create", args=[slide]), "inference.run"),
+    ]
+
+
+def test_every_address_of_the_app_is_in_the_table(run: PipelineRun) -> None:
+    from inference import api_urls, urls
+
+    named = {pattern.name for pattern in [*urls.urlpatterns, *api_urls.urlpatterns]}
+    assert len(addresses(run)) == len(named)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_gets_what_the_action_table_says(run: PipelineRun, as_role: Any, role: str) -> None:
+    client: Client = as_role(role)
+    for method, address, action in addresses(run):
+        response = getattr(client, method)(address)
+        allowed = role in ACTIONS[action][1]
+        assert (response.status_code != 403) == allowed, f"{role} {method} {address}: {response.status_code}"
+        assert response.status_code < 500, address
+
+
+def test_strangers_get_the_sign_in_page(run: PipelineRun, client: Client) -> None:
+    for method, address, _ in addresses(run):
+        response = getattr(client, method)(address)
+        assert response.status_code == (401 if address.startswith("/api/") else 302), address
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_panels_and_run_states_never_tell_a_diagnosis(run: PipelineRun, as_role: Any, role: str) -> None:
+    client = as_role(role)
+    for address in (
+        reverse("slide_runs", args=[run.slide_id]),
+        reverse("cohort_runs", args=[run.slide.patient.cohort_id]),
+        reverse("api_run_detail", args=[run.public_id]),
+        reverse("job_list"),
+        reverse("job_progress", args=[run.job_id]),
+    ):
+        text = client.get(address).content.decode()
+        assert not any(word in text for word in DIAGNOSES), address
+    assert not Exposure.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["result_detail", "result_fields", "result_json", "result_csv", "api_result_detail", "result_saliency"]
+)
+def test_seeing_a_result_by_any_way_is_recorded_once(run: PipelineRun, as_role: Any, name: str) -> None:
+    client = as_role("pathologist")
+    more = [run.prediction.images[0]["image"], "model_1", "LEUKEMIA"] if name == "result_saliency" else []
+    for _ in range(2):
+        assert client.get(reverse(name, args=[run.public_id, *more])).status_code == 200
+    exposure = Exposure.objects.get()
+    assert (exposure.user, exposure.patient, exposure.kind) == (client.user, run.slide.patient, "result")

@@ -1,0 +1,121 @@
+"""The run panels, the registry's pages and the API."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from cases.services.images import image_add
+from inference.models import PipelineRun, PipelineVersion
+from inference.pipeline.rules import RULE_SETS
+from inference.services.archives import pipeline_export
+from inference.services.registry import pipeline_activate
+
+pytestmark = pytest.mark.django_db
+
+
+def test_running_from_the_slide_page(pipeline: Any, make_slide: Any, as_role: Any, run_jobs: Any) -> None:
+    slide, client = make_slide(3), as_role("technician")
+    panel = client.post(reverse("run_create", args=[slide.pk]), headers={"HX-Request": "true"})
+    assert panel.status_code == 200
+    assert "Waiting" in panel.content.decode()
+    client.post(reverse("run_create", args=[slide.pk]), headers={"HX-Request": "true"})
+    assert PipelineRun.objects.count() == 1, "an equal run that waits is not made twice"
+    run_jobs()
+    panel = client.get(reverse("slide_runs", args=[slide.pk])).content.decode()
+    assert "status-done" in panel
+    assert "/results/" not in panel, "a technician has no way to the result"
+    assert "/results/" in as_role("pathologist").get(reverse("slide_runs", args=[slide.pk])).content.decode()
+
+
+def test_without_an_active_pipeline_the_panel_says_what_to_do(make_slide: Any, as_role: Any) -> None:
+    slide, client = make_slide(3), as_role("technician")
+    assert "No pipeline is registered" in client.get(reverse("slide_runs", args=[slide.pk])).content.decode()
+    refused = client.post(reverse("run_create", args=[slide.pk]), headers={"HX-Request": "true"})
+    assert "No pipeline is active" in refused.content.decode()
+    assert client.post(reverse("run_create", args=[slide.pk])).status_code == 409
+
+
+@pytest.mark.both_databases
+def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
+    pipeline: Any, other_pipeline: Any, make_slide: Any, as_role: Any, run_jobs: Any, admin_user: Any, field_png: Any
+) -> None:
+    slides = [make_slide(2) for _ in range(3)]
+    cohort, client = slides[0].patient.cohort, as_role("technician")
+    address = reverse("cohort_runs", args=[cohort.pk])
+    assert "0 of 3" in client.get(address).content.decode()
+    client.post(reverse("cohort_run_create", args=[cohort.pk]), {"mode": "cascade"}, headers={"HX-Request": "true"})
+    assert "wait or run" in client.get(address).content.decode()
+    assert run_jobs() == 3
+    assert "3 of 3" in client.get(address).content.decode()
+
+    image_add(actor=None, slide=slides[1], data=field_png(99), name="late.png")
+    text = client.get(address).content.decode()
+    assert "2 of 3" in text
+    assert "1 needs a rerun" in text
+
+    pipeline_activate(actor=admin_user, pipeline=other_pipeline)
+    text = client.get(address).content.decode()
+    assert "0 of 3" in text
+    assert "3 need a rerun" in text
+    assert PipelineRun.objects.filter(pipeline=pipeline, prediction__isnull=False).count() == 3, "old results stay"
+    client.post(reverse("cohort_run_create", args=[cohort.pk]), headers={"HX-Request": "true"})
+    assert run_jobs() == 3
+    assert "3 of 3" in client.get(address).content.decode()
+
+
+def test_import_in_the_browser(pipeline_folder: Any, as_role: Any, db: None) -> None:
+    from inference.services.registry import pipeline_import
+
+    pipeline = pipeline_import(actor=None, folder=pipeline_folder)
+    out = io.BytesIO()
+    pipeline_export(actor=None, pipeline=pipeline, out=out)
+    client = as_role("admin")
+    out.seek(0)
+    out.name = "p.zip"
+    response = client.post(reverse("registry_import"), {"file": out, "activate": "on"})
+    assert response.status_code == 302
+    assert PipelineVersion.objects.get().is_active
+    bad = io.BytesIO(b"not a zip")
+    bad.name = "x.zip"
+    response = client.post(reverse("registry_import"), {"file": bad})
+    assert response.status_code == 400
+    assert "not a readable zip" in response.content.decode()
+
+
+def test_a_new_pipeline_in_the_browser(pipeline: PipelineVersion, as_role: Any) -> None:
+    client = as_role("admin")
+    rules = RULE_SETS["paper-fig2"].as_dict() | {"name": "two-fields"}
+    rules["gate"]["at_least"] = 2
+    data = {slot: model.pk for slot, model in pipeline.slots.items()} | {
+        "name": "stricter", "version": "1", "rules": "paper-fig2", "own_rules": json.dumps(rules)}  # fmt: skip
+    assert client.post(reverse("pipeline_create"), data).status_code == 302
+    made = PipelineVersion.objects.get(name="stricter")
+    assert made.rule_set["gate"]["at_least"] == 2
+    assert not made.is_active
+    for wrong in ("{", '{"name": "x"}'):
+        response = client.post(reverse("pipeline_create"), data | {"version": "2", "own_rules": wrong})
+        assert response.status_code == 400
+    again = client.post(reverse("pipeline_create"), data | {"own_rules": ""})
+    assert "registered already" in again.content.decode()
+
+
+def test_the_api_queues_and_reports(pipeline: Any, make_slide: Any, as_role: Any, run_jobs: Any) -> None:
+    slide, client = make_slide(3), as_role("pathologist")
+    address = reverse("api_run_create", args=[slide.pk])
+    body = {"pipeline": f"{pipeline.name}:{pipeline.version}", "mode": "full"}
+    made = client.post(address, body, content_type="application/json")
+    assert made.status_code == 202, made.content
+    assert made.json()["status"] == "queued"
+    detail = reverse("api_run_detail", args=[made.json()["id"]])
+    assert client.get(reverse("api_result_detail", args=[made.json()["id"]])).status_code == 404
+    run_jobs()
+    assert client.get(detail).json()["status"] == "done"
+    for wrong in ({"mode": "half"}, {"pipeline": "no:1"}, {"surprise": 1}):
+        refused = client.post(address, wrong, content_type="application/json")
+        assert refused.status_code in (400, 404)
+        assert set(refused.json()["error"]) == {"code", "message", "field", "hint"}
