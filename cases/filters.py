@@ -58,4 +58,4 @@ class ReferenceFilter(django_filters.FilterSet):
         fields: list[str] = []
 
     def by_absence(self, rows: QuerySet[Patient], name: str, value: str) -> QuerySet[Patient]:
-        return rows.filter(n_references=0) if value == "yes" else rows.filter(n_references__gt=0)
+        return rows.filter(Q(n_references=0) if value == "yes" else Q(n_references__gt=0))

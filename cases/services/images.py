@@ -11,7 +11,7 @@ from django.db.models import Max
 from cases.imaging import AcceptedImage, Note, accept_image, decode, perceptual_hash
 from cases.models import HpfImage, ImageOriginalName, Slide
 from cases.services.checks import require_live
-from cases.services.content import content_lock
+from cases.services.content import content_lock, contents_purge
 from cases.services.patients import require_reason
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
@@ -71,6 +71,9 @@ def image_store(*, actor: User | None, slide: Slide, prepared: Prepared, positio
     """
     try:
         return _write_row(actor, slide, prepared, position)
+    except Conflict:
+        contents_purge([prepared.accepted.content_sha256])  # withdrawn meanwhile: its pixels must not stay either
+        raise
     except IntegrityError:
         same = HpfImage.objects.get(slide=slide, content_sha256=prepared.accepted.content_sha256)
         return _same(same)  # somebody else was adding the same file

@@ -22,7 +22,7 @@ from leukoweb.core.models import AuditEvent
 from leukoweb.core.storage import BlobStore, blobs
 from tests.cases.shell.pictures import picture
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def test_an_image_is_stored_with_its_record(technician: Any, slide: Slide) -> None:
@@ -110,6 +110,55 @@ def test_many_at_once_write_one_row(technician: Any, slide: Slide) -> None:
         thread.join()
     assert sorted(results) == [False] * 5 + [True]
     assert HpfImage.objects.count() == 1
+
+
+def test_a_withdrawal_between_file_and_row_leaves_no_pixels(
+    technician: Any, coordinator: Any, patient: Patient, slide: Slide
+) -> None:
+    prepared = services.image_prepare(picture(1), "a.png")
+    services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn")
+    with pytest.raises(Conflict, match="withdrawn"):
+        services.image_store(actor=technician, slide=slide, prepared=prepared)
+    assert list(blobs().names()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_uploads_and_a_withdrawal_at_once_leave_rows_and_pixels_that_agree(
+    technician: Any, coordinator: Any, patient: Patient, slide: Slide, other_slide: Slide
+) -> None:
+    """The same pictures go to a patient who is withdrawn meanwhile and to one who is not."""
+    troubles: list[str] = []
+    start = threading.Barrier(5)
+
+    def worker(deed: Callable[[], Any]) -> None:
+        start.wait()
+        try:
+            deed()
+        except Conflict as error:
+            if error.code != "E_WITHDRAWN":
+                troubles.append(str(error))
+        except Exception as error:
+            troubles.append(repr(error))
+        finally:
+            connections.close_all()
+
+    def upload(target: Slide) -> None:
+        for seed in range(6):
+            services.image_add(actor=technician, slide=target, data=picture(seed), name=f"{seed}.png")
+
+    deeds: list[Callable[[], Any]] = [
+        lambda: upload(slide), lambda: upload(slide), lambda: upload(other_slide), lambda: upload(other_slide),
+        lambda: services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn"),
+    ]  # fmt: skip
+    threads = [threading.Thread(target=worker, args=[deed]) for deed in deeds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+    live = set(other_slide.images.values_list("content_sha256", flat=True))
+    assert len(live) == 6
+    assert set(blobs().names()) == live
 
 
 def test_withdrawing_purges_pixels_and_names_and_keeps_a_tombstone(

@@ -15,7 +15,7 @@ from cases import services
 from cases.models import Cohort, Exposure, HpfImage, Patient, ReferenceDiagnosis, Slide
 from leukoweb.core.storage import blobs
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 T, P, C, A = "technician", "pathologist", "coordinator", "admin"
 ALL = {T, P, C, A}

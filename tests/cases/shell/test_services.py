@@ -15,7 +15,7 @@ from cases.models import CaptureDevice, Cohort, Exposure, HpfImage, Patient, Ref
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import AuditEvent
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def test_a_cohort_has_a_known_purpose_and_one_name(technician: Any, cohort: Cohort) -> None:

@@ -28,7 +28,7 @@ from leukoweb.core.models import Job
 from leukoweb.core.storage import BlobStore
 from tests.cases.shell.pictures import picture
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 State = UploadItem.State
 
 
