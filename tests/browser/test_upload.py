@@ -171,3 +171,40 @@ def test_a_zip_is_unpacked_by_the_worker(
     page.get_by_text("11 stored, 1 refused.").wait_for(timeout=60_000)
     assert "E_TRUNCATED" in page.locator("[data-part=error-rows]").inner_text()
     assert Slide.objects.get(code="17_a-S1").images.count() == 10
+
+
+def test_a_dropped_folder_is_read_to_its_last_file(
+    browser_as: Callable[..., Any], cohort: Cohort, tmp_path: Path
+) -> None:
+    """Browsers hand out at most 100 entries of a folder at a time."""
+    root = tmp_path / "many" / "S 1"
+    root.mkdir(parents=True)
+    for number in range(130):
+        (root / f"{number}.png").write_bytes(b"not read here")
+    page = browser_as("technician")
+    page.goto(f"/upload/?cohort={cohort.pk}")
+    box = page.locator("[data-part=drop]").bounding_box()
+    driver = page.context.new_cdp_session(page)
+    what = {"items": [], "files": [str(tmp_path / "many")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        where = {"x": box["x"] + 40, "y": box["y"] + 40}
+        driver.send("Input.dispatchDragEvent", {"type": kind, "data": what, **where})
+    page.get_by_text("130 files").wait_for()
+    assert page.get_by_label("Patient code for many/S 1").input_value() == "S 1"
+
+
+def test_pages_of_slides_are_accessible(browser_as: Callable[..., Any], cohort: Cohort) -> None:
+    slide = services.slide_ensure(actor=None, cohort=cohort, patient_code="P", slide_code="P-S1", stain="Giemsa")
+    other = services.slide_ensure(actor=None, cohort=cohort, patient_code="Q", slide_code="Q-S1")
+    for target in (slide, other):
+        services.image_add(actor=None, slide=target, data=picture(1), name="a.png")
+    page = browser_as("admin", bypass_csp=True)
+    c, p, s = cohort.pk, slide.patient_id, slide.pk
+    for address in (
+        "/cohorts/", "/cohorts/new/", f"/cohorts/{c}/", f"/cohorts/{c}/patients/", f"/cohorts/{c}/duplicates/",
+        f"/patients/{p}/", f"/patients/{p}/withdraw/", f"/patients/{p}/references/", f"/patients/{p}/recode/",
+        "/references/", f"/slides/{s}/", f"/slides/{s}/change/", f"/slides/{s}/move/", f"/upload/?slide={s}",
+    ):  # fmt: skip
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        assert serious(page) == [], address
