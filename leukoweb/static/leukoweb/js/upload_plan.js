@@ -19,8 +19,8 @@ export function readPattern(pattern, path) {
 }
 
 export function toCode(text) {
-  const plain = text.normalize("NFKD").replace(/[^A-Za-z0-9 ._-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "").slice(0, 55);
-  return plain.trim();
+  const plain = text.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^A-Za-z0-9 ._-]+/g, "-");
+  return plain.replace(/^[^A-Za-z0-9]+/, "").slice(0, 55).trim();
 }
 
 function unnamed() {

@@ -1,0 +1,74 @@
+"""The pure parts of the upload page, called in the browser that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cases.naming import NamePattern, capture_order
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def call(browser_as: Callable[..., Any]) -> Callable[..., Any]:
+    """``call("upload_plan", "m.toCode(a[0])", "x")``: an expression over the module ``m`` and the arguments ``a``."""
+    page = browser_as("technician")
+    page.goto("/upload/")
+
+    def run(module: str, expression: str, *args: Any) -> Any:
+        script = f"async (a) => {{ const m = await import('/static/leukoweb/js/{module}.js'); return {expression}; }}"
+        return page.evaluate(script, list(args))
+
+    return run
+
+
+def test_browser_and_server_agree_on_the_capture_order(call: Callable[..., Any]) -> None:
+    names = ["b/2.png", "a/10.png", "a/9.png", "a/B1.png", "a/b0.png", "a/007.png", "10.png", "9.png", "a/img 3.png"]
+    files = [{"path": name, "size": 1, "file": None} for name in names]
+    sorted_out = call("upload_files", "m.sortOut(a[0])", files)
+    assert [file["path"] for file in sorted_out["files"]] == capture_order(names)
+
+
+def test_what_is_no_image_is_left_out(call: Callable[..., Any]) -> None:
+    names = ["a/1.jpg", "a/README.md", "a/.DS_Store", "__MACOSX/a/._1.jpg", "a/Thumbs.db", "a/scan", "a/list.xlsx"]
+    found = call("upload_files", "m.sortOut(a[0])", [{"path": name, "size": 1} for name in names])
+    assert [file["path"] for file in found["files"]] == ["a/1.jpg", "a/scan"]
+    assert found["leftOut"] == ["a/README.md", "a/list.xlsx"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        (r"^(\d+)_", "ALL/4_15_1000.png"),
+        (r"(?P<patient>P\d+)[-_](?P<slide>S\d)", "P7/P7_S2/1.png"),
+        (r"(?P<patient>\d+)", "x/none.png"),
+        (r"^([A-Z]+)/", "AML/1.png"),
+    ],
+)
+def test_browser_and_server_read_the_same_from_names(call: Callable[..., Any], pattern: str, path: str) -> None:
+    parsed = NamePattern.compile(pattern).parse(path)
+    wanted = (parsed.patient or "", parsed.slide or "") if parsed else ("", "")
+    found = call("upload_plan", "m.readPattern(m.compilePattern(a[0]), a[1])", pattern, path)
+    assert (found["patient"], found["slide"]) == wanted
+
+
+@pytest.mark.parametrize("pattern", ["(", r"\d+"])
+def test_a_pattern_that_cannot_work_is_told(call: Callable[..., Any], pattern: str) -> None:
+    with pytest.raises(Exception, match=r"parentheses|Invalid regular expression"):
+        call("upload_plan", "m.compilePattern(a[0])", pattern)
+
+
+def test_codes_are_proposed_and_checked(call: Callable[..., Any]) -> None:
+    assert call("upload_plan", "m.toCode(a[0])", "/Müller: Ä=1") == "Muller- A-1"
+    files = [{"path": f"{folder}/1.png", "size": 1, "archive": False} for folder in ("x/P1", "y/P1", "z/=")]
+    plan = call("upload_plan", "m.groups(a[0], null, a[1])", files, "LA-")
+    codes = [(group["patient"], group["slide"]) for group in plan]
+    assert codes[:2] == [("LA-P1", "LA-P1-S1"), ("LA-P1", "LA-P1-S2")]
+    assert codes[2][0].startswith("UNNAMED-"), "nothing of the folder's name can be a code"
+    plan[1]["slide"] = plan[2]["slide"] = "same"
+    plan[0]["patient"] = "=1"
+    found = call("upload_plan", "m.problems(a[0])", plan)
+    assert [field for _, field, _ in found] == ["patient", "slide"]
