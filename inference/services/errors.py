@@ -37,7 +37,7 @@ class ImageLost(DomainError):
 
 
 class SaliencyUnavailable(DomainError):
-    """A heat map that cannot exist: unknown class, model not in the run, or a network without maps."""
+    """A saliency map that cannot exist: unknown class, model not in the run, or a network without maps."""
 
     code = "E_NO_SALIENCY"
     status = 404

@@ -1,4 +1,4 @@
-"""Where heat maps are kept, and how one becomes the picture that lies over a field.
+"""Where saliency maps are kept, and how one becomes the picture that lies over a field.
 
 A map file holds every class of one model for one image: (n_classes, h, w) float16, values 0..1. It is written while
 the image is predicted, or by the job ``inference.saliency`` when it is gone; both kinds of file are a cache. Their
@@ -94,6 +94,6 @@ def saliency_request(
     if not retry and (failed := recent.order_by("-finished_at").first()):
         return failed
     return job_create(
-        kind=KIND, title=f"Heat map of field {image.position} of slide {run.slide.code}", actor=actor, total_units=1,
+        kind=KIND, title=f"Saliency map, field {image.position} of slide {run.slide.code}", actor=actor, total_units=1,
         key=key, payload={"image": image.content_sha256, "model": model.pk},
     )  # fmt: skip

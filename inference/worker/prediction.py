@@ -97,7 +97,7 @@ def _predict(
 def _infer(model: OpenModel, images: Sequence[HpfImage], stack: NDArray[np.uint8]) -> list[ImagePrediction]:
     output = model.engine.infer(stack, with_features=model.classifier is not None)
     if model.classifier is not None and output.features is not None:
-        # The features are here now and the closed form costs next to nothing, so heat maps are there at once later.
+        # The features are here now and the closed form costs next to nothing, so saliency maps are there at once later.
         maps = np.stack([grad_cam(output.features, model.classifier, k) for k in range(len(model.classifier))], axis=1)
         for image, map_ in zip(images, maps, strict=True):
             maps_save(image.content_sha256, model.row, map_)

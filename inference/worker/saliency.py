@@ -1,4 +1,4 @@
-"""The job ``inference.saliency``: heat maps that were not kept, or were lost, are computed again."""
+"""The job ``inference.saliency``: saliency maps that were not kept, or were lost, are computed again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def render_map(context: JobContext) -> str:
     inputs = prepare(image, [model.recipe], blobs())[model.recipe.sha256]  # (size_px, size_px, 3)
     maps_save(image.content_sha256, model.row, _maps(model, inputs))
     context.progress(1, 1)
-    return "Heat maps ready."
+    return "Saliency maps ready."
 
 
 def _maps(model: OpenModel, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:

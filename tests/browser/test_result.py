@@ -51,7 +51,7 @@ def shot(page: Any, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
-def test_run_result_heat_map_and_reasons(
+def test_run_result_saliency_map_and_reasons(
     pipeline: Any, slide: Any, job_worker: None, browser_as: Callable[..., Any]
 ) -> None:
     page = browser_as("pathologist", viewport={"width": 1440, "height": 900})
@@ -72,7 +72,7 @@ def test_run_result_heat_map_and_reasons(
     assert axe_problems(page) == []
     shot(page, "result")
 
-    # A field, its heat map, its opacity
+    # A field, its saliency map, its opacity
     page.locator("[data-open]").first.click()
     panel = page.locator("[data-viewer-panel]")
     panel.locator("canvas").first.wait_for()
@@ -87,7 +87,7 @@ def test_run_result_heat_map_and_reasons(
     page.keyboard.press(",")
     assert float(overlay.evaluate("image => image.style.opacity")) == pytest.approx(before + 0.05)
     assert axe_problems(page) == []
-    shot(page, "result-heat-map")
+    shot(page, "result-saliency-map")
 
     # Two models side by side, another class, the next field
     panel.get_by_label("Side by side").check()

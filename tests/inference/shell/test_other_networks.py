@@ -1,4 +1,4 @@
-"""A network outside the DenseNet family: predicted like any other, its heat maps by the library."""
+"""A network outside the DenseNet family: predicted like any other, its saliency maps by the library."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_heat_maps_come_from_the_library(
+def test_saliency_maps_come_from_the_library(
     pipeline: Any, folder: Path, make_slide: Any, run_jobs: Any, technician: Any, as_role: Any
 ) -> None:
     model = model_import(actor=None, folder=folder)

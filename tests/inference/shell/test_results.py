@@ -1,4 +1,4 @@
-"""The result of a run as page, data and heat map."""
+"""The result of a run as page, data and saliency map."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def test_an_image_that_was_moved_away_keeps_its_numbers(
     data = client.get(reverse("api_result_detail", args=[run.public_id])).json()
     assert data["images"][1]["sha256"] == image.content_sha256
     assert data["images"][1]["model_1"] is not None
-    heat_map = reverse("result_saliency", args=[run.public_id, image.public_id, "model_1", "LEUKEMIA"])
-    assert client.get(heat_map).status_code == 404
+    saliency_map = reverse("result_saliency", args=[run.public_id, image.public_id, "model_1", "LEUKEMIA"])
+    assert client.get(saliency_map).status_code == 404
 
 
 def test_leukemia_fields_can_be_shown_alone(run: PipelineRun, as_role: Any) -> None:
@@ -168,7 +168,7 @@ def test_two_runs_are_compared_field_by_field(
     assert client.get(reverse("result_compare", args=[run.public_id, elsewhere.public_id])).status_code == 400
 
 
-def test_the_heat_map_is_there_at_once_and_computed_again_when_lost(
+def test_the_saliency_map_is_there_at_once_and_computed_again_when_lost(
     run: PipelineRun, as_role: Any, run_jobs: Any
 ) -> None:
     from PIL import Image
@@ -197,7 +197,7 @@ def test_the_heat_map_is_there_at_once_and_computed_again_when_lost(
         assert client.get(wrong).status_code == 404
 
 
-def test_a_heat_map_that_fails_says_why_and_does_not_fill_the_queue(
+def test_a_saliency_map_that_fails_says_why_and_does_not_fill_the_queue(
     run: PipelineRun, as_role: Any, run_jobs: Any
 ) -> None:
     from leukoweb.core.storage import blobs
@@ -216,7 +216,7 @@ def test_a_heat_map_that_fails_says_why_and_does_not_fill_the_queue(
     assert Job.objects.filter(kind="inference.saliency").count() == 1
 
 
-def test_withdrawing_removes_the_heat_maps(run: PipelineRun, as_role: Any, admin_user: Any) -> None:
+def test_withdrawing_removes_the_saliency_maps(run: PipelineRun, as_role: Any, admin_user: Any) -> None:
     image = run.slide.images.get(position=1)
     path = _path(image.content_sha256, run.pipeline.model_1, "npy")
     assert path.is_file()

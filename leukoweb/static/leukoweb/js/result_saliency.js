@@ -1,4 +1,4 @@
-// Fetches a heat map; where the server first has to compute it, asks again until it is there.
+// Fetches a saliency map; where the server first has to compute it, asks again until it is there.
 
 const POLL_MS = 800;
 const PATIENCE_MS = 120_000;
@@ -32,7 +32,7 @@ export async function fetchOverlay(url, signal, onWait) {
       throw new Error(response.redirected ? "Your session has ended. Sign in again." : await reason(response));
     }
     onWait();
-    if (Date.now() > until) throw new Error("The heat map is not ready yet. See the Jobs page for what runs.");
+    if (Date.now() > until) throw new Error("The saliency map is not ready yet. See the Jobs page for what runs.");
     await pause(POLL_MS, signal);
   }
 }

@@ -1,4 +1,4 @@
-// One field of a result, large: zoom, heat map with its own opacity, two models side by side (the paper's Fig. 10).
+// One field of a result, large: zoom, saliency map with its own opacity, two models side by side (the paper's Fig. 10).
 
 import { Keymap } from "./keymap.js";
 import { fetchOverlay } from "./result_saliency.js";
@@ -7,9 +7,9 @@ import { createViewer } from "./viewer_core.js";
 const KEYS = [
   { action: "next", keys: ["ArrowRight", "f"], label: "Next field", group: "Fields" },
   { action: "previous", keys: ["ArrowLeft", "d"], label: "Previous field", group: "Fields" },
-  { action: "saliency", keys: ["g"], label: "Heat map on or off", group: "Heat map" },
-  { action: "less", keys: [","], label: "Less heat map", group: "Heat map" },
-  { action: "more", keys: ["."], label: "More heat map", group: "Heat map" },
+  { action: "saliency", keys: ["g"], label: "Saliency map on or off", group: "Saliency map" },
+  { action: "less", keys: [","], label: "Less saliency map", group: "Saliency map" },
+  { action: "more", keys: ["."], label: "More saliency map", group: "Saliency map" },
   { action: "fit", keys: ["0", "Home"], label: "Whole field", group: "View" },
   { action: "close", keys: ["Escape"], label: "Close", group: "View" },
 ];
@@ -89,7 +89,7 @@ class Pane {
         return;
       }
       this.#objectUrl = map;
-      this.#overlay = this.#viewer.addOverlayImage(map, { opacity, alt: `Heat map for ${name}` });
+      this.#overlay = this.#viewer.addOverlayImage(map, { opacity, alt: `Saliency map for ${name}` });
       this.note.textContent = `Where it looked for ${name}`;
     } catch (error) {
       if (!abort.signal.aborted) this.note.textContent = error.message;
