@@ -51,7 +51,8 @@ def pipeline_detail(request: SignedInRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires("models.manage")
 def pipeline_create(request: SignedInRequest) -> HttpResponse:
-    form = PipelineForm(request.POST or None)
+    active = pipeline_active()
+    form = PipelineForm(request.POST or None, initial=active.slots if active else None)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:

@@ -51,7 +51,9 @@ def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
     client.post(reverse("cohort_run_create", args=[cohort.pk]), {"mode": "cascade"}, headers={"HX-Request": "true"})
     assert "wait or run" in client.get(address).content.decode()
     assert run_jobs() == 3
-    assert "3 of 3" in client.get(address).content.decode()
+    text = client.get(address).content.decode()
+    assert "3 of 3" in text
+    assert "Run on all again" in text
 
     image_add(actor=None, slide=slides[1], data=field_png(99), name="late.png")
     text = client.get(address).content.decode()
@@ -89,6 +91,7 @@ def test_import_in_the_browser(pipeline_folder: Any, as_role: Any, db: None) -> 
 
 def test_a_new_pipeline_in_the_browser(pipeline: PipelineVersion, as_role: Any) -> None:
     client = as_role("admin")
+    assert client.get(reverse("pipeline_create")).content.decode().count("selected") >= 1 + len(pipeline.slots)
     rules = RULE_SETS["paper-fig2"].as_dict() | {"name": "two-fields"}
     rules["gate"]["at_least"] = 2
     data = {slot: model.pk for slot, model in pipeline.slots.items()} | {
