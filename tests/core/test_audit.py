@@ -60,7 +60,7 @@ def test_no_way_to_change_an_event(way: str) -> None:
     assert chain_verify().intact
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_truncate_is_refused_on_postgresql() -> None:
     if connection.vendor != "postgresql":
         return  # SQLite has no TRUNCATE
