@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.pipeline.errors import EngineUnavailable, WeightsKeys
+from inference.pipeline.errors import WeightsKeys
 from inference.pipeline.preprocess import Recipe, crop_to_content
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 MAX_OVERLAY_PX: Final = 1024
 _EPSILON: Final = 1e-7  # the library's, so that both scale alike
@@ -54,26 +54,6 @@ def grad_cam(
     if size_px is None:
         return scaled
     return np.stack([_scaled(_resized(one, size_px)) for one in scaled])
-
-
-def grad_cam_reference(network: nn.Module, layer: nn.Module, inputs: Any, class_indices: list[int]) -> Map:
-    """The library's Grad-CAM, for other layers and networks: (n, H, W) in 0..1 for normalised ``inputs``.
-
-    ``inputs`` is a torch tensor (n, 3, H, W). Needs torch and grad-cam; some 20 times
-    slower than the closed form.
-    """
-    try:
-        from pytorch_grad_cam import GradCAM
-        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-    except ImportError as error:
-        raise EngineUnavailable(
-            "Grad-CAM of other layers needs torch and grad-cam.", hint="Install the extra [ai]."
-        ) from error
-    maps = []
-    with GradCAM(model=network, target_layers=[layer]) as cam:
-        for i, index in enumerate(class_indices):  # one by one: the library is slower on batches
-            maps.append(cam(input_tensor=inputs[i : i + 1], targets=[ClassifierOutputTarget(index)])[0])
-    return np.stack(maps).astype(np.float32)
 
 
 def render_png(

@@ -9,7 +9,8 @@ from PIL import Image
 from cases.models import HpfImage
 from inference.models import ModelVersion
 from inference.pipeline.networks import build_network, require_torch
-from inference.pipeline.saliency import grad_cam, grad_cam_reference
+from inference.pipeline.saliency import grad_cam
+from inference.pipeline.saliency_reference import grad_cam_reference
 from inference.services.errors import SaliencyUnavailable
 from inference.services.files import model_folder
 from inference.services.saliency import maps_save

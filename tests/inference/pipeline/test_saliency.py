@@ -13,7 +13,8 @@ from inference.pipeline.checkpoint import ModelFolder
 from inference.pipeline.engine import open_engine
 from inference.pipeline.errors import WeightsKeys
 from inference.pipeline.preprocess import Recipe
-from inference.pipeline.saliency import grad_cam, grad_cam_reference, render_png
+from inference.pipeline.saliency import grad_cam, render_png
+from inference.pipeline.saliency_reference import grad_cam_reference
 from tests.inference.pipeline.models import TINY
 
 
