@@ -9,7 +9,7 @@ from django import forms
 
 from inference.models import ModelVersion, PipelineRun, PipelineVersion
 from inference.pipeline.rules import DEFAULT_RULE_SET, RULE_SETS, RuleSet
-from inference.selectors.registry import model_list, pipeline_list
+from inference.selectors.registry import model_list_for, pipeline_list
 from leukoweb.core.exceptions import DomainError
 
 
@@ -64,7 +64,7 @@ class PipelineForm(forms.Form):
         super().__init__(*args, **kwargs)
         for slot, title in ModelVersion.Slot.choices:
             self.fields[slot] = forms.ModelChoiceField(
-                queryset=model_list().filter(slot=slot), required=False, label=title, empty_label="None"
+                queryset=model_list_for(slot), required=False, label=title, empty_label="None"
             )
 
     def clean(self) -> dict[str, Any]:

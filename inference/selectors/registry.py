@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import Count, Q, QuerySet
 
 from inference.models import ModelVersion, PipelineVersion
+from inference.pipeline.classes import SLOT_CLASSES
 from leukoweb.core.exceptions import NotFound
 
 _SLOTS = ("model_1", "model_2", "model_3", "single_model")
@@ -25,6 +26,12 @@ def pipeline_list() -> QuerySet[PipelineVersion]:
 
 def model_list() -> QuerySet[ModelVersion]:
     return ModelVersion.objects.select_related("created_by")
+
+
+def model_list_for(slot: str) -> QuerySet[ModelVersion]:
+    """Models whose classes fit a slot: model 3 may also be the single model of the comparator."""
+    fitting = [pk for pk, classes in model_list().values_list("pk", "classes") if tuple(classes) in SLOT_CLASSES[slot]]
+    return model_list().filter(pk__in=fitting)
 
 
 def pipelines_with(model: ModelVersion) -> QuerySet[PipelineVersion]:

@@ -50,16 +50,21 @@ def model_export(*, actor: User | None, model: ModelVersion, out: IO[bytes]) -> 
 
 @transaction.atomic
 def pipeline_export(*, actor: User | None, pipeline: PipelineVersion, out: IO[bytes]) -> None:
-    """Write a pipeline folder, each slot's model in a folder of the slot's name, as a zip."""
+    """Write a pipeline folder as a zip; each model in a folder named after the first slot that it fills."""
+    folders: dict[int, str] = {}
+    for slot, model in pipeline.slots.items():
+        folders.setdefault(model.pk, slot)
     head = {
         "format": 1, "name": pipeline.name, "version": pipeline.version,
         "description": pipeline.description or f"{pipeline.name} {pipeline.version}", "rule_set": pipeline.rule_set,
-        "slots": {slot: slot for slot in pipeline.slots}, "synthetic": pipeline.synthetic,
+        "slots": {slot: folders[model.pk] for slot, model in pipeline.slots.items()},
+        "synthetic": pipeline.synthetic,
     }  # fmt: skip
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, PIPELINE_NAME, json.dumps(head, indent=2, ensure_ascii=False).encode())
         for slot, model in pipeline.slots.items():
-            _add_model(archive, f"{slot}/", model)
+            if folders[model.pk] == slot:
+                _add_model(archive, f"{slot}/", model)
     audit_record(
         actor=actor, action="pipeline.export", target=f"pipeline:{pipeline.pk}", data={"pipeline": str(pipeline)}
     )

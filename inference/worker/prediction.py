@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cases.models import HpfImage, Patient
-from inference.models import ImagePrediction, PatientPrediction, PipelineRun
+from inference.models import ImagePrediction, ModelVersion, PatientPrediction, PipelineRun
 from inference.pipeline.hierarchy import Decision, decide, slots_needed
 from inference.pipeline.rules import RuleSet
 from inference.pipeline.runner import softmax
@@ -42,7 +42,7 @@ def run_pipeline(context: JobContext) -> str:
         _store(context, run, images, {}, None)
         return "No decision: the slide has no images."
     rules = RuleSet.from_dict(run.pipeline.rule_set)
-    opened = {slot: open_model(row) for slot, row in run.pipeline.slots.items()}
+    opened = {slot: open_model(row) for slot, row in _slots(run, rules).items()}
     used = _predict_cascade(context, images, opened, rules) if run.mode == "cascade" else opened
     if used is opened:
         _predict(context, images, opened, 0, len(images))
@@ -55,6 +55,16 @@ def run_pipeline(context: JobContext) -> str:
     )
     _store(context, run, images, used, decision)
     return f"{len(images)} images done."
+
+
+def _slots(run: PipelineRun, rules: RuleSet) -> dict[str, ModelVersion]:
+    """The slots that the rules read, and every other model once: a comparator may share the weights of a slot."""
+    filled = run.pipeline.slots
+    chosen = {slot: filled[slot] for slot in rules.slots}
+    for slot, model in filled.items():
+        if model not in chosen.values():
+            chosen[slot] = model
+    return chosen
 
 
 def _predict_cascade(

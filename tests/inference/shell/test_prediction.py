@@ -11,6 +11,7 @@ import pytest
 from inference.models import ImagePrediction, PatientPrediction, PipelineRun
 from inference.pipeline.hierarchy import decide
 from inference.pipeline.rules import RuleSet
+from inference.services.registry import pipeline_create
 from inference.services.runs import run_request
 from inference.worker import engines, prediction
 from leukoweb.core.jobs import ledger
@@ -65,10 +66,11 @@ def test_a_run_stores_probabilities_and_the_decision_that_follows_from_them(
     run.refresh_from_db()
     assert run.job.status == Job.Status.DONE, run.job.error
     result = run.prediction
-    assert ImagePrediction.objects.count() == 5 * len(pipeline.slots)
+    assert ImagePrediction.objects.count() == 5 * len(set(pipeline.slots.values()))
     assert [entry["position"] for entry in result.images] == [1, 2, 3, 4, 5]
     tables = {}
-    for slot, model in pipeline.slots.items():
+    for slot in RuleSet.from_dict(pipeline.rule_set).slots:
+        model = pipeline.slots[slot]
         rows = {p.content_sha256: p.probabilities for p in ImagePrediction.objects.filter(model=model)}
         tables[slot] = np.array([rows[entry["content_sha256"]] for entry in result.images])
         assert tables[slot].shape == (5, len(model.classes))
@@ -118,14 +120,30 @@ def test_a_killed_worker_loses_one_batch_at_most_and_doubles_nothing(
     run_jobs()
     job.refresh_from_db()
     assert job.status == Job.Status.DONE, job.error
-    assert sum(engine.n_images for engine in second_life) == 3 * len(pipeline.slots), "only what was not saved"
+    assert sum(engine.n_images for engine in second_life) == 3 * len(set(pipeline.slots.values())), (
+        "only what was not saved"
+    )
     assert saved < set(ImagePrediction.objects.values_list("content_sha256", "model"))
-    assert ImagePrediction.objects.count() == 7 * len(pipeline.slots)
+    assert ImagePrediction.objects.count() == 7 * len(set(pipeline.slots.values()))
     assert len(PatientPrediction.objects.get(run=run).images) == 7
     undisturbed = run_request(actor=technician, slide=make_slide(7, seed=1))  # the same pictures, never interrupted
     run_jobs()
     assert undisturbed.prediction.trace == run.prediction.trace
     assert first_life[0].n_calls == 3
+
+
+def test_a_model_in_two_slots_is_computed_once(
+    pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, counted: Any
+) -> None:
+    """The comparator may share the weights of model 3."""
+    models = pipeline.slots | {"single_model": pipeline.model_3}
+    rules = RuleSet.from_dict(pipeline.rule_set)
+    shared = pipeline_create(actor=None, name="shared", version="1", rule_set=rules, models=models)
+    made = counted()
+    run = run_request(actor=technician, slide=make_slide(3), pipeline=shared)
+    run_jobs()
+    assert sum(engine.n_images for engine in made) == 3 * len(set(models.values()))
+    assert set(run.prediction.images[0]["profiles"]) == set(rules.slots)
 
 
 @pytest.mark.both_databases
@@ -146,13 +164,13 @@ def test_cancel_stops_between_batches_and_keeps_what_is_saved(
     run_jobs()
     run.job.refresh_from_db()
     assert run.job.status == Job.Status.CANCELLED
-    assert ImagePrediction.objects.count() == 2 * len(pipeline.slots)
+    assert ImagePrediction.objects.count() == 2 * len(set(pipeline.slots.values()))
     assert not PatientPrediction.objects.exists()
     ledger.job_retry(actor=technician, job=run.job)
     run_jobs()
     run.job.refresh_from_db()
     assert run.job.status == Job.Status.DONE
-    assert len(calls) == 3 * len(pipeline.slots)
+    assert len(calls) == 3 * len(set(pipeline.slots.values()))
 
 
 def test_no_images_gives_no_decision_with_its_reason(
