@@ -163,9 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the pipeline; files in it are replaced")
-    parser.add_argument("--patients", type=int, default=280, help="training patients, three fields each")
-    parser.add_argument("--cell-epochs", type=int, default=8, help="epochs on crops of single cells")
-    parser.add_argument("--epochs", type=int, default=7, help="epochs of model 3; the others take a third")
+    parser.add_argument("--patients", type=int, default=640, help="training patients, three fields each")
+    parser.add_argument("--cell-epochs", type=int, default=10, help="epochs on crops of single cells")
+    parser.add_argument("--epochs", type=int, default=14, help="epochs of model 3; the others take a third")
     parser.add_argument("--seed", type=int, default=20_000_000)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)

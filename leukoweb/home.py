@@ -24,7 +24,9 @@ def home_context(user: User) -> dict[str, Any]:
     }
     if has_action(user, "results.view"):
         # The diagnosis itself is not shown here: looking at a result is a deed that is recorded per patient.
-        context["recent_results"] = PatientPrediction.objects.select_related("run", "slide__patient").order_by("-id")[
-            :8
-        ]
+        context["recent_results"] = (
+            PatientPrediction.objects.filter(patient__withdrawn_at=None)
+            .select_related("run", "slide__patient")
+            .order_by("-id")[:8]
+        )
     return context

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from django.contrib import messages
-from django.http import FileResponse, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -17,20 +17,20 @@ from inference.models import ModelVersion, PipelineVersion
 from inference.selectors.registry import model_list as models_all
 from inference.selectors.registry import pipeline_active, pipeline_list, pipelines_with
 from inference.services import archives, registry
-from inference.views.request import SignedInRequest
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
 
 
 @require_safe
 @requires("models.view")
-def model_list(request: SignedInRequest) -> HttpResponse:
+def model_list(request: HttpRequest) -> HttpResponse:
     return _list(request, ImportForm())
 
 
 @require_safe
 @requires("models.view")
-def model_detail(request: SignedInRequest, pk: int) -> HttpResponse:
+def model_detail(request: HttpRequest, pk: int) -> HttpResponse:
     model = get_object_or_404(models_all(), pk=pk)
     card = model.card
     parts = (("Training data", "dataset"), ("Measured", "metrics"), ("Training", "training"))
@@ -41,7 +41,7 @@ def model_detail(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_safe
 @requires("models.view")
-def pipeline_detail(request: SignedInRequest, pk: int) -> HttpResponse:
+def pipeline_detail(request: HttpRequest, pk: int) -> HttpResponse:
     pipeline = get_object_or_404(pipeline_list(), pk=pk)
     rules_json = json.dumps(pipeline.rule_set, indent=2)
     context = {"pipeline": pipeline, "form": ActivateForm(), "active": pipeline_active(), "rules_json": rules_json}
@@ -50,14 +50,14 @@ def pipeline_detail(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires("models.manage")
-def pipeline_create(request: SignedInRequest) -> HttpResponse:
+def pipeline_create(request: HttpRequest) -> HttpResponse:
     active = pipeline_active()
     form = PipelineForm(request.POST or None, initial=active.slots if active else None)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
             pipeline = registry.pipeline_create(
-                actor=request.user, name=data["name"], version=data["version"], description=data["description"],
+                actor=person(request), name=data["name"], version=data["version"], description=data["description"],
                 rule_set=data["rule_set"], models=form.models_by_slot(),
             )  # fmt: skip
         except DomainError as error:
@@ -70,11 +70,11 @@ def pipeline_create(request: SignedInRequest) -> HttpResponse:
 
 @require_POST
 @requires("models.manage")
-def pipeline_activate(request: SignedInRequest, pk: int) -> HttpResponse:
+def pipeline_activate(request: HttpRequest, pk: int) -> HttpResponse:
     form = ActivateForm(request.POST)
     form.is_valid()
     pipeline = registry.pipeline_activate(
-        actor=request.user,
+        actor=person(request),
         pipeline=get_object_or_404(PipelineVersion, pk=pk),
         reason=form.cleaned_data.get("reason", ""),
     )
@@ -84,12 +84,12 @@ def pipeline_activate(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @requires("models.manage")
-def registry_import(request: SignedInRequest) -> HttpResponse:
+def registry_import(request: HttpRequest) -> HttpResponse:
     form = ImportForm(request.POST, request.FILES)
     if not form.is_valid():
         return _list(request, form, status=400)
     try:
-        entry = archives.archive_import(actor=request.user, file=form.cleaned_data["file"].file, light=True)
+        entry = archives.archive_import(actor=person(request), file=form.cleaned_data["file"].file, light=True)
     except DomainError as error:
         form.add_error("file", f"{error.message} {error.hint} ({error.code})")
         return _list(request, form, status=error.status)
@@ -97,22 +97,22 @@ def registry_import(request: SignedInRequest) -> HttpResponse:
     if isinstance(entry, ModelVersion):
         return redirect("model_detail", pk=entry.pk)
     if form.cleaned_data["activate"]:
-        registry.pipeline_activate(actor=request.user, pipeline=entry, reason="At import")
+        registry.pipeline_activate(actor=person(request), pipeline=entry, reason="At import")
     return redirect("pipeline_detail", pk=entry.pk)
 
 
 @require_safe
 @requires("models.manage")
-def model_export(request: SignedInRequest, pk: int) -> FileResponse:
+def model_export(request: HttpRequest, pk: int) -> FileResponse:
     model = get_object_or_404(ModelVersion, pk=pk)
-    return _download(model, lambda out: archives.model_export(actor=request.user, model=model, out=out))
+    return _download(model, lambda out: archives.model_export(actor=person(request), model=model, out=out))
 
 
 @require_safe
 @requires("models.manage")
-def pipeline_export(request: SignedInRequest, pk: int) -> FileResponse:
+def pipeline_export(request: HttpRequest, pk: int) -> FileResponse:
     pipeline = get_object_or_404(pipeline_list(), pk=pk)
-    return _download(pipeline, lambda out: archives.pipeline_export(actor=request.user, pipeline=pipeline, out=out))
+    return _download(pipeline, lambda out: archives.pipeline_export(actor=person(request), pipeline=pipeline, out=out))
 
 
 def flat(data: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -126,7 +126,7 @@ def flat(data: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, f"{data:.4g}" if isinstance(data, float) else str(data))]
 
 
-def _list(request: SignedInRequest, form: ImportForm, status: int = 200) -> HttpResponse:
+def _list(request: HttpRequest, form: ImportForm, status: int = 200) -> HttpResponse:
     context = {"pipelines": pipeline_list(), "models": models_all(), "form": form}
     return render(request, "inference/model_list.html", context, status=status)
 

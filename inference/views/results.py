@@ -6,7 +6,7 @@ import json
 import uuid
 
 from django.core.paginator import Paginator
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
@@ -22,9 +22,9 @@ from inference.selectors.runs import run_list, run_words, runs_of_slide
 from inference.services.errors import SaliencyUnavailable
 from inference.services.saliency import overlay_png, saliency_request
 from inference.views.csv import csv_response
-from inference.views.request import SignedInRequest
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import person
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.models import Job, User
 from leukoweb.core.permissions import requires
@@ -41,7 +41,7 @@ def opened(user: User, public_id: uuid.UUID) -> Result:
 
 @require_safe
 @requires("results.view")
-def result_list(request: SignedInRequest) -> HttpResponse:
+def result_list(request: HttpRequest) -> HttpResponse:
     """Runs and their states, without diagnoses: looking at one is a deed of its own."""
     page = Paginator(run_list(), 50).get_page(request.GET.get("page"))
     return render(request, "inference/result_list.html", {"page": page, "runs": [(r, run_words(r)) for r in page]})
@@ -49,12 +49,12 @@ def result_list(request: SignedInRequest) -> HttpResponse:
 
 @require_safe
 @requires("results.view")
-def result_detail(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
+def result_detail(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     """The result, or how far the run is."""
     found = result_run(run)
     if not hasattr(found, "prediction"):
         return render(request, "inference/result_pending.html", {"run": found, "job": found.job})
-    result = opened(request.user, run)
+    result = opened(person(request), run)
     others = [r for r in runs_of_slide(found.slide) if r.pk != found.pk and hasattr(r, "prediction")]
     now = images_sha256_by_slide([found.slide_id]).get(found.slide_id, "")
     context = _fields_context(request, result) | {
@@ -67,15 +67,15 @@ def result_detail(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
 
 @require_safe
 @requires("results.view")
-def result_fields(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
+def result_fields(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     """Fragment: the grid of fields, for another filter or page."""
-    return render(request, "inference/_result_fields.html", _fields_context(request, opened(request.user, run)))
+    return render(request, "inference/_result_fields.html", _fields_context(request, opened(person(request), run)))
 
 
 @require_safe
 @requires("results.view")
-def result_compare(request: SignedInRequest, run: uuid.UUID, other: uuid.UUID) -> HttpResponse:
-    first, second = opened(request.user, run), opened(request.user, other)
+def result_compare(request: HttpRequest, run: uuid.UUID, other: uuid.UUID) -> HttpResponse:
+    first, second = opened(person(request), run), opened(person(request), other)
     if first.run.slide_id != second.run.slide_id:
         raise DomainError(
             "These two runs are of different slides.", code="E_COMPARE", hint="Choose two runs of one slide."
@@ -93,9 +93,9 @@ def result_compare(request: SignedInRequest, run: uuid.UUID, other: uuid.UUID) -
 
 @require_safe
 @requires("results.view")
-def result_json(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
-    result = opened(request.user, run)
-    _audit_export(request.user, result.run, "json")
+def result_json(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
+    result = opened(person(request), run)
+    _audit_export(person(request), result.run, "json")
     text = json.dumps(result_as_dict(result), indent=2, ensure_ascii=False)
     response = HttpResponse(text, content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="result-{run}.json"'
@@ -104,17 +104,17 @@ def result_json(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
 
 @require_safe
 @requires("results.view")
-def result_csv(request: SignedInRequest, run: uuid.UUID) -> HttpResponse:
-    result = opened(request.user, run)
-    _audit_export(request.user, result.run, "csv")
+def result_csv(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
+    result = opened(person(request), run)
+    _audit_export(person(request), result.run, "csv")
     return csv_response(f"result-{run}.csv", *csv_rows(result))
 
 
 @require_safe
 @requires("results.view")
-def saliency(request: SignedInRequest, run: uuid.UUID, image: uuid.UUID, slot: str, class_name: str) -> HttpResponse:
+def saliency(request: HttpRequest, run: uuid.UUID, image: uuid.UUID, slot: str, class_name: str) -> HttpResponse:
     """The overlay as PNG; 202 with its job while the map is being computed; 503 with the reason if that failed."""
-    result = opened(request.user, run)
+    result = opened(person(request), run)
     model = result.slots_run.get(slot)
     if model is None:
         raise SaliencyUnavailable(f"{slot[:20]!r} was not run here.", hint=f"Run: {', '.join(result.slots_run)}.")
@@ -122,14 +122,14 @@ def saliency(request: SignedInRequest, run: uuid.UUID, image: uuid.UUID, slot: s
     png = overlay_png(row, model, class_name)
     if png is not None:
         return HttpResponse(png, content_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
-    job = saliency_request(actor=request.user, run=result.run, image=row, model=model, retry="retry" in request.GET)
+    job = saliency_request(actor=person(request), run=result.run, image=row, model=model, retry="retry" in request.GET)
     if job.status == Job.Status.FAILED:
         raise SaliencyUnavailable(job.error, hint=job.hint, code=job.error_code or None)
     ring(job.pk)
     return JsonResponse({"job": str(job.pk), "status": job.status}, status=202)
 
 
-def _fields_context(request: SignedInRequest, result: Result) -> dict[str, object]:
+def _fields_context(request: HttpRequest, result: Result) -> dict[str, object]:
     leukemia_only = request.GET.get("show") == "leukemia"
     fields = [field for field in result.ranked if field.is_leukemia or not leukemia_only]
     page = Paginator(fields, FIELDS_PER_PAGE).get_page(request.GET.get("page"))

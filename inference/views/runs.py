@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -12,27 +12,27 @@ from inference.models import PipelineVersion
 from inference.selectors.registry import pipeline_active
 from inference.selectors.runs import cohort_progress, run_words, runs_of_slide
 from inference.services.runs import cohort_run_request, job_ids, run_request
-from inference.views.request import SignedInRequest
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import person
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.permissions import has_action, requires
 
 
 @require_safe
 @requires("slides.view")
-def slide_runs(request: SignedInRequest, pk: int) -> HttpResponse:
+def slide_runs(request: HttpRequest, pk: int) -> HttpResponse:
     return _slide_panel(request, get_object_or_404(Slide.objects.select_related("patient"), pk=pk))
 
 
 @require_POST
 @requires("inference.run")
-def run_create(request: SignedInRequest, pk: int) -> HttpResponse:
+def run_create(request: HttpRequest, pk: int) -> HttpResponse:
     slide = get_object_or_404(Slide.objects.select_related("patient"), pk=pk)
     form, error = RunForm(request.POST), None
     try:
         if not form.is_valid():
             raise DomainError("This pipeline or mode does not exist (any more).", hint="Choose another.")
-        run = run_request(actor=request.user, slide=slide, **form.cleaned_data)
+        run = run_request(actor=person(request), slide=slide, **form.cleaned_data)
         for job_id in job_ids([run]):
             ring(job_id)
     except DomainError as caught:
@@ -43,26 +43,26 @@ def run_create(request: SignedInRequest, pk: int) -> HttpResponse:
         raise error
     return (
         redirect("result_detail", run=run.public_id)
-        if has_action(request.user, "results.view")
+        if has_action(person(request), "results.view")
         else redirect("job_list")
     )
 
 
 @require_safe
 @requires("slides.view")
-def cohort_runs(request: SignedInRequest, pk: int) -> HttpResponse:
+def cohort_runs(request: HttpRequest, pk: int) -> HttpResponse:
     return _cohort_panel(request, get_object_or_404(Cohort, pk=pk))
 
 
 @require_POST
 @requires("inference.run")
-def cohort_run_create(request: SignedInRequest, pk: int) -> HttpResponse:
+def cohort_run_create(request: HttpRequest, pk: int) -> HttpResponse:
     cohort = get_object_or_404(Cohort, pk=pk)
     form, error = CohortRunForm(request.POST), None
     try:
         if not form.is_valid():
             raise DomainError("This pipeline or mode does not exist (any more).", hint="Choose another.")
-        for job_id in job_ids(cohort_run_request(actor=request.user, cohort=cohort, **form.cleaned_data)):
+        for job_id in job_ids(cohort_run_request(actor=person(request), cohort=cohort, **form.cleaned_data)):
             ring(job_id)
     except DomainError as caught:
         error = caught
@@ -73,7 +73,7 @@ def cohort_run_create(request: SignedInRequest, pk: int) -> HttpResponse:
     return redirect("job_list")
 
 
-def _slide_panel(request: SignedInRequest, slide: Slide, error: DomainError | None = None) -> HttpResponse:
+def _slide_panel(request: HttpRequest, slide: Slide, error: DomainError | None = None) -> HttpResponse:
     runs = list(runs_of_slide(slide)[:20])
     context = {
         "slide": slide,
@@ -87,6 +87,6 @@ def _slide_panel(request: SignedInRequest, slide: Slide, error: DomainError | No
     return render(request, "inference/_slide_runs.html", context)
 
 
-def _cohort_panel(request: SignedInRequest, cohort: Cohort, error: DomainError | None = None) -> HttpResponse:
+def _cohort_panel(request: HttpRequest, cohort: Cohort, error: DomainError | None = None) -> HttpResponse:
     progress = cohort_progress(cohort, pipeline_active())
     return render(request, "inference/_cohort_runs.html", {"cohort": cohort, "progress": progress, "error": error})
