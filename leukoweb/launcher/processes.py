@@ -113,9 +113,13 @@ class Supervisor:
                 child.start(self.env)
 
     def stop(self, patience_s: float = 8.0) -> None:
-        """Everything at once but the broker, which the others still talk to while they end."""
+        """Everything at once but the broker, which the others still talk to while they end.
+
+        Who has not ended after ``patience_s`` is killed: the ledger gives its job to the next start.
+        """
+        deadline = time.monotonic() + patience_s
         for child in self.children:
             if not child.stops_last:
                 child.ask_to_stop()
         for child in sorted(self.children, key=lambda child: child.stops_last):
-            child.stop(patience_s)
+            child.stop(max(1.0, deadline - time.monotonic()))
