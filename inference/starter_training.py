@@ -46,6 +46,7 @@ SLOT_MAPS: Final = {"model_3": "five", "model_2": "four", "model_1": "two"}
 #: Patients of each label for every 100 patients drawn; REACTIVE patients have reactive fields only.
 MIX: Final = {"AML": 17, "APML": 6, "ALL": 18, "CML": 14, "CLL": 14, "NO_LEUKEMIA": 17, "REACTIVE": 14}
 FIELDS_PER_PATIENT: Final = 3
+COLOUR_JITTER: Final = 0.3  # wide: the slides shown to it come from cameras and stains that it has not seen
 CROP_PX: Final = 64  # 35 micrometres: a cell with a rim of its surroundings
 BACKGROUND: Final = "background"
 INTENDED_USE: Final = (
@@ -140,13 +141,19 @@ def build(out: Path, *, n_patients: int, cell_epochs: int, epochs: int, seed: in
     unseen = draw(max(10, n_patients // 10), seed=seed + 200_000, styles=HELD_OUT_STYLES, n_fields=6)
     _say(f"{len(training)} + {len(validation)} + {len(unseen)} fields drawn", started)
     settings = TrainingSettings(
-        epochs=cell_epochs, batch_size=32, learning_rate=3e-3, seed=seed, threads=threads, bf16=True
+        epochs=cell_epochs,
+        batch_size=32,
+        learning_rate=3e-3,
+        seed=seed,
+        threads=threads,
+        bf16=True,
+        colour_jitter=COLOUR_JITTER,
     )
     with tempfile.TemporaryDirectory() as scratch:
         start, origin = Path(scratch) / "cells.safetensors", "single cells"
         learn_cells(training, validation, settings, partial(_progress, "cells", started), start)
         for slot in SLOT_MAPS:
-            n_epochs = epochs if origin == "single cells" else max(1, epochs // 3)
+            n_epochs = epochs if origin == "single cells" else max(1, epochs // 2)
             settings = replace(settings, epochs=n_epochs, batch_size=16, learning_rate=2e-3)
             trained = train(
                 image_set(training, slot), image_set(validation, slot), architecture=ARCHITECTURE, recipe=RECIPE,
@@ -163,9 +170,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the pipeline; files in it are replaced")
-    parser.add_argument("--patients", type=int, default=640, help="training patients, three fields each")
-    parser.add_argument("--cell-epochs", type=int, default=10, help="epochs on crops of single cells")
-    parser.add_argument("--epochs", type=int, default=14, help="epochs of model 3; the others take a third")
+    parser.add_argument("--patients", type=int, default=480, help="training patients, three fields each")
+    parser.add_argument("--cell-epochs", type=int, default=8, help="epochs on crops of single cells")
+    parser.add_argument("--epochs", type=int, default=12, help="epochs of model 3; the others take half")
     parser.add_argument("--seed", type=int, default=20_000_000)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
@@ -179,7 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _draw_patient(order: _Order) -> list[Drawn]:
     style, code = order.style, f"PHANTOM-S{order.seed}"
     if order.diagnosis == "REACTIVE":
-        fields = [draw_field("REACTIVE", seed=order.seed, style=style, width_px=DRAWN_PX)]
+        seeds = range(order.seed * 16, order.seed * 16 + order.n_fields)
+        fields = [draw_field("REACTIVE", seed=seed, style=style, width_px=DRAWN_PX) for seed in seeds]
     else:
         patient = draw_patient(
             order.diagnosis, seed=order.seed, style=style, n_fields=order.n_fields, width_px=DRAWN_PX

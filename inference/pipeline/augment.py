@@ -10,12 +10,12 @@ import torch
 from torch.nn import functional
 
 SCALE_RANGE = (0.6, 1.0)
-COLOUR_JITTER = 0.08  # brightness, contrast, saturation and each channel's gain: at most this share
+COLOUR_JITTER = 0.08  # "light": brightness, contrast, saturation and each channel's gain, at most this share
 SHARPNESS_RANGE = (0.0, 1.0)
 BLUR_SHARE = 0.3  # share of images that are blurred, and of those that are sharpened
 
 
-def augment(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def augment(batch: torch.Tensor, generator: torch.Generator, colour_jitter: float = COLOUR_JITTER) -> torch.Tensor:
     """Random variants of ``batch`` (n, 3, H, W) in 0..1; the same generator state gives the same variants."""
     n = len(batch)
 
@@ -36,7 +36,7 @@ def augment(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     x = torch.where(choice < BLUR_SHARE, blurred, torch.where(choice < 2 * BLUR_SHARE, sharpened, x))
 
     inside = (x.sum(1, keepdim=True) > 0).float()  # the padding stays black
-    jitter = COLOUR_JITTER
+    jitter = colour_jitter
     grey = x.mean(1, keepdim=True)
     x = grey + (x - grey) * uniform(1 - jitter, 1 + jitter, 1, 1, 1)
     middle = x.mean((1, 2, 3), keepdim=True)

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
-from inference.pipeline.augment import augment
+from inference.pipeline.augment import COLOUR_JITTER, augment
 from inference.pipeline.dataset import DatasetInvalid, ImageSet, require_apart
 from inference.pipeline.networks import build_network
 from inference.pipeline.preprocess import Recipe
@@ -31,6 +31,7 @@ from leukoweb.statistics.confusion import confusion_matrix
 class TrainingSettings:
     """Paper, Methods: 300 epochs, batch 32, AdamW, learning rate 1e-3. ``seed`` fixes weights, order and variants.
 
+    ``colour_jitter`` is light by default; a wider one teaches less of the camera and more of the cells.
     ``bf16`` computes forward and backward in bfloat16 where that is safe (autocast): faster, other last digits.
     """
 
@@ -42,6 +43,7 @@ class TrainingSettings:
     threads: int = 2
     bf16: bool = False
     recalibration_images: int = 256
+    colour_jitter: float = COLOUR_JITTER
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2 or self.learning_rate <= 0:
@@ -154,7 +156,7 @@ def _one_epoch(
         rows = order[start : start + settings.batch_size]
         if len(rows) < 2:
             rows = order[-2:]  # batch norm needs two images
-        inputs = normalise(augment(_tensor(data.images[rows]), generator))  # (n, 3, H, W)
+        inputs = normalise(augment(_tensor(data.images[rows]), generator, settings.colour_jitter))  # (n, 3, H, W)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
             loss = functional.cross_entropy(network(inputs), torch.from_numpy(data.targets[rows]))
         optimiser.zero_grad(set_to_none=True)
