@@ -64,7 +64,7 @@ class OpenVinoEngine:
                 hint="Export the model again.",
             ) from error
         # Requests of our own and no AsyncInferQueue: its Python callbacks need the interpreter's lock in OpenVINO's
-        # threads, and destroying the queue while one of them waits for the lock stops the process for good.
+        # threads, which is the likely cause of two test runs that hung with it (ADR 0103).
         n_requests = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [self._compiled.create_infer_request() for _ in range(n_requests)]
         self._n_classes = len(model.card.classes)
