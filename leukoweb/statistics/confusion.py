@@ -42,7 +42,8 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
 def encode(labels: Sequence[str | None], classes: Sequence[str], *, column: str = "") -> Ints:
     """Codes 0..K-1 in the order of ``classes``; None and empty text become ``MISSING``.  # (n_cases,)
 
-    Errors: ``StatisticsError`` (E_UNKNOWN_LABEL) naming the first unknown label and its row, counted from 1.
+    Errors: ``StatisticsError`` (E_UNKNOWN_LABEL) naming the first unknown label and its row, counted from 1 below the
+    header.
     """
     position = {name: code for code, name in enumerate(check_classes(classes))}
     codes = np.empty(len(labels), dtype=np.int64)
@@ -55,7 +56,7 @@ def encode(labels: Sequence[str | None], classes: Sequence[str], *, column: str 
         else:
             where = f" of column {column}" if column else ""
             raise StatisticsError(
-                f"Row {row + 1}{where} holds {label!r}, which is not among the classes {', '.join(position)}.",
+                f"Data row {row + 1}{where} holds {label!r}, which is not among the classes {', '.join(position)}.",
                 code="E_UNKNOWN_LABEL",
                 field=column,
                 hint="Correct the label, or add the class to the list of classes.",

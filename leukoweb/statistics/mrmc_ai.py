@@ -265,9 +265,9 @@ def jackknife_factor(n: int, n_study: int | None, clusters: ArrayLike | None) ->
 def _check_options(margin: float | None, level: float) -> None:
     if not 0 < level < 1:
         raise StatisticsError(f"The level must be between 0 and 1, not {level}.", code="E_LEVEL", field="level")
-    if margin is not None and not margin > 0:
+    if margin is not None and not 0 < margin < 1:
         raise StatisticsError(
-            f"The margin must be greater than 0, not {margin}.",
+            f"The margin must lie between 0 and 1, not {margin}.",
             code="E_MARGIN",
             field="margin",
             hint="0.05 means: the AI may be at most 5 percentage points worse.",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from leukoweb.statistics.covariance import AucCovariance
+from leukoweb.statistics.intervals import check_level
 from leukoweb.statistics.mrmc import (
     AiVersusReaders,
     ai_versus_readers,
@@ -37,8 +38,21 @@ def mrmc_report(
     (score >= it). A table with an AI column gives the AI against its readers, otherwise modalities are
     compared. Cases with a missing score are left out and counted in ``n_dropped``.
 
-    Errors: StatisticsError without a positive or without a negative case.
+    Errors: StatisticsError without a positive or without a negative case, for a level or margin outside 0 to 1, a
+    margin without an AI, or a threshold that is no finite number.
     """
+    check_level(level)
+    if margin is not None and (table.ai is None or not 0 < margin < 1):
+        raise StatisticsError(
+            f"The margin {margin:g} cannot be used: it must lie between 0 and 1 and needs an AI column.",
+            code="E_MARGIN",
+            field="margin",
+            hint="Name the AI's column with --ai.",
+        )
+    if positive_from is not None and not np.isfinite(positive_from):
+        raise StatisticsError(
+            f"The threshold must be a finite number, not {positive_from}.", code="E_THRESHOLD", field="positive_from"
+        )
     whole, dropped = table.complete()
     n_positive = int(whole.truth.sum())
     if n_positive in (0, len(whole.truth)):

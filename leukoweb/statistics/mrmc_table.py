@@ -70,7 +70,7 @@ def parse_mrmc(
     cluster
         Column that says which cases belong together, such as a patient.
 
-    Errors: StatisticsError for a missing or doubled column, a score that is not a number, a case without
+    Errors: StatisticsError for a missing or doubled column, a score that is not a finite number, a case without
     truth or listed twice, or modalities that were not read by the same readers.
     """
     header, rows = _rows(lines)
@@ -81,10 +81,19 @@ def parse_mrmc(
                 code="E_COLUMN",
                 field=name,
             )
+    roles = [name for name in (case, truth, ai) if name]
+    if len(set(roles)) < len(roles) or cluster in (truth, *filter(None, (ai,))):
+        raise StatisticsError(
+            f"One column has two roles among case {case!r}, truth {truth!r}, AI {ai!r} and cluster {cluster!r}.",
+            code="E_COLUMN",
+            hint="Only case and cluster may be the same column.",
+        )
     score_columns = [name for name in header if name not in (case, truth, ai, cluster)]
     if not score_columns:
         raise StatisticsError("There is no column of scores.", code="E_COLUMN")
     modalities, readers, place = _crossing(score_columns, single=bool(ai))
+    if not rows:
+        raise StatisticsError("The table has a header but no case.", code="E_EMPTY")
     cases = tuple(row[header.index(case)] for row in rows)
     doubled = sorted({name for name in cases if cases.count(name) > 1}) if len(set(cases)) < len(cases) else []
     if doubled:
@@ -163,13 +172,17 @@ def _numbers(name: str, header: Sequence[str], rows: Sequence[Sequence[str]], ca
     out: list[float] = []
     for row, case in zip(rows, cases, strict=True):
         try:
-            out.append(float(row[index]) if row[index] else float("nan"))
-        except ValueError as error:
+            number = float(row[index] or "nan")
+        except ValueError:
+            number = float("inf")
+        if row[index] and not np.isfinite(number):
             raise StatisticsError(
                 f"Column {name!r}, case {case!r}: {row[index]!r} is not a number.",
                 code="E_NUMBER",
                 field=name,
-            ) from error
+                hint="Leave the cell empty for a score that is missing; write decimals with a point.",
+            )
+        out.append(number)
     return np.array(out)
 
 

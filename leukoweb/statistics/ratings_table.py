@@ -124,7 +124,7 @@ def read_csv(text: str) -> dict[str, list[str]]:
     """Columns of a CSV text with one header line; comma, semicolon or tab, whichever splits the header most.
 
     Errors: ``StatisticsError`` (E_CSV) for an empty file, no data row, a column name that is empty or given twice, or a
-    row with another number of cells (the header is row 1), or text that is no CSV.
+    row with another number of cells (the header is line 1), or text that is no CSV.
     """
     text = text.removeprefix("\ufeff")
     header_line = text.split("\n", 1)[0]
@@ -142,7 +142,7 @@ def read_csv(text: str) -> dict[str, list[str]]:
     filled = [(number, row) for number, row in enumerate(rows[1:], start=2) if any(cell.strip() for cell in row)]
     for number, row in filled:
         if len(row) != len(header):
-            raise StatisticsError(f"Row {number} has {len(row)} cells, the header has {len(header)}.", code="E_CSV")
+            raise StatisticsError(f"Line {number} has {len(row)} cells, the header has {len(header)}.", code="E_CSV")
     if not filled:
         raise StatisticsError("The file has a header but no row.", code="E_CSV")
     return {name: [row[place].strip() for _, row in filled] for place, name in enumerate(header)}
@@ -201,6 +201,10 @@ def _reader_columns(plan: RatingsPlan) -> dict[str, str]:
     owner = {session: reader for reader, sessions in plan.sessions.items() for session in sessions}
     if len(owner) != sum(len(sessions) for sessions in plan.sessions.values()):
         raise StatisticsError("A session is named twice.", code="E_SESSIONS", field="sessions")
+    if plan.ai is not None and plan.ai in owner:
+        raise StatisticsError(
+            f"Column {plan.ai!r} is both the AI and a session of {owner[plan.ai]}.", code="E_COLUMNS", field="ai"
+        )
     out: dict[str, str] = {}
     for name in plan.raters:
         for column in plan.sessions.get(name, (name,)):
@@ -254,7 +258,7 @@ def _clusters(columns: Columns, plan: RatingsPlan) -> tuple[Ints | None, list[st
     names = np.asarray([str(name) for name in columns[plan.case]])
     if np.any(names == ""):
         row = int(np.flatnonzero(names == "")[0]) + 1
-        raise StatisticsError(f"Row {row} has no {plan.case}.", code="E_CASE", field=plan.case)
+        raise StatisticsError(f"Data row {row} has no {plan.case}.", code="E_CASE", field=plan.case)
     labels = np.unique(names, return_inverse=True)[1].reshape(-1).astype(np.int64)
     n_patients = int(labels.max()) + 1
     if n_patients == names.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -53,3 +54,16 @@ def test_the_command_needs_no_database(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["evaluators"]["r1"]["accuracy"]["estimate"] == 0.75
+
+
+def test_names_with_a_comma_and_a_table_from_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = '\ufefftruth,"r, 1"\nB,B\n"A, b","A, b"\n'.encode()
+    arguments = ["-", "--raters", '"r, 1"', "--classes", '"A, b",B', "--reference", "truth", "--format", "json"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(table)))
+    call_command("analyse_ratings", *arguments, "--bootstrap", "0")
+    assert json.loads(capsys.readouterr().out)["evaluators"]["r, 1"]["confusion"] == [[1, 0], [0, 1]]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe")))
+    with pytest.raises(CommandError, match="UTF-8"):
+        call_command("analyse_ratings", *arguments)

@@ -61,7 +61,7 @@ def test_labels_become_codes_and_empty_cells_missing_reads() -> None:
 
 
 def test_an_unknown_label_is_named_with_its_row_and_column() -> None:
-    with pytest.raises(StatisticsError, match=r"Row 2 of column P1 holds 'aml'") as error:
+    with pytest.raises(StatisticsError, match=r"Data row 2 of column P1 holds 'aml'") as error:
         encode(["AML", "aml"], CLASSES, column="P1")
     assert error.value.code == "E_UNKNOWN_LABEL"
     assert error.value.hint

@@ -23,6 +23,7 @@ from leukoweb.statistics.mrmc import (
     analysis_as_dict,
     obuchowski_rockette,
 )
+from leukoweb.statistics.mrmc_report import mrmc_report
 from leukoweb.statistics.mrmc_table import parse_mrmc
 from leukoweb.statistics.results import StatisticsError
 from tests.statistics.golden import golden_file
@@ -200,7 +201,7 @@ def test_mrmc_random_interval_narrower_than_fixed_is_pointed_out() -> None:
     assert "wider interval" in analysis_as_dict(found)["note"]
 
 
-@pytest.mark.parametrize("margin", [0.0, -0.1])
+@pytest.mark.parametrize("margin", [0.0, -0.1, 1.0, float("nan")])
 def test_mrmc_margin_must_be_positive(margin: float) -> None:
     with pytest.raises(StatisticsError, match="margin"):
         ai_versus_readers([1, 0], [[1, 0], [0, 1]], margin)
@@ -257,7 +258,10 @@ def test_mrmc_table_missing_scores_leave_the_case_out() -> None:
         (["case,truth"], "no column of scores"),
         (["case,truth,CAD", "1,0,3"], "CAD"),
         (["case,truth,t1_r1,t2_r1,t1_r2", "1,0,1,1,1"], "t2_r2"),
+        (["case,truth,t1_r1"], "no case"),
         (["case,truth,t1_r1", "1,0,x"], "not a number"),
+        (["case,truth,t1_r1", "1,0,nan"], "'nan' is not a number"),
+        (["case,truth,t1_r1", "1,0,inf"], "'inf' is not a number"),
         (["case,truth,t1_r1", "1,0,1", "1,1,2"], "more than one row"),
         (["case,truth,t1_r1", "1,,1"], "no truth"),
         (["case,truth,t1_r1", "1,0"], "2 cells"),
@@ -268,6 +272,22 @@ def test_mrmc_table_missing_scores_leave_the_case_out() -> None:
 def test_mrmc_table_errors_name_the_fault(lines: list[str], message: str) -> None:
     with pytest.raises(StatisticsError, match=message):
         parse_mrmc(lines)
+
+
+@pytest.mark.parametrize("roles", [{"ai": "truth"}, {"cluster": "truth"}, {"ai": "t1_r1", "cluster": "t1_r1"}])
+def test_mrmc_table_a_column_has_one_role(roles: dict[str, str]) -> None:
+    """An AI that is the truth would be perfect."""
+    with pytest.raises(StatisticsError, match="two roles"):
+        parse_mrmc(TABLE.splitlines(), **roles)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"level": 2.0}, {"level": float("nan")}, {"margin": 0.1}, {"margin": -1.0}, {"positive_from": float("nan")}],
+)
+def test_mrmc_report_refuses_options_outside_their_limits(options: dict[str, float]) -> None:
+    with pytest.raises(StatisticsError, match="must"):
+        mrmc_report(parse_mrmc(TABLE.splitlines()), **options)
 
 
 def run(path: Path, **options: Any) -> str:

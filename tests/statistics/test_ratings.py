@@ -106,7 +106,6 @@ def _comparison(result: dict[str, Any], metric: str) -> dict[str, Any]:
     return section[metric] if metric == "accuracy" else section["binary"][metric]
 
 
-
 def test_ai_against_readers_equals_the_golden_values(three: dict[str, Any], five: dict[str, Any]) -> None:
     golden = expected_of("leukemia64_reconstruction")["mrmc_AI_vs_3_readers"]
     for name, result, metric in (
@@ -303,6 +302,7 @@ def test_a_reader_named_in_raters_stands_for_the_sessions() -> None:
         ({"reference": "P2"}, "both the reference and an evaluator"),
         ({"ai": "truth"}, "both the reference and an evaluator"),
         ({"sessions": {"P1": ("P1-1", "P1-2"), "PX": ("P1-1", "P3")}}, "named twice"),
+        ({"sessions": {"P1": ("AI", "P1-1")}}, "both the AI and a session of P1"),
         ({"raters": (), "ai": None, "sessions": {}}, "one evaluator"),
     ],
 )
@@ -318,7 +318,7 @@ def test_plans_that_cannot_be_analysed_are_refused(changes: dict[str, Any], mess
         ("a,b\n", "no row"),
         ("a,a\n1,2\n", "given twice"),
         ("a,\n1,2\n", "empty or given twice"),
-        ("a,b\n1,2\n1\n", "Row 3 has 1 cells"),
+        ("a,b\n1,2\n1\n", "Line 3 has 1 cells"),
         ('a,b\n1,"2\n' + "x" * 140_000, "not a CSV table"),
     ],
 )

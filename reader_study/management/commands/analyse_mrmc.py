@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -16,6 +14,7 @@ from leukoweb.statistics.covariance import AUC_COVARIANCES
 from leukoweb.statistics.mrmc_report import ROW_HEADER, mrmc_report, report_rows, report_text
 from leukoweb.statistics.mrmc_table import parse_mrmc
 from leukoweb.statistics.results import StatisticsError
+from reader_study.management.tables import read_lines
 
 
 class Command(BaseCommand):
@@ -69,16 +68,6 @@ class Command(BaseCommand):
             self.stdout.write(_csv(report), ending="")
         else:
             self.stdout.write(report_text(report), ending="")
-
-
-def read_lines(name: str) -> list[str]:
-    """Lines of a UTF-8 file, or of standard input for ``-``."""
-    if name == "-":
-        return sys.stdin.read().splitlines()
-    try:
-        return Path(name).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{name} cannot be read as UTF-8 text: {error}") from error
 
 
 def _csv(report: dict[str, Any]) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -13,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from leukoweb.statistics.ratings import RatingsPlan, analyse_ratings, parse_sessions, read_csv
 from leukoweb.statistics.ratings_report import report_csv, report_text
 from leukoweb.statistics.results import StatisticsError
+from reader_study.management.tables import read_text, split_names
 
 
 class Command(BaseCommand):
@@ -25,7 +24,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", help="CSV, semicolon or tab separated, with a header; - reads standard input")
         parser.add_argument("--raters", required=True, help="columns of the readers, separated by commas")
-        parser.add_argument("--classes", required=True, help="all classes in order, separated by commas")
+        parser.add_argument(
+            "--classes", required=True, help="all classes in order, separated by commas; quote a name with a comma"
+        )
         parser.add_argument(
             "--sessions",
             action="append",
@@ -44,18 +45,18 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             plan = RatingsPlan(
-                raters=_names(options["raters"]),
-                classes=_names(options["classes"]),
+                raters=split_names(options["raters"]),
+                classes=split_names(options["classes"]),
                 sessions=parse_sessions(options["sessions"]),
                 reference=options["reference"],
                 ai=options["ai"],
                 case=options["case"],
-                positive=_names(options["positive"]),
+                positive=split_names(options["positive"]),
                 margin=options["margin"],
                 bootstrap=options["bootstrap"],
                 seed=options["seed"],
             )
-            result = analyse_ratings(read_csv(_read(options["file"])), plan)
+            result = analyse_ratings(read_csv(read_text(options["file"])), plan)
         except StatisticsError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         if options["format"] == "json":
@@ -64,17 +65,3 @@ class Command(BaseCommand):
             self.stdout.write(report_csv(result), ending="")
         else:
             self.stdout.write(report_text(result), ending="")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _read(name: str) -> str:
-    """A UTF-8 file, or standard input for ``-``."""
-    if name == "-":
-        return sys.stdin.read()
-    try:
-        return Path(name).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{name} cannot be read as UTF-8 text: {error}") from error

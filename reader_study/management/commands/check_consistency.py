@@ -14,7 +14,7 @@ from leukoweb.statistics.consistency import DEFAULT_BUDGET, check_table
 from leukoweb.statistics.consistency_metrics import AVERAGES, Conventions, HarmonicOrMean, Rounding, Undefined
 from leukoweb.statistics.consistency_table import consistency_text, parse_paste
 from leukoweb.statistics.results import StatisticsError
-from reader_study.management.commands.analyse_mrmc import read_lines
+from reader_study.management.tables import read_lines
 
 
 class Command(BaseCommand):
