@@ -102,19 +102,28 @@ def one_hot(codes: Ints, n_codes: int, dtype: type = np.float64) -> NDArray[Any]
 
 
 def pairwise_tables(ratings: Ints, n_classes: int) -> Floats:
-    """Tables of all pairs of raters in one matrix product of one-hot reads.  # (R, R, K, K) from (n, R)
+    """Tables of all pairs of raters.  # (R, R, K, K) from (n, R)
 
-    ``tables[a, b]`` has rater a in rows; cases without both reads are left out of that table. Counts below
-    2**24 are exact in the single precision that the product runs in; more cases are refused rather than
-    rounded.
+    ``tables[a, b]`` has rater a in rows; cases without both reads are left out of that table. Each rater and class is
+    a row of bits over the cases, and a count is the number of bits that two rows share. That is exact, as fast as a
+    product of one-hot matrices on one core, and does not depend on how many threads the linear algebra library starts:
+    on busy cores these wait for each other, which made the product up to 20 times slower.
+
+    Example
+    -------
+    >>> pairwise_tables(np.array([[0, 0], [0, 1], [1, 1], [1, -1]]), 2)[0, 1].tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
     """
     n_cases, n_raters = ratings.shape
-    if n_cases >= 2**24:
-        raise StatisticsError(f"{n_cases} cases are more than the {2**24 - 1} that one table holds.", code="E_LENGTH")
-    hot = ratings.T[:, None, :] == np.arange(n_classes)[:, None]  # (R, K, n), contiguous as the product wants it
-    flat = hot.reshape(n_raters * n_classes, n_cases).astype(np.float32)
-    product = flat @ flat.T
-    tables: Floats = product.reshape(n_raters, n_classes, n_raters, n_classes).transpose(0, 2, 1, 3).astype(np.float64)
+    hot = ratings.T[:, None, :] == np.arange(n_classes)[:, None]  # (R, K, n)
+    packed = np.packbits(hot.reshape(n_raters * n_classes, n_cases), axis=1)
+    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)  # (R * K, n / 64)
+    counts = np.empty((n_raters * n_classes, n_raters * n_classes))
+    for start in range(0, n_raters * n_classes, n_classes):
+        mine = slice(start, start + n_classes)
+        shared = np.bitwise_count(words[mine, None, :] & words[None, start:, :]).sum(-1, dtype=np.int64)
+        counts[mine, start:], counts[start:, mine] = shared, shared.T
+    tables: Floats = counts.reshape(n_raters, n_classes, n_raters, n_classes).transpose(0, 2, 1, 3).copy()
     return tables
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from leukoweb.statistics import bootstrap, classification, intervals
-from leukoweb.statistics.confusion import collapse, confusion_matrix, encode
+from leukoweb.statistics.confusion import collapse, confusion_matrix, encode, pairwise_tables
 from leukoweb.statistics.results import Estimate, StatisticsError, to_json_value
 
 ABSENT = [[1, 1, 0], [0, 2, 0], [0, 0, 0]]  # class 2: no true case, never predicted
@@ -198,3 +198,12 @@ def test_json_has_null_for_what_is_undefined() -> None:
     }
     with pytest.raises(TypeError, match="no JSON form"):
         to_json_value(object())
+
+
+@pytest.mark.parametrize("n_cases", [0, 1, 63, 64, 65, 300])
+def test_tables_of_all_pairs_equal_the_tables_of_each(n_cases: int) -> None:
+    ratings = np.random.default_rng(n_cases).integers(-1, 3, (n_cases, 4))
+    tables = pairwise_tables(ratings, 3)
+    for a in range(4):
+        for b in range(4):
+            assert tables[a, b].tolist() == confusion_matrix(ratings[:, a], ratings[:, b], 3).tolist()
