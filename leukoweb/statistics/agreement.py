@@ -33,19 +33,37 @@ def identity_weights(n_classes: int) -> Floats:
 
 
 def linear_weights(n_classes: int) -> Floats:
-    """1 - |i-j| / (K-1) on the declared order, used or not.  # (K, K)"""
+    """1 - |i-j| / (K-1) on the declared order, used or not.  # (K, K)
+
+    Example
+    -------
+    >>> linear_weights(3)[0].tolist()
+    [1.0, 0.5, 0.0]
+    """
     position = np.arange(n_classes)
     return np.asarray(1 - np.abs(position[:, None] - position) / (n_classes - 1), dtype=np.float64)
 
 
 def quadratic_weights(n_classes: int) -> Floats:
-    """1 - (i-j)^2 / (K-1)^2 on the declared order, used or not.  # (K, K)"""
+    """1 - (i-j)^2 / (K-1)^2 on the declared order, used or not.  # (K, K)
+
+    Example
+    -------
+    >>> quadratic_weights(3)[0].tolist()
+    [1.0, 0.75, 0.0]
+    """
     position = np.arange(n_classes)
     return np.asarray(1 - (position[:, None] - position) ** 2 / (n_classes - 1) ** 2, dtype=np.float64)
 
 
 def ordinal_weights(n_classes: int) -> Floats:
-    """1 - C(|i-j|+1, 2) / C(K, 2): Gwet's ordinal weights on the declared order.  # (K, K)"""
+    """1 - C(|i-j|+1, 2) / C(K, 2): Gwet's ordinal weights on the declared order.  # (K, K)
+
+    Example
+    -------
+    >>> ordinal_weights(4)[0].round(3).tolist()
+    [1.0, 0.833, 0.5, 0.0]
+    """
     distance = np.abs(np.arange(n_classes)[:, None] - np.arange(n_classes)).astype(np.float64)
     return np.asarray(1 - (distance * (distance + 1)) / (n_classes * (n_classes - 1)))
 
@@ -82,7 +100,13 @@ class KappaArrays:
 
 
 def kappa_values(tables: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Cohen's kappa only, for resampled tables.  # (...) from (..., K, K)"""
+    """Cohen's kappa only, for resampled tables.  # (...) from (..., K, K)
+
+    Example
+    -------
+    >>> kappa_values([[[5, 0], [0, 5]], [[5, 5], [5, 5]]]).tolist()
+    [1.0, 0.0]
+    """
     counts = np.asarray(tables, dtype=np.float64)
     rows, cols, diagonal = marginals(counts)
     n = rows.sum(-1)
@@ -175,7 +199,13 @@ def cohen_kappa(table: ArrayLike, weights: ArrayLike | None = None, *, level: fl
 
 
 def kappa_at(arrays: KappaArrays, index: tuple[int, ...], *, level: float = 0.95) -> Kappa:
-    """One element of a stack as a ``Kappa`` with the analytic interval."""
+    """One element of a stack as a ``Kappa`` with the analytic interval.
+
+    Example
+    -------
+    >>> round(kappa_at(kappa_arrays([[[8, 2], [1, 9]]]), (0,)).result.estimate, 3)
+    0.7
+    """
     value, se, n = float(arrays.kappa[index]), float(arrays.se[index]), int(arrays.n[index])
     if n == 0:
         return Kappa(Estimate.undefined(0, "no case read by both", level=level), NAN, NAN, NAN)
@@ -186,7 +216,14 @@ def kappa_at(arrays: KappaArrays, index: tuple[int, ...], *, level: float = 0.95
 
 
 def pairwise_kappa(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> KappaArrays:
-    """Kappas of all pairs of raters, each over the cases that both read.  # (R, R) from (n, R)"""
+    """Kappas of all pairs of raters, each over the cases that both read.  # (R, R) from (n, R)
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> pairwise_kappa(reads, 2).kappa[0].round(3).tolist()
+    [1.0, 0.667, 0.167]
+    """
     return kappa_arrays(pairwise_tables(check_codes(ratings, n_classes), n_classes), weights)
 
 
@@ -195,6 +232,11 @@ def pabak(table: ArrayLike) -> Floats:
 
     Byrt, Bishop and Carlin 1993, doi:10.1016/0895-4356(93)90018-V; for K classes this is Brennan and
     Prediger's coefficient.
+
+    Example
+    -------
+    >>> round(float(pabak([[8, 2], [1, 9]])), 3)
+    0.7
     """
     counts = np.asarray(table, dtype=np.float64)
     n_classes = counts.shape[-1]
@@ -207,6 +249,11 @@ def positive_agreement(table: ArrayLike, *, level: float = 0.95) -> list[Estimat
 
     Undefined for a class that neither rater used. Interval through the fraction n_kk / (n_k. + n_.k - n_kk),
     as for F1.
+
+    Example
+    -------
+    >>> [round(e.estimate, 3) for e in positive_agreement([[8, 2], [1, 9]])]
+    [0.842, 0.857]
     """
     counts = np.asarray(table, dtype=np.float64)
     out = []
@@ -253,6 +300,13 @@ def kappa_difference(
     reads. The correlation enters through the case-wise influences, so no independence is assumed (delta
     method; Vanbelle and Albert 2008, doi:10.1080/00949650701410249, describe the problem). Undefined when
     either kappa is; no interval when the influences agree in every case.
+
+    Example
+    -------
+    >>> truth, a, b = [0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1], [0, 1, 1, 1, 0, 1]
+    >>> estimate, test = kappa_difference((truth, a), (truth, b), 2)
+    >>> round(estimate.estimate, 3), estimate.n
+    (0.667, 6)
     """
     columns = [check_codes(column, n_classes) for column in (*first, *second)]
     if len({column.shape for column in columns}) != 1:

@@ -288,6 +288,14 @@ def bootstrap_interval(
     - undefined in some resamples (up to 5 %): those are left out and the note says how many;
     - jackknife undefined or constant, or all resamples on one side: percentile instead of BCa, and the method
       says so.
+
+    Example
+    -------
+    >>> cells, scheme = np.array([[0], [1], [3], [3], [0], [3]] * 8), make_scheme(48)
+    >>> statistic = lambda tables: tables[..., 0, 0, 1, None]  # how often the cell (0, 1)
+    >>> replicates = bootstrap_tables(cells, 2, statistic, scheme, resamples=200, seed=1)
+    >>> bootstrap_interval(replicates, 0).method
+    'bootstrap-bca'
     """
     tail = (1 - check_level(level)) / 2
     estimate = float(replicates.estimate[index])

@@ -130,7 +130,13 @@ def reliability_curve(
 
 
 def brier_score(outcome: ArrayLike, probability: ArrayLike, *, level: float = 0.95) -> Estimate:
-    """Mean squared distance of probability and outcome, with a normal interval from its spread over cases."""
+    """Mean squared distance of probability and outcome, with a normal interval from its spread over cases.
+
+    Example
+    -------
+    >>> round(brier_score([1, 0, 1, 0], [0.9, 0.2, 0.6, 0.4]).estimate, 4)
+    0.0925
+    """
     happened, stated = checked(outcome, probability)
     loss = (stated - happened) ** 2
     se = float(loss.std(ddof=1) / np.sqrt(len(loss))) if len(loss) > 1 else NAN
@@ -173,6 +179,11 @@ def calibration_error(
     The interval is a basic (reflected) case bootstrap on the same bins, cut at 0: the error is biased upwards in
     small samples, and a percentile interval would carry that bias twice. No interval with ``resamples=0`` or a single
     case.
+
+    Example
+    -------
+    >>> round(calibration_error([1, 0, 1, 0], [0.9, 0.2, 0.6, 0.4], bins=2, resamples=100).estimate, 3)
+    0.275
     """
     happened, stated = checked(outcome, probability)
     number, edges = bin_numbers(stated, bins, kind)

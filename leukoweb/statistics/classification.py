@@ -60,7 +60,13 @@ def _tables(table: ArrayLike) -> Floats:
 
 
 def divide(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
-    """Element-wise quotient; NaN where the denominator is 0."""
+    """Element-wise quotient; NaN where the denominator is 0.
+
+    Example
+    -------
+    >>> divide([1, 0], [2, 0]).tolist()
+    [0.5, nan]
+    """
     top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     top, bottom = np.broadcast_arrays(top, bottom)
     out = np.full(top.shape, np.nan)
@@ -153,6 +159,11 @@ def macro_average(
         a prediction. The last two need ``table``.
 
     Undefined (NaN, 0 classes): no class enters.
+
+    Example
+    -------
+    >>> [float(part) for part in macro_average([0.5, 1.0, np.nan])]
+    [0.75, 2.0]
     """
     array = np.asarray(values, dtype=np.float64)
     if zero_division != "exclude":
@@ -169,13 +180,25 @@ def macro_average(
 
 
 def accuracy(table: ArrayLike) -> Floats:
-    """Exact match: trace / n; NaN for an empty table.  # (...)"""
+    """Exact match: trace / n; NaN for an empty table.  # (...)
+
+    Example
+    -------
+    >>> float(accuracy([[8, 2], [1, 9]]))
+    0.85
+    """
     rows, _, diagonal = marginals(_tables(table))
     return divide(diagonal.sum(-1), rows.sum(-1))
 
 
 def balanced_accuracy(table: ArrayLike) -> Floats:
-    """Mean sensitivity over the classes that have a true case; NaN without any.  # (...)"""
+    """Mean sensitivity over the classes that have a true case; NaN without any.  # (...)
+
+    Example
+    -------
+    >>> round(float(balanced_accuracy([[8, 2], [0, 5]])), 3)
+    0.9
+    """
     return macro_average(class_metrics(table)["sensitivity"]).value
 
 
@@ -185,6 +208,11 @@ def matthews(table: ArrayLike, *, undefined: float = np.nan) -> Floats:
     R_K = (n tr(C) - sum_k t_k p_k) / sqrt((n^2 - sum t_k^2)(n^2 - sum p_k^2)), with t, p the row and column
     sums (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006). Undefined when the reference or the
     predictions use one class only: NaN, or ``undefined`` (scikit-learn takes 0).
+
+    Example
+    -------
+    >>> round(float(matthews([[8, 2], [1, 9]])), 3)
+    0.704
     """
     rows, cols, diagonal = marginals(_tables(table))
     n = rows.sum(-1)

@@ -44,6 +44,11 @@ def encode(labels: Sequence[str | None], classes: Sequence[str], *, column: str 
 
     Errors: ``StatisticsError`` (E_UNKNOWN_LABEL) naming the first unknown label and its row, counted from 1 below the
     header.
+
+    Example
+    -------
+    >>> encode(["AML", "", "ALL"], ["ALL", "AML"]).tolist()
+    [1, -1, 0]
     """
     position = {name: code for code, name in enumerate(check_classes(classes))}
     codes = np.empty(len(labels), dtype=np.int64)
@@ -81,6 +86,11 @@ def confusion_matrix(reference: ArrayLike, predicted: ArrayLike, n_classes: int)
     """Counts of (reference, predicted) over the cases in which both are read.  # (K, K)
 
     Errors: ``StatisticsError`` when the columns differ in length or hold codes outside -1..K-1.
+
+    Example
+    -------
+    >>> confusion_matrix([0, 0, 1, 1], [0, 1, 1, -1], 2).tolist()
+    [[1, 1], [0, 1]]
     """
     first, second = check_codes(reference, n_classes), check_codes(predicted, n_classes)
     if first.shape != second.shape or first.ndim != 1:
@@ -145,6 +155,11 @@ def collapse(table: ArrayLike, positive: Sequence[int]) -> NDArray[Any]:
     """Positive against the rest.  # (..., 2, 2) from (..., K, K), class 0 = positive, 1 = negative
 
     Errors: ``StatisticsError`` when ``positive`` is empty, names all classes or a class that does not exist.
+
+    Example
+    -------
+    >>> collapse([[5, 1, 0], [2, 6, 1], [0, 0, 9]], positive=[0, 1]).tolist()
+    [[14, 1], [0, 9]]
     """
     array = np.asarray(table)
     n_classes = array.shape[-1]

@@ -99,6 +99,11 @@ def empirical_auc(truth: ArrayLike, scores: ArrayLike) -> FloatArray:
     """Empirical area under the ROC curve of each column of ``scores``: P(positive > negative) + P(equal) / 2.
 
     Shape (n_evaluators,); NaN without a positive or without a negative case.
+
+    Example
+    -------
+    >>> float(np.squeeze(empirical_auc([1, 1, 0, 0], [3.0, 2.0, 2.0, 1.0])))
+    0.875
     """
     positive, _ = placements(truth, scores)
     return positive.mean(axis=0) if len(positive) else np.full(positive.shape[1], np.nan)

@@ -73,7 +73,13 @@ def decision_curve(
 def net_benefit_difference(
     outcome: ArrayLike, first: ArrayLike, second: ArrayLike, threshold: float, *, level: float = 0.95
 ) -> Estimate:
-    """Net benefit of the first minus the second model on the same patients."""
+    """Net benefit of the first minus the second model on the same patients.
+
+    Example
+    -------
+    >>> net_benefit_difference([1, 0, 1, 0], [0.9, 0.2, 0.6, 0.4], [0.4, 0.6, 0.8, 0.1], 0.5).estimate
+    0.5
+    """
     happened, stated = checked(outcome, first)
     _, other = checked(outcome, second)
     _check_threshold(threshold)

@@ -30,7 +30,13 @@ def check_level(level: float) -> float:
 
 
 def z_quantile(level: float) -> float:
-    """Two-sided normal quantile: 1.959964 at 0.95."""
+    """Two-sided normal quantile: 1.959964 at 0.95.
+
+    Example
+    -------
+    >>> round(z_quantile(0.95), 6)
+    1.959964
+    """
     return float(stats.norm.ppf(0.5 + check_level(level) / 2))
 
 
@@ -68,6 +74,11 @@ def clopper_pearson(x: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Fl
     """Exact interval from beta quantiles (Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404).
 
     Shapes: any that broadcast. Undefined (NaN) at n = 0.
+
+    Example
+    -------
+    >>> [round(float(limit), 4) for limit in clopper_pearson(29, 29)]
+    [0.8806, 1.0]
     """
     top, bottom = _counts(x, n)
     tail = (1 - check_level(level)) / 2
@@ -82,6 +93,11 @@ def proportion(x: int, n: int, *, level: float = 0.95, method: ProportionMethod 
     """x of n with its interval. Undefined without cases (n = 0): NaN, with a note.
 
     ``auto`` is Wilson, or Clopper-Pearson when n < 30 or x is 0 or n.
+
+    Example
+    -------
+    >>> proportion(45, 64).method, round(proportion(45, 64).low, 4)
+    ('wilson', 0.5823)
     """
     if n == 0:
         return Estimate(NAN, NAN, NAN, "none", 0, None, level, int(x), 0, note or "no case to count: 0 of 0")
@@ -101,6 +117,11 @@ def clustered_proportion(
     never taken below 1; where the proportion is 0 or 1 it cannot be seen and the patients count as one row each. Wilson
     (Saha, Miller and Wang 2016, doi:10.1515/ijb-2015-0024), or Clopper-Pearson (Korn and Graubard 1998, Survey
     Methodology 24:193) below 30 patients or at 0 and 1. Undefined without rows.
+
+    Example
+    -------
+    >>> clustered_proportion([1, 1, 0, 1], [1, 1, 1, 1], [0, 0, 1, 1]).estimate
+    0.75
     """
     inside = np.asarray(among, dtype=np.float64) > 0
     hit = np.asarray(hits, dtype=np.float64)[inside]
@@ -140,6 +161,11 @@ def wald(estimate: float, se: float, *, n: int, method: str, level: float = 0.95
     clipped.
 
     A standard error of 0 or an undefined one gives no interval: a degenerate table is not infinitely precise.
+
+    Example
+    -------
+    >>> round(wald(0.8, 0.1, n=64, method="delta").low, 3)
+    0.604
     """
     if not np.isfinite(estimate):
         return Estimate(NAN, NAN, NAN, "none", n, level=level, note="undefined")
@@ -159,6 +185,11 @@ def mean_of_independent(parts: Sequence[Estimate], *, n: int, level: float = 0.9
     The sensitivities of the classes rest on different cases, so they are independent given the class counts; so are
     the PPVs given the counts of predictions. Holds its coverage with classes of three cases, where delta method and
     bootstrap do not. Undefined parts are left out; undefined without any.
+
+    Example
+    -------
+    >>> round(mean_of_independent([proportion(18, 20), proportion(5, 10)], n=30).estimate, 3)
+    0.7
     """
     defined = [part for part in parts if part.defined]
     if not defined:

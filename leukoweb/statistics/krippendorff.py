@@ -29,6 +29,12 @@ def krippendorff_alpha(ratings: ArrayLike, n_classes: int, metric: str = "nomina
     ``metric``: ``nominal``; ``ordinal`` (rank metric: squared count of reads between the two classes);
     ``interval`` (positions of the declared classes). Undefined (NaN) when all reads are equal or no case has
     two. Krippendorff 2011, "Computing Krippendorff's alpha-reliability".
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(krippendorff_alpha(reads, 2), 3)
+    0.556
     """
     codes = check_ratings(ratings, n_classes)
     counts: Floats = one_hot(codes, n_classes).sum(1)
@@ -70,6 +76,12 @@ def krippendorff_linearised(ratings: ArrayLike, n_classes: int, weights: ArrayLi
     each mean is a ratio and its influence carries the term for the denominator. The small-sample factor 1 -
     1/reads of alpha is left out of the deviations, as in Gwet 2014, which makes the standard error larger by
     that factor.
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(krippendorff_linearised(reads, 2).value, 3)
+    0.556
     """
     w = check_weights(weights, n_classes)
     codes = check_ratings(ratings, n_classes)
@@ -104,6 +116,12 @@ def ordinal_alpha_estimate(
 
     ``clusters`` has one label per case with two or more reads. Leaving a case out also changes the rank
     metric.
+
+    Example
+    -------
+    >>> reads = [[0, 0], [1, 2], [2, 2], [0, 1], [1, 1]]
+    >>> round(ordinal_alpha_estimate(reads, 3).estimate, 3)
+    0.7
     """
     codes = check_ratings(ratings, n_classes)
     counts: Floats = one_hot(codes, n_classes).sum(1)

@@ -68,6 +68,15 @@ def analyse_auc(
         Patient of each case when patients have several; selects Obuchowski's clustered covariance.
 
     Errors: StatisticsError for a missing score or a truth that is not 0/1.
+
+    Example
+    -------
+    >>> truth = [1, 1, 1, 1, 0, 0, 0, 0]
+    >>> film = [[3, 4, 2, 5, 1, 2, 3, 1], [4, 4, 3, 5, 2, 1, 3, 1]]
+    >>> screen = [[4, 5, 3, 5, 1, 1, 2, 1], [5, 4, 2, 5, 1, 2, 1, 2]]
+    >>> found = analyse_auc(truth, [film, screen])
+    >>> round(found.random.differences[0].estimate, 4)
+    -0.0469
     """
     values = _cases_by_evaluator(scores)
     shape = np.shape(scores)[:2]
@@ -99,6 +108,12 @@ def analyse_proportion(
     ``correct`` has shape (n_modalities, n_readers, n_cases); the covariance is the jackknife over these
     cases. ``jackknife_over`` = cases of the whole study makes it the jackknife over all of them, see
     :func:`ai_versus_readers`. ``clusters`` (n_cases,) selects the clustered estimator.
+
+    Example
+    -------
+    >>> correct = [[[1, 0, 1, 1], [1, 1, 0, 1]], [[1, 1, 1, 1], [1, 1, 0, 1]]]
+    >>> analyse_proportion(correct).random.differences[0].estimate
+    -0.125
     """
     values = _cases_by_evaluator(correct)
     factor = jackknife_factor(len(values), jackknife_over, clusters)

@@ -165,6 +165,14 @@ def ai_versus_readers_auc(
 
     ``truth`` (n,) is 0 or 1, ``ai_scores`` (n,) and ``readers_scores`` (n, n_readers) rate every case; higher
     = more positive. Errors: StatisticsError for a missing score (leave such cases out before).
+
+    Example
+    -------
+    >>> truth = [1, 1, 1, 1, 0, 0, 0, 0]
+    >>> readers = [[3, 4], [4, 4], [2, 3], [5, 5], [1, 2], [2, 1], [3, 3], [1, 1]]
+    >>> found = ai_versus_readers_auc(truth, [4, 5, 3, 5, 1, 1, 3, 2], readers)
+    >>> round(found.difference, 4), found.n_readers
+    (0.0469, 2)
     """
     scores = np.column_stack([np.asarray(ai_scores, dtype=float), case_matrix(readers_scores, "readers_scores")])
     return from_covariance(
@@ -193,6 +201,11 @@ def from_covariance(
 
     se^2 = MS(reader) / r + max(cov2, 0) and df = (r - 1) ((MS(reader) + r max(cov2, 0)) / MS(reader))^2, with
     MS(reader) the variance of the r differences and cov2 the mean case covariance of two of them.
+
+    Example
+    -------
+    >>> round(from_covariance([0.8, 0.7, 0.72], np.eye(3) * 0.001 + 0.001, n=100).se, 4)
+    0.0332
     """
     _check_options(margin, level)
     theta = np.asarray(estimates, dtype=np.float64)

@@ -174,6 +174,13 @@ def obuchowski_rockette(
     MS(TR).
 
     One reader leaves only the fixed-reader design; one modality leaves no test. Both give NaN, not an error.
+
+    Example
+    -------
+    >>> theta = [[0.90, 0.85, 0.88], [0.93, 0.91, 0.89]]
+    >>> found = obuchowski_rockette(theta, np.eye(6) * 0.0005 + 0.0003)
+    >>> round(found.random.differences[0].estimate, 4), round(found.random.differences[0].se, 4)
+    (-0.0333, 0.0145)
     """
     theta = np.asarray(estimates, dtype=np.float64)
     if theta.ndim != 2 or theta.size == 0 or np.shape(covariance) != (theta.size, theta.size):
@@ -335,7 +342,13 @@ def _reader_differences(
 
 
 def make_difference(first: str, second: str, estimate: float, se: float, df: float, level: float) -> Difference:
-    """A difference with its t interval and test; NaN where the standard error is 0 or undefined."""
+    """A difference with its t interval and test; NaN where the standard error is 0 or undefined.
+
+    Example
+    -------
+    >>> round(make_difference("film", "screen", -0.05, 0.02, 12.0, 0.95).low, 4)
+    -0.0936
+    """
     if not se > 0:
         return Difference(first, second, estimate, se, NAN, NAN, NAN, NAN, NAN)
     half = float(stats.t.ppf((1 + level) / 2, df)) * se

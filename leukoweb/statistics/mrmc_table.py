@@ -72,6 +72,12 @@ def parse_mrmc(
 
     Errors: StatisticsError for a missing or doubled column, a score that is not a finite number, a case without
     truth or listed twice, or modalities that were not read by the same readers.
+
+    Example
+    -------
+    >>> table = parse_mrmc(["case,truth,film_r1,film_r2", "1,0,1,2", "2,1,4,"])
+    >>> table.modalities, table.readers, table.scores.shape
+    (('film',), ('r1', 'r2'), (1, 2, 2))
     """
     header, rows = _rows(lines)
     for name in filter(None, (case, truth, ai, cluster)):

@@ -146,7 +146,14 @@ def _corrected(c: ReadCounts, expected: float, casewise_expected: Floats) -> Coe
 
 
 def percent_agreement(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:
-    """Share of agreeing pairs of reads, averaged over cases with two or more reads (Gwet's treatment)."""
+    """Share of agreeing pairs of reads, averaged over cases with two or more reads (Gwet's treatment).
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(percent_agreement(reads, 2).value, 3)
+    0.778
+    """
     w = check_weights(weights, n_classes)
     c = count_reads(check_ratings(ratings, n_classes), n_classes, w)
     return Coefficient(c.observed, c.agreement, c.observed)
@@ -156,6 +163,12 @@ def gwet_ac(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None
     """Gwet's AC1, or AC2 with weights (Gwet 2008, doi:10.1348/000711006X126600).
 
     p_e = T_w / (K (K - 1)) * sum pi_k (1 - pi_k), T_w the sum of the weights.
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(gwet_ac(reads, 2).value, 3)
+    0.561
     """
     w = check_weights(weights, n_classes)
     c = count_reads(check_ratings(ratings, n_classes), n_classes, w)
@@ -165,7 +178,14 @@ def gwet_ac(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None
 
 
 def brennan_prediger(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:
-    """Brennan-Prediger (free-marginal kappa): p_e = T_w / K^2 with K the declared classes, used or not."""
+    """Brennan-Prediger (free-marginal kappa): p_e = T_w / K^2 with K the declared classes, used or not.
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(brennan_prediger(reads, 2).value, 3)
+    0.556
+    """
     w = check_weights(weights, n_classes)
     c = count_reads(check_ratings(ratings, n_classes), n_classes, w)
     expected = float(w.sum()) / n_classes**2
@@ -173,7 +193,14 @@ def brennan_prediger(ratings: ArrayLike, n_classes: int, weights: ArrayLike | No
 
 
 def fleiss_kappa_missing(ratings: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Coefficient:
-    """Fleiss' kappa by Gwet's treatment of missing reads; with two raters this is Scott's pi."""
+    """Fleiss' kappa by Gwet's treatment of missing reads; with two raters this is Scott's pi.
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(fleiss_kappa_missing(reads, 2).value, 3)
+    0.55
+    """
     w = check_weights(weights, n_classes)
     c = count_reads(check_ratings(ratings, n_classes), n_classes, w)
     expected = float(c.prevalence @ w @ c.prevalence)
@@ -181,7 +208,14 @@ def fleiss_kappa_missing(ratings: ArrayLike, n_classes: int, weights: ArrayLike 
 
 
 def fleiss_kappa(ratings: ArrayLike, n_classes: int) -> Coefficient:
-    """Fleiss' kappa as published, on complete cases (Fleiss 1971, doi:10.1037/h0031619)."""
+    """Fleiss' kappa as published, on complete cases (Fleiss 1971, doi:10.1037/h0031619).
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(fleiss_kappa(reads, 2).value, 3), fleiss_kappa(reads, 2).n_items
+    (0.464, 5)
+    """
     return fleiss_kappa_missing(complete_cases(ratings, n_classes), n_classes)
 
 
@@ -190,6 +224,12 @@ def fleiss_null_se(ratings: ArrayLike, n_classes: int) -> float:
     interval.
 
     Fleiss, Nee and Landis 1979, doi:10.1037/0033-2909.86.5.974. NaN when one class takes all reads.
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(fleiss_null_se(reads, 2), 3)
+    0.258
     """
     codes = complete_cases(ratings, n_classes)
     n, raters = codes.shape
@@ -204,7 +244,14 @@ def fleiss_null_se(ratings: ArrayLike, n_classes: int) -> float:
 
 
 def fleiss_category_kappas(ratings: ArrayLike, n_classes: int) -> Floats:
-    """Fleiss' kappa of each class against the rest, complete cases; NaN for a class that nobody used.  # (K,)"""
+    """Fleiss' kappa of each class against the rest, complete cases; NaN for a class that nobody used.  # (K,)
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> fleiss_category_kappas(reads, 2).round(3).tolist()
+    [0.464, 0.464]
+    """
     codes = complete_cases(ratings, n_classes)
     counts: Floats = one_hot(codes, n_classes).sum(1)
     n, raters = codes.shape
@@ -218,6 +265,12 @@ def conger_kappa_missing(ratings: ArrayLike, n_classes: int, weights: ArrayLike 
 
     p_e = mean over ordered pairs of different raters of sum w_kl p_gk p_hl, with p_g the prevalences among
     the cases that rater g read. Undefined when a rater read nothing.
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(conger_kappa_missing(reads, 2).value, 3)
+    0.565
     """
     w = check_weights(weights, n_classes)
     codes = check_ratings(ratings, n_classes)
@@ -239,7 +292,14 @@ def conger_kappa_missing(ratings: ArrayLike, n_classes: int, weights: ArrayLike 
 
 
 def conger_kappa(ratings: ArrayLike, n_classes: int) -> Coefficient:
-    """Conger's exact kappa on complete cases (Conger 1980, doi:10.1037/0033-2909.88.2.322)."""
+    """Conger's exact kappa on complete cases (Conger 1980, doi:10.1037/0033-2909.88.2.322).
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(conger_kappa(reads, 2).value, 3)
+    0.474
+    """
     return conger_kappa_missing(complete_cases(ratings, n_classes), n_classes)
 
 
@@ -247,6 +307,12 @@ def light_kappa(ratings: ArrayLike, n_classes: int, *, complete: bool = True) ->
     """Mean of all pairwise Cohen kappas (Light 1971, doi:10.1037/h0031643).
 
     ``complete=False`` takes each pair over the cases that both read. NaN when one pair's kappa is undefined.
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, -1], [0, 0, 0]]
+    >>> round(light_kappa(reads, 2), 3)
+    0.466
     """
     codes = complete_cases(ratings, n_classes) if complete else check_ratings(ratings, n_classes)
     return _mean_pair(pairwise_tables(codes, n_classes))
@@ -258,7 +324,14 @@ def _mean_pair(tables: Floats) -> float:
 
 
 def light_kappa_linearised(ratings: ArrayLike, n_classes: int) -> Coefficient:
-    """Light's kappa on complete cases with its linearised values: the mean of the pairs' influences."""
+    """Light's kappa on complete cases with its linearised values: the mean of the pairs' influences.
+
+    Example
+    -------
+    >>> reads = [[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [0, 0, 0]]
+    >>> round(light_kappa_linearised(reads, 2).value, 3)
+    0.466
+    """
     codes = complete_cases(ratings, n_classes)
     left, right = np.triu_indices(codes.shape[1], 1)
     if not codes.shape[0]:

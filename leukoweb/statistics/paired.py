@@ -28,6 +28,11 @@ def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") 
     (Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91); ``chi-square`` (b-c)^2/(b+c); ``corrected``
     (|b-c|-1)^2/(b+c) (Edwards 1948, doi:10.1007/BF02289261), which is above 0 also at b = c. The statistic of the
     first two is min(b, c). Without a discordant case the exact tests give p = 1 and the chi-squares are undefined.
+
+    Example
+    -------
+    >>> round(mcnemar(1, 6).p, 4), round(mcnemar(1, 6, method="mid-p").p, 4)
+    (0.125, 0.0703)
     """
     if b < 0 or c < 0:
         raise StatisticsError(f"Discordant counts cannot be negative, found {b} and {c}.", code="E_TABLE")
@@ -59,6 +64,12 @@ def cochran_q(success: ArrayLike) -> TestResult:
 
     Complete cases. df = R - 1. Undefined when every case has all or none (no information). Cochran 1950,
     doi:10.1093/biomet/37.3-4.256.
+
+    Example
+    -------
+    >>> correct = [[1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 1, 1]]
+    >>> round(cochran_q(correct).statistic, 3), cochran_q(correct).df
+    (4.667, 2.0)
     """
     table = np.asarray(success, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] < 2:
@@ -110,6 +121,11 @@ def stuart_maxwell(table: ArrayLike) -> TestResult:
     d' V^- d, d = row sums - column sums, V_ii = n_i. + n_.i - 2 n_ii, V_ij = -(n_ij + n_ji); generalised
     inverse, df = rank(V), so classes without a discordant case drop out (Stuart 1955,
     doi:10.1093/biomet/42.3-4.412; Maxwell 1970). Undefined without a discordant case.
+
+    Example
+    -------
+    >>> round(stuart_maxwell([[20, 10, 5], [3, 30, 15], [0, 5, 40]]).statistic, 3)
+    13.765
     """
     return _marginal(table, "Stuart-Maxwell", bhapkar_form=False)
 
@@ -119,6 +135,11 @@ def bhapkar(table: ArrayLike) -> TestResult:
 
     Bhapkar 1966, doi:10.1080/01621459.1966.10502021. Undefined without a discordant case, or where X2 reaches
     n.
+
+    Example
+    -------
+    >>> round(bhapkar([[20, 10, 5], [3, 30, 15], [0, 5, 40]]).statistic, 3)
+    15.423
     """
     return _marginal(table, "Bhapkar", bhapkar_form=True)
 
@@ -129,6 +150,11 @@ def bowker(table: ArrayLike, *, all_pairs: bool = False) -> TestResult:
 
     df counts those pairs, or all K(K-1)/2 with ``all_pairs``. Undefined without a discordant case. Bowker
     1948, doi:10.1080/01621459.1948.10483284.
+
+    Example
+    -------
+    >>> round(bowker([[20, 10, 5], [3, 30, 15], [0, 5, 40]]).statistic, 3)
+    13.769
     """
     counts = _square(table)
     upper = np.triu_indices(counts.shape[0], 1)
@@ -145,6 +171,11 @@ def holm(p_values: ArrayLike) -> Floats:
     """Holm's adjusted p values, NaN staying NaN and outside the family.  # same shape (m,)
 
     Holm 1979, Scand J Statist 6:65-70. Never smaller than the input, never above 1.
+
+    Example
+    -------
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=np.float64)
     out = np.full(p.shape, np.nan)
@@ -159,6 +190,11 @@ def paired_difference(b: int, c: int, n: int, *, level: float = 0.95) -> Estimat
     """Difference of two proportions on the same n cases, (b - c)/n, with Tango's score interval.
 
     b = only the first positive, c = only the second. Undefined without cases. See ``tango_interval``.
+
+    Example
+    -------
+    >>> [round(value, 3) for value in (paired_difference(6, 1, 64).estimate, paired_difference(6, 1, 64).low)]
+    [0.078, -0.004]
     """
     if n < 0 or b < 0 or c < 0 or b + c > n:
         raise StatisticsError(f"Discordant counts {b} and {c} do not fit {n} cases.", code="E_TABLE")
@@ -169,6 +205,11 @@ def agresti_min(b: int, c: int, n: int, *, level: float = 0.95) -> Estimate:
     """The same difference with half a case added to each cell before a Wald interval.
 
     Agresti and Min 2005, doi:10.1002/sim.1781. The estimate is the plain (b - c)/n.
+
+    Example
+    -------
+    >>> round(agresti_min(6, 1, 64).low, 3)
+    -0.006
     """
     if n == 0:
         return Estimate.undefined(0, "no case read by both", level=level)

@@ -92,6 +92,11 @@ def mrmc_power(pilot: Pilot, difference: float, n_readers: int, n_cases: int, *,
 
     With s = pilot cases / cases and d = s max(Cov2 - Cov3, 0): MS(TR) is expected as var_TR + s (VarE - Cov1) - d,
     the denominator adds r d, the non-centrality is r difference^2 / (2 denominator).
+
+    Example
+    -------
+    >>> round(mrmc_power(Pilot(0.0002, 0.0008, 0.00034, 0.00034, 0.00024, 114), 0.05, 10, 200).power, 2)
+    0.94
     """
     scale = _check(n_readers, n_cases, pilot.n_cases)
     shared = scale * max(pilot.cov2 - pilot.cov3, 0.0)
@@ -118,6 +123,11 @@ def ai_power(
 
     ``difference`` is the true AI minus readers' mean; ``alpha`` is one-sided, 0.025 for a 95 % interval. With s =
     pilot cases / cases: se^2 = (var_R + s (VarE - Cov2)) / r + s max(Cov2, 0), Hillis' df.
+
+    Example
+    -------
+    >>> round(ai_power(AiPilot(0.0004, 0.004, 0.003, 64), 0.0, 10, 200, margin=0.1).power, 2)
+    0.88
     """
     scale = _check(n_readers, n_cases, pilot.n_cases)
     if margin < 0:
@@ -151,6 +161,12 @@ def cases_for_power(power: Callable[[int, int], Power], n_readers: int, wanted: 
     """Fewest cases with which ``n_readers`` readers reach the power; None when no number of cases does.
 
     More cases cannot make up for readers who differ: that is what None then says.
+
+    Example
+    -------
+    >>> pilot = AiPilot(0.0004, 0.004, 0.003, 64)
+    >>> cases_for_power(lambda r, c: ai_power(pilot, 0.0, r, c, margin=0.1), 10).n_cases
+    161
     """
     if power(n_readers, MAX_CASES).power < wanted:
         return None

@@ -51,6 +51,11 @@ def tango_interval(table: ArrayLike, level: float = 0.95) -> Estimate:
     (b - c - n d)^2 = z^2 n (2 q + d (1 - d)), q the restricted estimate of P(first alone). Never degenerate,
     also not without discordant pairs. Source: Tango 1998,
     doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B. Undefined when the table is empty.
+
+    Example
+    -------
+    >>> [round(value, 3) for value in (tango_interval([[40, 6], [1, 17]]).low, tango_interval([[40, 6], [1, 17]]).high)]
+    [-0.004, 0.177]
     """
     counts = _table(table, "table")
     n, b, c = float(counts.sum()), float(counts[0, 1]), float(counts[1, 0])

@@ -133,7 +133,13 @@ class PairwiseKappas:
 
 
 def pabak_estimate(agreement: Estimate, n_classes: int) -> Estimate:
-    """PABAK (K po - 1)/(K - 1) with the limits of the percent agreement po carried through."""
+    """PABAK (K po - 1)/(K - 1) with the limits of the percent agreement po carried through.
+
+    Example
+    -------
+    >>> round(pabak_estimate(proportion(17, 20), 2).estimate, 3)
+    0.7
+    """
     po, low, high = ((n_classes * x - 1) / (n_classes - 1) for x in (agreement.estimate, agreement.low, agreement.high))
     return Estimate(po, low, high, agreement.method, agreement.n, None, agreement.level, note=agreement.note)
 

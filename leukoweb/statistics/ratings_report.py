@@ -48,6 +48,11 @@ def printed(value: float | None, digits: int = 2) -> str:
     """Decimal rounding half up; ``-`` for undefined.
 
     Twelve digits first, so that a fraction that is exactly half (0.625) is not read as a little less.
+
+    Example
+    -------
+    >>> printed(0.625), printed(None)
+    ('0.63', '-')
     """
     if value is None:
         return "-"
@@ -57,7 +62,13 @@ def printed(value: float | None, digits: int = 2) -> str:
 
 
 def p_text(value: float | None) -> str:
-    """A p value with three decimals, ``<0.001`` below that, ``-`` for undefined."""
+    """A p value with three decimals, ``<0.001`` below that, ``-`` for undefined.
+
+    Example
+    -------
+    >>> p_text(0.0004), p_text(0.0125)
+    ('<0.001', '0.013')
+    """
     return "-" if value is None else "<0.001" if value < 0.001 else printed(value, 3)
 
 

@@ -125,6 +125,11 @@ def read_csv(text: str) -> dict[str, list[str]]:
 
     Errors: ``StatisticsError`` (E_CSV) for an empty file, no data row, a column name that is empty or given twice, or a
     row with another number of cells (the header is line 1), or text that is no CSV.
+
+    Example
+    -------
+    >>> read_csv("case;r1\\n1;AML\\n2;\\n")
+    {'case': ['1', '2'], 'r1': ['AML', '']}
     """
     text = text.removeprefix("\ufeff")
     header_line = text.split("\n", 1)[0]
@@ -149,7 +154,13 @@ def read_csv(text: str) -> dict[str, list[str]]:
 
 
 def parse_sessions(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Sessions by reader from ``P1=P1-1,P1-2``; several readers by ``;`` or in several texts. Primary first."""
+    """Sessions by reader from ``P1=P1-1,P1-2``; several readers by ``;`` or in several texts. Primary first.
+
+    Example
+    -------
+    >>> parse_sessions(["P1=P1-1,P1-2"])
+    {'P1': ('P1-1', 'P1-2')}
+    """
     out: dict[str, tuple[str, ...]] = {}
     for group in (part for text in texts for part in text.split(";") if part.strip()):
         reader, equals, names = group.partition("=")

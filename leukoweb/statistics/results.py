@@ -44,6 +44,11 @@ def to_json_value(value: Any) -> Any:
 
     Errors: ``TypeError`` for an object with no JSON meaning, so that nothing is silently turned into a
     string.
+
+    Example
+    -------
+    >>> to_json_value({"a": float("nan"), "b": [1.5]})
+    {'a': None, 'b': [1.5]}
     """
     if value is None or isinstance(value, (bool, str)):
         return value

@@ -90,6 +90,11 @@ def auc(
     ``interval`` ``logit`` works on log(A / (1 - A)) and stays inside 0 and 1 by itself; ``wald``, estimate -+ z se cut
     there, is what most packages print and holds the true area too rarely near 1. Perfect separation has a standard
     error of 0 and gets no interval, with a note. NaN when a group is empty.
+
+    Example
+    -------
+    >>> [round(one.estimate, 3) for one in auc([1, 1, 0, 0], [3.0, 2.0, 2.0, 1.0])]
+    [0.875]
     """
     values = case_matrix(scores, "scores")
     areas = empirical_auc(truth, values)
@@ -129,6 +134,12 @@ def compare_aucs(
     """Difference of two areas on the same cases, with DeLong's (or another) covariance: z test and interval.
 
     NaN statistic and interval where the two rank all cases alike, so that the standard error is 0.
+
+    Example
+    -------
+    >>> truth = [1, 1, 1, 1, 0, 0, 0, 0]
+    >>> compare_aucs(truth, [3, 4, 2, 5, 1, 2, 3, 1], [4, 4, 3, 5, 2, 1, 3, 1]).estimate
+    -0.09375
     """
     scores = np.column_stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
     areas = empirical_auc(truth, scores)
@@ -151,6 +162,12 @@ def one_against_rest(
 
     ``scores`` has shape (n, n_classes) in the order of ``classes``; ``reference`` (n,) holds class names. A
     class without a case, or with all of them, is undefined.
+
+    Example
+    -------
+    >>> scores = [[0.7, 0.3], [0.6, 0.4], [0.2, 0.8], [0.65, 0.35]]
+    >>> one_against_rest(["a", "a", "b", "b"], scores, ["a", "b"])["a"].estimate
+    0.75
     """
     values = case_matrix(scores, "scores")
     truth = np.asarray(reference)
