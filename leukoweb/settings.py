@@ -265,8 +265,6 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
-SILENCED_SYSTEM_CHECKS: list[str] = []
-SHOW_RESEARCH_NOTICE = True
 
 LOGGING = {
     "version": 1,

@@ -75,6 +75,10 @@ class Command(BaseCommand):
                 self._start(supervisor, run_dir, host, port)
                 if self._wait_for_page(url, supervisor, stopping):
                     self._announce(url, demo=not options["no_demo"])
+                elif not stopping:
+                    self._say(
+                        f"The web server does not answer on {url}. Look into {run_dir.parent / 'logs' / 'web.log'}"
+                    )
                 self._keep(supervisor, stopping)
             finally:
                 self._say("Stopping ...")
