@@ -1,0 +1,29 @@
+from reader_study.models.analyses import Analysis, AnalysisResult
+from reader_study.models.readings import Reading, SessionSeal
+from reader_study.models.sessions import (
+    CaseIdentity,
+    DraftEvent,
+    DraftReading,
+    ReadingSession,
+    SessionCase,
+    SessionImage,
+)
+from reader_study.models.studies import ProtocolVersion, Study, StudyCase, StudyReader, Unblinding
+
+__all__ = [
+    "Analysis",
+    "AnalysisResult",
+    "CaseIdentity",
+    "DraftEvent",
+    "DraftReading",
+    "ProtocolVersion",
+    "Reading",
+    "ReadingSession",
+    "SessionCase",
+    "SessionImage",
+    "SessionSeal",
+    "Study",
+    "StudyCase",
+    "StudyReader",
+    "Unblinding",
+]
