@@ -23,4 +23,4 @@ FROM base AS worker
 RUN pip install -c constraints.txt -e '.[ai]'
 COPY . .
 USER leukoweb
-CMD ["celery", "-A", "leukoweb", "worker", "-Q", "infer,train", "-c", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+CMD ["celery", "-A", "leukoweb", "worker", "-Q", "infer", "-c", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]

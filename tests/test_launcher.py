@@ -154,3 +154,14 @@ def test_the_broker_comes_back_when_it_is_killed(data: Path) -> None:
                 return
             time.sleep(0.2)
         pytest.fail("no broker after the kill")
+
+
+def test_training_has_a_worker_of_its_own_where_torch_is_and_says_what_to_install_where_not() -> None:
+    from leukoweb.management.commands import up
+
+    with_torch, without = dict(up.workers(torch=True)), dict(up.workers(torch=False))
+    assert with_torch == {"ops": "ops", "infer": "infer", "train": "train"}
+    assert without == {"ops": "ops", "infer": "infer,train"}, "a training then fails at once instead of waiting"
+    assert "pip install" in up.NO_TORCH
+    command = up.worker_command("train", "train")
+    assert command[-1] == "train" or "-Q train -c 1" in " ".join(command)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -25,15 +27,28 @@ from leukoweb.launcher import broker, lock
 from leukoweb.launcher.processes import Child, Supervisor
 
 REAP_EVERY_S = 5.0
-WORKERS = (("ops", "ops"), ("infer", "infer,train"))
+NO_TORCH = "PyTorch is not installed: predictions work, training does not. For training: pip install -e '.[ai]'"
+
+
+def workers(*, torch: bool) -> tuple[tuple[str, str], ...]:
+    """(name, queues) of each worker. Without torch no worker of its own: a training then fails at once, in words."""
+    if torch:
+        return (("ops", "ops"), ("infer", "infer"), ("train", "train"))
+    return (("ops", "ops"), ("infer", "infer,train"))
+
+
+def has_torch() -> bool:
+    """Looked up, not imported: the launcher stays light."""
+    return importlib.util.find_spec("torch") is not None and importlib.util.find_spec("torchvision") is not None
 
 
 def worker_command(name: str, queues: str) -> list[str]:
-    """A Celery worker, or one that polls the ledger where there is no broker."""
+    """A Celery worker, or one that polls the ledger where there is no broker. Training yields to everything else."""
+    polite = ["nice", "-n", "10"] if name == "train" and shutil.which("nice") else []
     if not settings.CELERY_BROKER_URL:
-        return [sys.executable, str(settings.BASE_DIR / "manage.py"), "run_jobs", "--queues", queues]
+        return [*polite, sys.executable, str(settings.BASE_DIR / "manage.py"), "run_jobs", "--queues", queues]
     options = f"-Q {queues} -c 1 -n {name}@%h --loglevel INFO --without-gossip --without-mingle"
-    return [sys.executable, "-m", "celery", "-A", "leukoweb", "worker", *options.split()]
+    return [*polite, sys.executable, "-m", "celery", "-A", "leukoweb", "worker", *options.split()]
 
 
 def web_command(host: str, port: int) -> list[str]:
@@ -122,7 +137,10 @@ class Command(BaseCommand):
             supervisor.add(Child("broker", command, logs / "broker.log", stops_last=True))
             if not broker.wait_until_ready(settings.BROKER_SOCKET):
                 self._say(f"The broker does not answer yet; work waits until it does. Log: {logs / 'broker.log'}")
-        for name, queues in WORKERS:
+        torch = has_torch()
+        if not torch:
+            self._say(NO_TORCH)
+        for name, queues in workers(torch=torch):
             supervisor.add(Child(f"worker {name}", worker_command(name, queues), logs / f"worker-{name}.log"))
         supervisor.add(Child("web", web_command(host, port), logs / "web.log"))
 
