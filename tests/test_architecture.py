@@ -37,7 +37,7 @@ def test_the_web_process_loads_no_model_library() -> None:
 
 PLANTED = {
     "Floors: data travels one way, so imports do too": ("cases/naming.py", "import inference.models"),
-    "Inside cases": ("cases/selectors.py", "import cases.services"),
+    "Inside cases": ("cases/selectors/records.py", "import cases.services"),
     "Inside inference": ("inference/selectors/__init__.py", "import inference.views"),
     "Pure cores know no framework": ("inference/pipeline/hierarchy.py", "import django.conf"),
     "The statistics need numpy and scipy alone": ("leukoweb/statistics/results.py", "import PIL.Image"),
