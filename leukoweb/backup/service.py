@@ -1,0 +1,159 @@
+"""Taking a backup and restoring one. The database first, then the files: so every row of the dump has its file.
+
+Layout of a backup folder::
+
+    blobs/aa/bb/<sha256>              the pool of stored files, shared by all backups in the folder
+    20261126T101500Z/database.*       one consistent dump
+    20261126T101500Z/manifest.json    what it holds, written last: without it the backup is not complete
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from cases.models import HpfImage
+from inference.models import ModelVersion
+from leukoweb.backup.database import BackupFailed, database_dump, database_load, live_digests
+from leukoweb.backup.media import files_copy, files_damaged
+from leukoweb.core.audit import audit_record, chain_verify
+from leukoweb.core.guards import install_guards, missing_guards
+from leukoweb.core.storage import BlobStore, blobs
+
+SCHEMA = "leukoweb/backup/1"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """``folder`` of the backup, files it needs, how many of them were new, and names that the store lacks."""
+
+    folder: Path
+    n_files: int
+    n_copied: int
+    missing: list[str]
+
+
+def backup_take(destination: Path) -> BackupReport:
+    """Write a backup below ``destination``; the installation may be in use.
+
+    A file that the live store lacks does not stop the backup (the rest is worth saving); it is reported.
+    Pixels of a patient who was withdrawn stay in older backups: delete those backups, then `backup --tidy`.
+    """
+    folder = destination / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise BackupFailed(f"{folder} exists already.", hint="Wait a second, then try again.") from error
+    except OSError as error:
+        raise BackupFailed(f"{folder} cannot be made: {error.strerror}.") from error
+    try:
+        dump, digests = database_dump(folder)
+        pool, store = BlobStore(destination / "blobs"), blobs()
+        names = sorted(set(store.names()) | _required_names())  # after the dump: every file of its rows is among these
+        copied, missing = files_copy(names, store, pool)
+        manifest = {
+            "schema": SCHEMA, "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "database": {"file": dump.name, "vendor": connection.vendor, "sha256": _sha256(dump)},
+            "migrations": sorted("/".join(key) for key in MigrationRecorder(connection).applied_migrations()),
+            "tables": digests, "files": sorted(set(names) - set(missing)), "missing": missing,
+        }  # fmt: skip
+        _write(folder / MANIFEST, manifest)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    audit_record(actor=None, action="backup.take", data={"folder": folder.name, "files": len(names)})
+    return BackupReport(folder, len(names), copied, missing)
+
+
+def backup_read(folder: Path) -> dict[str, Any]:
+    """The manifest of a complete backup."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BackupFailed(f"{folder} is not a complete backup: it has no {MANIFEST}.") from error
+    except (OSError, ValueError) as error:
+        raise BackupFailed(f"{folder / MANIFEST} cannot be read: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise BackupFailed(f"{folder / MANIFEST} is not of the schema {SCHEMA}.")
+    return manifest
+
+
+def backup_check(folder: Path) -> list[str]:
+    """What is wrong with a backup; empty: its dump and every file have their hashes."""
+    manifest = backup_read(folder)
+    dump = folder / manifest["database"]["file"]
+    problems = []
+    if not dump.is_file() or _sha256(dump) != manifest["database"]["sha256"]:
+        problems.append(f"{dump.name} is missing or damaged")
+    damaged = files_damaged(manifest["files"], BlobStore(folder.parent / "blobs"))
+    return problems + [f"file {name} is missing or damaged" for name in damaged]
+
+
+def backup_restore(folder: Path) -> list[str]:
+    """Put a backup into this installation, which must be empty, and return what the drill found wrong.
+
+    The drill compares every append-only table value by value with the moment of the backup, walks the audit chain,
+    looks for the triggers and hashes every stored file.
+    """
+    manifest = backup_read(folder)
+    if problems := backup_check(folder):
+        raise BackupFailed(
+            f"The backup is damaged and was not restored: {problems[0]}.", hint=f"{len(problems)} problems."
+        )
+    Path(settings.DATA_DIR).mkdir(parents=True, exist_ok=True)
+    database_load(folder / manifest["database"]["file"])
+    files_copy(manifest["files"], BlobStore(folder.parent / "blobs"), blobs())
+    if missing_guards():
+        install_guards()
+    return restore_drill(manifest)
+
+
+def restore_drill(manifest: dict[str, Any]) -> list[str]:
+    """Compare this installation with a backup's manifest; empty: nothing differs."""
+    now, then = live_digests(), manifest["tables"]
+    found = [f"table {name} differs from the backup" for name in sorted(then) if now.get(name) != then[name]]
+    report = chain_verify()
+    if not report.intact:
+        found.append(f"the audit chain breaks at event {report.broken_id}: {report.problem}")
+    found += [f"trigger {name} is missing" for name in missing_guards()]
+    return found + [f"file {name} is missing or damaged" for name in files_damaged(manifest["files"], blobs())]
+
+
+def backups_tidy(destination: Path) -> int:
+    """Delete files of the pool that no complete backup names; returns how many."""
+    kept: set[str] = set()
+    for path in destination.glob(f"*/{MANIFEST}"):
+        kept.update(backup_read(path.parent)["files"])
+    return BlobStore(destination / "blobs").sweep(kept, older_than_s=3600)
+
+
+def _required_names() -> set[str]:
+    """Files that must be there: images of live patients and weights. A missing one is reported."""
+    images = HpfImage.objects.filter(slide__patient__withdrawn_at=None).values_list("content_sha256", flat=True)
+    weights = ModelVersion.objects.values_list("weights_sha256", "onnx_sha256")
+    return {*images, *(name for pair in weights for name in pair)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, manifest: dict[str, Any]) -> None:
+    draft = path.with_suffix(".tmp")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)

@@ -1,0 +1,153 @@
+"""A backup taken under load restores into an empty installation, where every value is compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections
+
+from cases import services
+from leukoweb.backup.service import backup_check, backup_take, backups_tidy
+from leukoweb.core.audit import audit_record
+from leukoweb.core.models import AuditEvent
+from leukoweb.core.storage import blobs
+from tests.cases.shell.pictures import picture
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+
+
+@pytest.fixture
+def image(technician: Any, admin_user: Any) -> Any:
+    cohort = services.cohort_create(actor=technician, name="External", purpose="external")
+    patient = services.patient_create(actor=technician, cohort=cohort, code="P-1")
+    slide = services.slide_create(actor=technician, patient=patient, code="P-1-S1")
+    services.reference_add(actor=admin_user, patient=patient, diagnosis="AML", source="flow cytometry")
+    return services.image_add(actor=technician, slide=slide, data=picture(1), name="field.png").image
+
+
+class Elsewhere:
+    """An empty installation of the same kind of database, and ``manage.py`` in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.environment = {**os.environ, "DATA_DIR": str(folder), "LOG_LEVEL": "ERROR", "PYTHONPATH": str(ROOT)}
+        if connection.vendor == "postgresql":
+            url = urlsplit(os.environ["DATABASE_URL"])
+            self.environment["DATABASE_URL"] = urlunsplit(url._replace(path=f"/{self.name}"))
+
+    name = "restored"
+
+    def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "manage.py", *words], cwd=ROOT, env=self.environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Elsewhere]:
+    def make(sql: str) -> None:
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+
+    make(f"CREATE DATABASE {Elsewhere.name}")
+    yield Elsewhere(tmp_path / "elsewhere")
+    make(f"DROP DATABASE {Elsewhere.name}")
+
+
+def write_until(stop: threading.Event, acknowledged: list[int]) -> None:
+    try:
+        while not stop.is_set():
+            acknowledged.append(audit_record(actor=None, action="test.load", target=f"n:{len(acknowledged)}").pk)
+    finally:
+        connections.close_all()
+
+
+def test_a_backup_under_load_restores_value_by_value(image: Any, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    stop, acknowledged = threading.Event(), []
+    writer = threading.Thread(target=write_until, args=(stop, acknowledged))
+    writer.start()
+    while len(acknowledged) < 20:
+        stop.wait(0.01)
+    before = len(acknowledged)
+    report = backup_take(tmp_path / "backups")
+    stop.set()
+    writer.join()
+    assert (report.n_files, report.n_copied, report.missing) == (1, 1, [])
+
+    done = elsewhere.manage("restore", str(report.folder))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "Restored and verified" in done.stdout
+    assert elsewhere.manage("verify_audit").returncode == 0
+    assert "1 images, all there" in elsewhere.manage("verify_media").stdout
+    held = json.loads((report.folder / "manifest.json").read_text())["tables"]["core_auditevent"]["rows"]
+    others = AuditEvent.objects.exclude(action__in=["test.load", "backup.take"]).count()
+    assert held >= before + others  # nothing that was acknowledged before the backup is missing
+
+    again = elsewhere.manage("restore", str(report.folder))
+    assert (again.returncode, "not empty" in again.stderr, "Traceback" in again.stderr) == (2, True, False)
+
+
+def test_a_later_backup_copies_only_what_is_new(image: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    first = backup_take(tmp_path / "b")
+    blobs().put(b"weights")
+    second = _later(tmp_path / "b", monkeypatch)
+    assert (first.n_copied, second.n_copied, second.n_files) == (1, 1, 2)
+    assert backup_check(first.folder) == backup_check(second.folder) == []
+    for name in second.folder.iterdir():
+        name.unlink()
+    for path in (tmp_path / "b" / "blobs").glob("??/??/*"):
+        os.utime(path, (1, 1))
+    assert backups_tidy(tmp_path / "b") == 1
+    assert backup_check(first.folder) == []
+
+
+def _later(folder: Path, monkeypatch: Any) -> Any:
+    """A backup one second on: folders are named by the second."""
+    import time_machine
+
+    with time_machine.travel("2030-01-01 00:00Z"):
+        return backup_take(folder)
+
+
+def test_damage_is_named_and_a_damaged_backup_is_not_restored(
+    image: Any, elsewhere: Elsewhere, tmp_path: Path, capsys: Any
+) -> None:
+    report = backup_take(tmp_path / "b")
+    stored = next((tmp_path / "b" / "blobs").glob("??/??/*"))
+    data = bytearray(stored.read_bytes())
+    data[len(data) // 2] ^= 1
+    stored.write_bytes(data)
+    with pytest.raises(CommandError):
+        call_command("backup", str(report.folder), "--check")
+    assert stored.name in capsys.readouterr().err
+    done = elsewhere.manage("restore", str(report.folder))
+    assert (done.returncode, "damaged" in done.stderr) == (2, True)
+    assert not (tmp_path / "elsewhere" / "blobs").exists()
+
+
+def test_a_missing_file_is_reported_and_the_rest_is_saved(image: Any, tmp_path: Path, capsys: Any) -> None:
+    blobs().purge(image.content_sha256)
+    with pytest.raises(CommandError, match="1 stored files are missing"):
+        call_command("backup", str(tmp_path / "b"))
+    assert image.content_sha256 in capsys.readouterr().err
+    assert len(list((tmp_path / "b").glob("*/manifest.json"))) == 1
+
+
+def test_a_folder_without_a_manifest_is_no_backup(db: None, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no manifest"):
+        call_command("backup", str(tmp_path), "--check")
+    (tmp_path / "manifest.json").write_text("{]")
+    with pytest.raises(CommandError, match="cannot be read"):
+        call_command("restore", str(tmp_path))
