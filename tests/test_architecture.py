@@ -39,6 +39,7 @@ PLANTED = {
     "Floors: data travels one way, so imports do too": ("cases/naming.py", "import inference.models"),
     "Inside cases": ("cases/selectors/records.py", "import cases.services"),
     "Inside inference": ("inference/selectors/__init__.py", "import inference.views"),
+    "Inside reader_study": ("reader_study/models/studies.py", "import reader_study.management"),
     "Pure cores know no framework": ("inference/pipeline/hierarchy.py", "import django.conf"),
     "The statistics need numpy and scipy alone": ("leukoweb/statistics/results.py", "import PIL.Image"),
     "The web never loads a model": ("inference/selectors/__init__.py", "import torch"),
