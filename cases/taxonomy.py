@@ -40,7 +40,7 @@ class UnknownClass(DomainError):
 
 @dataclass(frozen=True)
 class ClassMap:
-    """From each of the seven labels to a class of a scheme.
+    """From each sorting label to a class of a scheme.
 
     Attributes
     ----------
@@ -49,23 +49,26 @@ class ClassMap:
     classes
         The scheme's classes in their fixed order.
     by_label
-        One entry for each label of `LABELS`.
+        One entry for each label of ``labels``, in order.
+    labels
+        The sorting labels of the taxonomy that the map belongs to.
     """
 
     name: str
     version: int
     classes: tuple[str, ...]
     by_label: Mapping[str, str]
+    labels: tuple[str, ...] = LABELS
 
     def __post_init__(self) -> None:
-        if tuple(self.by_label) != LABELS:
-            raise ValueError(f"Map {self.name} must list the labels {LABELS} in order.")
+        if tuple(self.by_label) != self.labels:
+            raise ValueError(f"Map {self.name} must list the labels {self.labels} in order.")
         if set(self.by_label.values()) != set(self.classes):
             raise ValueError(f"Map {self.name} must reach exactly the classes {self.classes}.")
 
     def __call__(self, label: str) -> str:
-        """The class of `label`; raises `UnknownClass` for a name that is not one of the seven labels."""
-        return self.by_label[require_class(label, LABELS)]
+        """The class of `label`; raises `UnknownClass` for a name that is not one of the labels."""
+        return self.by_label[require_class(label, self.labels)]
 
     def index(self, label: str) -> int:
         """Position of the label's class in `classes` (the target of a network)."""
@@ -99,8 +102,9 @@ FIVE_TO_THREE: Final[Mapping[str, str]] = MappingProxyType(
 class ClassStyle:
     """How a class looks wherever it is shown: never by colour alone, always with its letter code.
 
-    `colour` is from the Okabe-Ito palette (https://jfly.uni-koeln.de/color/), `text_colour` the one of black
-    and white that can be read on it, `key` the sorting key ("" where the class is not a sorting label).
+    `colour` is from the Okabe-Ito palette (https://jfly.uni-koeln.de/color/), the same as in ``tokens.css``, with grey
+    for what is neither; `text_colour` is the one of black and white that can be read on it, `key` the sorting key (""
+    where the class is not a sorting label).
     """
 
     name: str
@@ -113,22 +117,22 @@ class ClassStyle:
 
 _BLACK, _WHITE = "#000000", "#FFFFFF"
 _ORANGE, _SKY, _GREEN, _YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
-_BLUE, _VERMILLION, _PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+_BLUE, _VERMILLION, _PURPLE, _GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
 
 STYLES: Final[Mapping[str, ClassStyle]] = MappingProxyType(
     {
         style.name: style
         for style in (
             ClassStyle("AML", "Acute myeloid leukemia", "AM", _VERMILLION, _BLACK, "1"),
-            ClassStyle("ALL", "Acute lymphoblastic leukemia", "AL", _ORANGE, _BLACK, "2"),
+            ClassStyle("ALL", "Acute lymphoblastic leukemia", "AL", _BLUE, _WHITE, "2"),
             ClassStyle("APML", "Acute promyelocytic leukemia", "AP", _PURPLE, _BLACK, "3"),
-            ClassStyle("CML", "Chronic myeloid leukemia", "CM", _BLUE, _WHITE, "4"),
+            ClassStyle("CML", "Chronic myeloid leukemia", "CM", _ORANGE, _BLACK, "4"),
             ClassStyle("CLL", "Chronic lymphocytic leukemia", "CL", _SKY, _BLACK, "5"),
-            ClassStyle("REACTIVE", "Reactive cells", "RE", _YELLOW, _BLACK, "6"),
+            ClassStyle("REACTIVE", "Reactive cells", "RE", _GREY, _BLACK, "6"),
             ClassStyle("NO_LEUKEMIA", "No leukemia", "NL", _GREEN, _BLACK, "7"),
-            ClassStyle("ACUTE", "Acute leukemia", "AC", _VERMILLION, _BLACK, ""),
-            ClassStyle("CHRONIC", "Chronic leukemia", "CH", _BLUE, _WHITE, ""),
-            ClassStyle("LEUKEMIA", "Leukemia", "LE", _VERMILLION, _BLACK, ""),
+            ClassStyle("ACUTE", "Acute leukemia", "AC", _PURPLE, _BLACK, ""),
+            ClassStyle("CHRONIC", "Chronic leukemia", "CH", _YELLOW, _BLACK, ""),
+            ClassStyle("LEUKEMIA", "Leukemia", "LE", _PURPLE, _BLACK, ""),
         )
     }
 )

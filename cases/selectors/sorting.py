@@ -1,0 +1,46 @@
+"""Reading sorting tasks: what the decisions of a task come to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from cases.consensus import Consensus, ConsensusRule, Given, consensus_of
+from cases.models import AdjudicationDecision, SortingItem, SortingSeat, SortingTask
+
+SORTING_PARTS = (SortingSeat.Part.SORTER, SortingSeat.Part.SENIOR)
+
+
+def rule_of(task: SortingTask) -> ConsensusRule:
+    """The rule that the task was made with."""
+    return ConsensusRule.from_dict(task.consensus)
+
+
+def consensus_for_task(task: SortingTask, rule: ConsensusRule | None = None) -> dict[int, Consensus]:
+    """Image id -> what its decisions come to, for every image of the task's queues, of live patients. 2 queries.
+
+    ``rule`` replaces the task's own. A seat that is no longer active counts where it decided and is not waited for.
+    """
+    rule = rule or rule_of(task)
+    given: dict[int, list[Given]] = defaultdict(list)
+    expected: dict[int, int] = defaultdict(int)
+    rows = SortingItem.objects.filter(seat__task=task, image__slide__patient__withdrawn_at=None).order_by("pk")
+    for image_id, part, active, verdict, label in rows.values_list(
+        "image_id", "seat__part", "seat__active", "current__verdict", "current__label"
+    ):
+        expected[image_id] += bool(active)
+        if verdict is not None:
+            given[image_id].append(Given(verdict, label, part == SortingSeat.Part.SENIOR))
+    settled = adjudications_of(task)
+    return {
+        image_id: consensus_of(rule, given[image_id], list(settled.get(image_id, {}).values()), n_expected=n)
+        for image_id, n in expected.items()
+    }
+
+
+def adjudications_of(task: SortingTask) -> dict[int, dict[int, Given]]:
+    """Image id -> seat id of each adjudicator -> their newest verdict. 1 query."""
+    newest: dict[int, dict[int, Given]] = defaultdict(dict)
+    rows = AdjudicationDecision.objects.filter(task=task).order_by("pk")
+    for image_id, seat_id, verdict, label in rows.values_list("image_id", "seat_id", "verdict", "label"):
+        newest[image_id][seat_id] = Given(verdict, label)
+    return newest
