@@ -5,6 +5,7 @@ from reader_study.models.sessions import (
     DraftEvent,
     DraftReading,
     ReadingSession,
+    SessionAssistance,
     SessionCase,
     SessionImage,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "ProtocolVersion",
     "Reading",
     "ReadingSession",
+    "SessionAssistance",
     "SessionCase",
     "SessionImage",
     "SessionSeal",

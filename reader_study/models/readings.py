@@ -28,6 +28,9 @@ class Reading(models.Model):
     display = models.JSONField(default=dict, help_text="Brightness and contrast in use when answering")
     n_images = models.PositiveIntegerField()
     n_viewed = models.PositiveIntegerField()
+    coverage = models.FloatField(
+        null=True, blank=True, help_text="Share of the fields' area seen at half size or closer"
+    )
     active_ms = models.PositiveBigIntegerField(null=True, blank=True)
     answered_at = models.DateTimeField(null=True, blank=True)
     recorded_at = models.DateTimeField(auto_now_add=True)

@@ -42,6 +42,9 @@ class ReadingSession(models.Model):
     opened_at = models.DateTimeField(null=True, blank=True)
     sealed_at = models.DateTimeField(null=True, blank=True)
     current = models.PositiveIntegerField(default=1, help_text="Position of the case that is being read")
+    rules = models.JSONField(default=dict, help_text="What the reader's pages may know of the locked protocol, frozen")
+    washout_days = models.PositiveIntegerField(default=0, help_text="Between this session and the reader's next one")
+    reminded_at = models.DateTimeField(null=True, blank=True, help_text="When the mail that it is open was sent")
     imported = models.BooleanField(default=False)
 
     class Meta:
@@ -52,6 +55,7 @@ class ReadingSession(models.Model):
         return f"{self.reader_id}-{self.number}"
 
 
+@append_only(except_columns=("opened_at", "last_at", "active_ms"))
 class SessionCase(models.Model):
     """A case at its place in a session, under a random token. Which patient it is stands in CaseIdentity."""
 
@@ -61,6 +65,9 @@ class SessionCase(models.Model):
     training = models.BooleanField(default=False)
     n_images = models.PositiveIntegerField()
     opened_at = models.DateTimeField(null=True, blank=True)
+    last_at = models.DateTimeField(
+        null=True, blank=True, help_text="Last shown or answered: the washout counts from here"
+    )
     active_ms = models.PositiveBigIntegerField(default=0)
 
     class Meta:
@@ -71,6 +78,7 @@ class SessionCase(models.Model):
         return f"{self.session_id} case {self.position}"
 
 
+@append_only()
 class CaseIdentity(models.Model):
     """Sealed: which patient a session's case is."""
 
@@ -81,11 +89,15 @@ class CaseIdentity(models.Model):
         return f"{self.case_id}"
 
 
+@append_only(except_columns=("seen_at", "seen_ms", "coverage"))
 class SessionImage(models.Model):
     """A field of a case under a random token, with all that is needed to serve it without any other table."""
 
     case = models.ForeignKey(SessionCase, on_delete=models.PROTECT, related_name="images")
-    position = models.PositiveIntegerField()
+    position = models.PositiveIntegerField(help_text="Place in this session's order")
+    capture_position = models.PositiveIntegerField(
+        help_text="Place in the case's manifest, from 1; stays on the server"
+    )
     token = models.CharField(max_length=32, unique=True, default=new_token)
     content_sha256 = models.CharField(max_length=64, help_text="Where the bytes lie; never leaves the server")
     format = models.CharField(max_length=4)
@@ -94,6 +106,9 @@ class SessionImage(models.Model):
     pixel_size_um = models.FloatField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     seen_ms = models.PositiveBigIntegerField(default=0)
+    coverage = models.CharField(
+        max_length=16, default="0" * 16, help_text="64 bits, 8 x 8 parts of the field: seen at half its size or closer"
+    )
 
     class Meta:
         ordering = ["case", "position"]
@@ -101,6 +116,20 @@ class SessionImage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.case_id} field {self.position}"
+
+
+@append_only()
+class SessionAssistance(models.Model):
+    """What the AI said of a case, copied here when the session was made, and only for sessions that show it.
+
+    So a reader's request needs none of the tables in which results stand, in either arm.
+    """
+
+    case = models.OneToOneField(SessionCase, on_delete=models.PROTECT, related_name="assistance")
+    payload = models.JSONField(help_text="{results: [{diagnosis, title, sentences, deciding}], pipeline, synthetic}")
+
+    def __str__(self) -> str:
+        return f"AI result for {self.case_id}"
 
 
 class DraftReading(models.Model):

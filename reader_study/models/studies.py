@@ -103,6 +103,9 @@ class StudyReader(models.Model):
     specialty = models.CharField(max_length=120, blank=True)
     training = models.CharField(max_length=300, blank=True)
     replaces = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="replaced_by")
+    time_zone = models.CharField(
+        max_length=64, default="UTC", help_text="Of the reader, for dates on pages and in mails"
+    )
     consented_at = models.DateTimeField(null=True, blank=True)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,131 @@
+"""Writing a session's order down, once: cases and fields under random tokens, apart from what they are.
+
+Runs when a protocol is locked or a session is added, never in a reader's request. Afterwards a reader needs none of
+the tables that say who a case is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from cases.models import HpfImage
+from leukoweb.core.exceptions import Conflict, DomainError
+from reader_study.models import (
+    CaseIdentity,
+    DraftReading,
+    ProtocolVersion,
+    ReadingSession,
+    SessionAssistance,
+    SessionCase,
+    SessionImage,
+    StudyCase,
+)
+from reader_study.ordering import case_order, fixed_images, image_order
+from reader_study.services.assistance import assistance_payloads
+
+RULES = ("title", "question", "answers", "navigation", "viewer", "require_all_viewed", "idle_minutes", "washout_days",
+         "consent", "instructions", "closes_on")  # fmt: skip
+
+
+def reader_rules(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a protocol that a reader's pages show: no case, no other reader, no result, no endpoint."""
+    return {"classes": list(document["classes"]["names"])} | {key: document[key] for key in RULES}
+
+
+@transaction.atomic
+def session_materialise(*, session: ReadingSession, protocol: ProtocolVersion) -> ReadingSession:
+    """Store the order of a planned session: its cases, their fields, a draft for each, fresh tokens throughout.
+
+    Raises
+    ------
+    Conflict
+        The session was written before, or it has begun.
+    DomainError
+        The study has no cases, a case has no field, or the AI-assisted arm misses a result.
+    """
+    session = ReadingSession.objects.select_for_update(of=("self",)).select_related("reader").get(pk=session.pk)
+    if session.state != ReadingSession.State.PLANNED or session.cases.exists():
+        raise Conflict("The order of this session is written already.", hint="An order is never written again.")
+    document = protocol.document
+    by_code = {case.code: case for case in StudyCase.objects.filter(study_id=session.reader.study_id)}
+    if not by_code:
+        raise DomainError("The study has no cases.", hint="Choose a cohort or list the patients.")
+    order = case_order(by_code, seed=session.seed, training={c.code for c in by_code.values() if c.training})
+    fields = {code: _fields(by_code[code], session.seed, document) for code in order}
+    cases = SessionCase.objects.bulk_create(
+        SessionCase(
+            session=session, position=position, training=by_code[code].training, n_images=len(fields[code])
+        )
+        for position, code in enumerate(order, start=1)
+    )  # fmt: skip
+    CaseIdentity.objects.bulk_create(
+        CaseIdentity(case=case, study_case=by_code[code]) for case, code in zip(cases, order, strict=True)
+    )
+    DraftReading.objects.bulk_create(DraftReading(case=case) for case in cases)
+    images = _images(cases, [fields[code] for code in order])
+    SessionImage.objects.bulk_create(images, batch_size=500)
+    if session.arm == ReadingSession.Arm.AI_ASSISTED:
+        _assist(cases, [by_code[code] for code in order], images, document)
+    session.rules = reader_rules(document) | {"version": protocol.version}
+    session.washout_days = document["washout_days"]
+    session.save(update_fields=["rules", "washout_days"])
+    return session
+
+
+def _fields(case: StudyCase, seed: int, document: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    """(capture position from 1, entry of the manifest) in the order in which this session shows them."""
+    if not case.manifest:
+        raise DomainError(f"Case {case.code} has no field.", hint="Take the patient out, or upload its fields.")
+    contents = [entry["content_sha256"] for entry in case.manifest]
+    rule = document["images_per_case"]
+    k = rule["k"] if rule["rule"] == "fixed" else None
+    chosen = fixed_images(contents, k=k, order_seed=rule["seed"], case=case.code)
+    return [(i + 1, case.manifest[i]) for i in image_order(contents, seed=seed, case=case.code, chosen=chosen)]
+
+
+def _images(
+    cases: list[SessionCase], fields: list[list[tuple[int, Mapping[str, Any]]]]
+) -> list[SessionImage]:  # fmt: skip
+    wanted = {entry["content_sha256"] for shown in fields for _, entry in shown}
+    stored = {
+        image.content_sha256: image
+        for image in HpfImage.objects.filter(content_sha256__in=wanted).select_related("slide").order_by("-id")
+    }
+    if missing := wanted - set(stored):
+        raise DomainError(f"{len(missing)} fields of the frozen case list are no longer stored.")
+    return [
+        SessionImage(
+            case=case, position=position, capture_position=capture, content_sha256=entry["content_sha256"],
+            format=stored[entry["content_sha256"]].format, width_px=stored[entry["content_sha256"]].width_px,
+            height_px=stored[entry["content_sha256"]].height_px,
+            pixel_size_um=stored[entry["content_sha256"]].slide.pixel_size_um,
+        )
+        for case, shown in zip(cases, fields, strict=True)
+        for position, (capture, entry) in enumerate(shown, start=1)
+    ]  # fmt: skip
+
+
+def _assist(
+    cases: list[SessionCase], known: list[StudyCase], images: list[SessionImage], document: Mapping[str, Any]
+) -> None:
+    places: dict[int, dict[str, int]] = {}
+    for image in images:
+        places.setdefault(image.case_id, {})[image.content_sha256] = image.position
+    payloads = assistance_payloads([case.patient_id for case in known], document)
+    SessionAssistance.objects.bulk_create(
+        SessionAssistance(case=case, payload=payloads[who.patient_id].as_shown(places[case.pk]))
+        for case, who in zip(cases, known, strict=True)
+    )
+
+
+@transaction.atomic
+def session_rules_refresh(*, session: ReadingSession, protocol: ProtocolVersion) -> None:
+    """After an amendment: what the pages show and the washout follow the new version; orders and tokens stay."""
+    session = ReadingSession.objects.select_for_update(of=("self",)).get(pk=session.pk)
+    if session.state in (ReadingSession.State.PLANNED, ReadingSession.State.OPEN):
+        session.rules = reader_rules(protocol.document) | {"version": protocol.version}
+        session.washout_days = protocol.document["washout_days"]
+        session.save(update_fields=["rules", "washout_days"])
