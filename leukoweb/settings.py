@@ -33,8 +33,19 @@ CACHE_ROOT = DATA_DIR / "cache"
 STARTER_PIPELINE = BASE_DIR / "inference" / "starter"
 
 
+def _secret(name: str) -> str:
+    """The variable NAME or, as container platforms hand out secrets, the content of the file that NAME_FILE names."""
+    path = env.str(f"{name}_FILE", default="")
+    if not path:
+        return str(env.str(name, default=""))
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.") from error
+
+
 def _required(name: str, advice: str) -> str:
-    value = env.str(name, default="")
+    value = _secret(name)
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {advice}")
     return value
@@ -44,6 +55,8 @@ if PRODUCTION:
     SECRET_KEY = _required("SECRET_KEY", "Make one of at least 50 random characters and keep it secret.")
     if len(SECRET_KEY) < 50:
         raise ImproperlyConfigured(f"SECRET_KEY has {len(SECRET_KEY)} characters; at least 50 are needed.")
+    if len(set(SECRET_KEY)) < 10:
+        raise ImproperlyConfigured("SECRET_KEY repeats a few characters; make a random one.")
     ALLOWED_HOSTS = [h for h in _required("ALLOWED_HOSTS", "Name the hosts, separated by commas.").split(",") if h]
     DATABASE_URL = _required("DATABASE_URL", "For example postgres://leukoweb:PASSWORD@db:5432/leukoweb")
 else:
@@ -65,6 +78,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "allauth.mfa",
     "rest_framework",
     "drf_spectacular",
@@ -87,6 +101,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "leukoweb.core.middleware.SecondFactorMiddleware",
     "leukoweb.core.middleware.DenyByDefaultMiddleware",
     "leukoweb.core.middleware.DomainErrorMiddleware",
 ]
@@ -132,6 +147,15 @@ if PRODUCTION and not DATABASES["default"].get("PASSWORD") and "sqlite" not in D
     raise ImproperlyConfigured("DATABASE_URL has no password. Write postgres://USER:PASSWORD@HOST:5432/NAME.")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Brute-force limits count here; in the database they hold over several web processes and without a broker.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "leukoweb_cache",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
+}
+
 # -- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "core.User"
 AUTHENTICATION_BACKENDS = [
@@ -159,6 +183,28 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_TOTP_ISSUER = "leukoweb"
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
+MFA_REQUIRED_ROLES = set(env.list("MFA_REQUIRED_ROLES", default=[]))
+if unknown := MFA_REQUIRED_ROLES - {"technician", "pathologist", "coordinator", "admin"}:
+    raise ImproperlyConfigured(f"MFA_REQUIRED_ROLES names {sorted(unknown)[0]!r}, which is not a role.")
+OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", default="")
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {}
+SOCIALACCOUNT_ONLY = False
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # a verified address signs in the one person whom an admin made with it ...
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True  # ... and from then on the provider's own subject does
+SOCIALACCOUNT_STORE_TOKENS = False
+if OIDC_SERVER_URL:
+    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "oidc",
+                "name": env.str("OIDC_NAME", default="your organisation"),
+                "client_id": _required("OIDC_CLIENT_ID", "The identity provider gives it when you register leukoweb."),
+                "secret": _required("OIDC_SECRET", "The identity provider gives it when you register leukoweb."),
+                "settings": {"server_url": OIDC_SERVER_URL},
+            }
+        ],
+    }
 INVITE_HOURS = env.int("INVITE_HOURS", default=72)
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_HTTPONLY = True
@@ -207,7 +253,7 @@ FILE_UPLOAD_TEMP_DIR = env.str("UPLOAD_TEMP_DIR", default="") or None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # manifests; images are streamed and have limits of their own
 
 # -- work ----------------------------------------------------------------------------------------------------------
-REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_URL = _secret("REDIS_URL")
 _socket = laptop.socket_path(DATA_DIR)
 if REDIS_URL:
     CELERY_BROKER_URL = REDIS_URL

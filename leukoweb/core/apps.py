@@ -2,9 +2,13 @@ from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
 
-def _install_guards(sender: AppConfig, using: str, **kwargs: object) -> None:
+def _complete_database(sender: AppConfig, using: str, **kwargs: object) -> None:
+    """What is no model's: the triggers, and the table of the cache (which counts failed sign-ins)."""
+    from django.core.management import call_command
+
     from leukoweb.core.guards import install_guards
 
+    call_command("createcachetable", database=using, verbosity=0)
     install_guards(using)
 
 
@@ -16,4 +20,4 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         from leukoweb.core import guards  # noqa: F401  registers the checks
 
-        post_migrate.connect(_install_guards, dispatch_uid="leukoweb.install_guards")
+        post_migrate.connect(_complete_database, dispatch_uid="leukoweb.complete_database")

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from leukoweb.core.exceptions import DomainError, NotAllowed
 from leukoweb.core.permissions import has_action
@@ -71,6 +73,25 @@ class SecurityHeadersMiddleware:
 
 def is_api(request: HttpRequest) -> bool:
     return request.path.startswith("/api/")
+
+
+class SecondFactorMiddleware:
+    """Roles named in MFA_REQUIRED_ROLES can do nothing but set up a second factor until they have one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        user = request.user
+        if not settings.MFA_REQUIRED_ROLES or getattr(user, "role", "") not in settings.MFA_REQUIRED_ROLES:
+            return self.get_response(request)
+        if request.path.startswith(("/accounts/", settings.STATIC_URL)) or is_mfa_enabled(user):
+            return self.get_response(request)
+        if is_api(request):
+            missing = NotAllowed("Your role needs two-step sign-in.", code="E_MFA", hint="Set it up in the browser.")
+            return error_response(request, missing)
+        messages.warning(request, "Your role needs two-step sign-in. Add an authenticator app or a security key first.")
+        return redirect("mfa_index")
 
 
 class DenyByDefaultMiddleware:

@@ -1,0 +1,110 @@
+"""Sign-in: limits that hold over processes, a second factor by role, an identity provider, people who are disabled."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.core.cache import caches
+from django.db import connection
+from django.test import Client
+
+from leukoweb.core.models import User
+from tests.support.oidc import CLIENT_ID, CLIENT_SECRET, Provider, provider
+
+
+@pytest.fixture
+def oidc(settings: Any) -> Iterator[Provider]:
+    with provider() as running:
+        app = {"provider_id": "oidc", "name": "Test clinic", "client_id": CLIENT_ID, "secret": CLIENT_SECRET,
+               "settings": {"server_url": running.url}}  # fmt: skip
+        settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [app]}}
+        yield running
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments: Any) -> None:
+        return None
+
+
+def sign_in_by_provider(client: Client) -> Any:
+    """As a browser does it: our button, the provider's page, our callback."""
+    start = client.post("/accounts/oidc/oidc/login/")
+    assert start.status_code == 302, start.content[:300]
+    try:
+        urllib.request.build_opener(NoRedirects).open(start["Location"])
+        raise AssertionError("the provider did not send us back")
+    except urllib.error.HTTPError as answer:
+        back = answer.headers["Location"]
+    return client.get(back[back.index("/accounts/") :])
+
+
+def signed_in(client: Client) -> int | None:
+    key = client.session.get("_auth_user_id")
+    return int(key) if key else None
+
+
+def test_a_provider_signs_in_whom_an_admin_made_and_nobody_else(oidc: Provider, pathologist: User, db: None) -> None:
+    User.objects.filter(pk=pathologist.pk).update(email="p@example.org")
+    client = Client()
+    assert b"Test clinic" in client.get("/accounts/login/").content
+    sign_in_by_provider(client)
+    assert signed_in(client) == pathologist.pk
+
+    User.objects.filter(pk=pathologist.pk).update(email="changed@example.org")
+    again = Client()
+    sign_in_by_provider(again)
+    assert signed_in(again) == pathologist.pk  # from the second time on the provider's subject tells who it is
+
+    for stranger in (
+        {"sub": "s-2", "email": "nobody@example.org", "email_verified": True},
+        {"sub": "s-3", "email": "changed@example.org", "email_verified": False},
+    ):
+        oidc.person = stranger
+        visitor = Client()
+        response = sign_in_by_provider(visitor)
+        assert (signed_in(visitor), response.status_code < 500) == (None, True), stranger
+    assert User.objects.count() == 1
+
+
+def test_a_disabled_person_is_refused_at_the_next_request(as_role: Callable[[str], Client], oidc: Provider) -> None:
+    client = as_role("pathologist")
+    assert client.get("/").status_code == 200
+    User.objects.filter(pk=client.user.pk).update(is_active=False, email="p@example.org")  # type: ignore[attr-defined]
+    assert client.get("/").status_code == 302
+    answer = sign_in_by_provider(client)
+    assert answer["Location"].endswith("/accounts/inactive/")
+    assert client.get("/").status_code == 302
+
+
+@pytest.mark.both_databases
+def test_the_limit_of_wrong_passwords_is_counted_in_the_database(pathologist: User) -> None:
+    """In the database, so it holds over web processes: another process's cache object sees the same counts."""
+    wrong = {"login": pathologist.username, "password": "wrong"}
+    answers = [Client().post("/accounts/login/", wrong) for _ in range(7)]
+    told = [b"Too many failed" in answer.content for answer in answers]
+    assert told == [False] * 5 + [True] * 2
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM leukoweb_cache")
+        assert cursor.fetchone()[0] > 0
+    right = Client().post("/accounts/login/", {"login": pathologist.username, "password": "correct horse"})
+    assert right.status_code == 200  # still locked, also with the right password
+    caches["default"].clear()
+    right = Client().post("/accounts/login/", {"login": pathologist.username, "password": "correct horse"})
+    assert right.status_code == 302
+
+
+def test_a_role_can_be_made_to_use_a_second_factor(as_role: Callable[[str], Client], settings: Any) -> None:
+    settings.MFA_REQUIRED_ROLES = {"admin"}
+    admin, technician = as_role("admin"), as_role("technician")
+    assert technician.get("/").status_code == 200
+    assert admin.get("/jobs/")["Location"] == "/accounts/2fa/"
+    assert admin.get("/api/v1/jobs/").json()["error"]["code"] == "E_MFA"
+    assert admin.get("/accounts/2fa/").status_code == 200
+    assert admin.post("/accounts/logout/").status_code == 302
+    admin.force_login(admin.user, backend="django.contrib.auth.backends.ModelBackend")  # type: ignore[attr-defined]
+    Authenticator.objects.create(user=admin.user, type="totp", data={"secret": "x"})  # type: ignore[attr-defined]
+    assert admin.get("/jobs/").status_code == 200
