@@ -11,7 +11,7 @@ ifdef DATA_DIR
 export DATA_DIR
 endif
 
-.PHONY: run setup test lint types contracts migrations check starter slow faults bench clean
+.PHONY: run setup test lint types contracts migrations check starter slow faults deid clean
 
 run: $(READY)
 	@exec $(BIN)/python manage.py up --port $(PORT) $(if $(HOST),--host $(HOST)) $(if $(filter 0,$(DEMO)),--no-demo)
@@ -34,8 +34,8 @@ $(VENV)/.ready-lite: pyproject.toml constraints.txt | $(BIN)/python
 
 # Tests: the whole suite on SQLite, then those that concern the database on PostgreSQL too.
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not faults"
-	@$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest -m "both_databases and not slow and not faults"; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not faults and not deid"
+	@$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest -m "both_databases and not slow and not faults and not deid"; \
 	  status=$$?; if [ $$status -eq 77 ]; then echo "PostgreSQL tests skipped"; else exit $$status; fi
 
 slow: $(VENV)/.ready
@@ -43,6 +43,11 @@ slow: $(VENV)/.ready
 
 faults: $(VENV)/.ready
 	$(BIN)/python -m pytest -m faults
+
+# The search for burnt-in text, with its extra.
+deid: $(VENV)/.ready
+	@$(PIP) -e '.[ai,dev,deid]'
+	$(BIN)/python -m pytest -m deid
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

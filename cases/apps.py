@@ -9,3 +9,4 @@ class CasesConfig(AppConfig):
         from leukoweb.core.jobs.registry import register_kind
 
         register_kind("cases.ingest_archive", "cases.worker:ingest_archive", queue="ops", unit="images")
+        register_kind("cases.find_text", "cases.worker:find_text_of_slide", queue="ops", unit="images")

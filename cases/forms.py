@@ -79,6 +79,23 @@ class MoveForm(forms.Form):
         return slide
 
 
+class ReviewForm(forms.Form):
+    """Three statements; a slide passes when all hold. ``seen`` is what the reviewer was shown."""
+
+    no_identity = forms.BooleanField(
+        required=False, label="No field shows a name, a number, a date, a label or any other text."
+    )
+    complete = forms.BooleanField(
+        required=False, label="Every captured field is here, and what is said about the capture is right."
+    )
+    in_order = forms.BooleanField(required=False, label="The fields stand in the order in which they were captured.")
+    reason = forms.CharField(
+        max_length=500, required=False, label="Why it is refused, if a statement does not hold",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )  # fmt: skip
+    seen = forms.CharField(max_length=64, widget=forms.HiddenInput)
+
+
 class WithdrawForm(forms.Form):
     """The code is typed again, because nothing brings the pixels back."""
 

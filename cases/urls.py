@@ -1,6 +1,6 @@
 from django.urls import path
 
-from cases.views import cohorts, images, patients, references, slides, uploads
+from cases.views import cohorts, images, patients, references, reviews, slides, uploads
 
 urlpatterns = [
     path("cohorts/", cohorts.cohort_list, name="cohort_list"),
@@ -15,12 +15,16 @@ urlpatterns = [
     path("patients/<int:pk>/withdraw/", patients.patient_withdraw, name="patient_withdraw"),
     path("patients/<int:pk>/references/", references.patient_references, name="patient_references"),
     path("references/", references.reference_list, name="reference_list"),
+    path("slides/review/", reviews.slide_reviews, name="slide_reviews"),
+    path("slides/<int:pk>/review/", reviews.slide_review, name="slide_review"),
+    path("slides/<int:pk>/review/text/", reviews.slide_text_search, name="slide_text_search"),
     path("slides/<int:pk>/", slides.slide_detail, name="slide_detail"),
     path("slides/<int:pk>/change/", slides.slide_change, name="slide_change"),
     path("slides/<int:pk>/recode/", slides.slide_recode, name="slide_recode"),
     path("slides/<int:pk>/move/", slides.images_move, name="images_move"),
     path("images/<uuid:public_id>/", images.image_file, name="image_file"),
     path("images/<uuid:public_id>/thumb/", images.image_thumb, name="image_thumb"),
+    path("images/<uuid:public_id>/preview/", images.image_preview, name="image_preview"),
     path("images/<uuid:public_id>/view/", images.image_viewer, name="image_viewer"),
     path("upload/", uploads.upload, name="upload"),
 ]

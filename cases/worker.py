@@ -1,15 +1,18 @@
-"""Jobs of this app: unpacking an uploaded archive."""
+"""Jobs of this app: unpacking an uploaded archive, looking for burnt-in text."""
 
 from __future__ import annotations
 
 from cases.archives import ZipMember, read_zip
-from cases.models import UploadItem
+from cases.imaging import decode
+from cases.models import HpfImage, TextHint, UploadItem
 from cases.services.archives import archive_path
 from cases.services.images import image_prepare, image_store
 from cases.services.uploads import close_if_complete, item_refuse, item_settle
+from cases.text_hint import VERSION, find_text
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
 from leukoweb.core.models import User
+from leukoweb.core.storage import blobs
 
 State = UploadItem.State
 
@@ -83,3 +86,24 @@ def _finish(item: UploadItem, members: dict[str, UploadItem]) -> str:
     close_if_complete(item.batch)
     refused = sum(member.state == State.REFUSED for member in members.values())
     return f"{len(members) - refused} images taken in, {refused} refused"
+
+
+def find_text_of_slide(context: JobContext) -> str:
+    """Look for burnt-in text in each field of a slide. Payload: ``{"slide": id}``. Done fields are not done again."""
+    images = HpfImage.objects.filter(slide=context.payload["slide"], slide__patient__withdrawn_at=None)
+    contents = list(dict.fromkeys(images.order_by("position", "id").values_list("content_sha256", flat=True)))
+    known = set(
+        TextHint.objects.filter(content_sha256__in=contents, version=VERSION).values_list("content_sha256", flat=True)
+    )
+    for sha256 in contents:
+        if sha256 in known:
+            continue
+        boxes = find_text(decode(blobs().read(sha256)))
+        if boxes is None:
+            raise DomainError("The extra [deid] is not installed where the workers run.", code="E_NO_DEID")
+        known.add(sha256)
+        with context.write():
+            TextHint.objects.get_or_create(content_sha256=sha256, version=VERSION, defaults={"boxes": boxes})
+        context.progress(len(known), len(contents))
+    with_text = TextHint.objects.filter(content_sha256__in=contents, version=VERSION).exclude(boxes=[]).count()
+    return f"{with_text} of {len(contents)} fields seem to hold text"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cases.models import Cohort, Slide
+from cases.selectors import review_counts
 from inference.models import PatientPrediction, PipelineVersion
 from leukoweb.core.models import Job, User
 from leukoweb.core.permissions import has_action
@@ -22,6 +23,8 @@ def home_context(user: User) -> dict[str, Any]:
         "n_failed_jobs": Job.objects.filter(status=Job.Status.FAILED).count(),
         "pipeline": PipelineVersion.objects.filter(is_active=True).first(),
     }
+    if has_action(user, "slides.review"):
+        context["n_to_review"] = review_counts()[Slide.Review.WAITING]
     if has_action(user, "results.view"):
         # The diagnosis itself is not shown here: looking at a result is a deed that is recorded per patient.
         context["recent_results"] = (

@@ -1,6 +1,6 @@
 from cases.models.curation import DuplicateSettlement, Exclusion, ImageQuality
 from cases.models.datasets import DatasetEntry, DatasetVersion
-from cases.models.images import HpfImage, ImageOriginalName
+from cases.models.images import HpfImage, ImageOriginalName, TextHint
 from cases.models.patients import Cohort, Exposure, Patient, ReferenceDiagnosis
 from cases.models.slides import CaptureDevice, Slide
 from cases.models.sorting import (
@@ -34,6 +34,7 @@ __all__ = [
     "SortingSeat",
     "SortingTask",
     "Taxonomy",
+    "TextHint",
     "UploadBatch",
     "UploadItem",
     "Verdict",

@@ -43,6 +43,21 @@ class HpfImage(models.Model):
         return f"{self.slide_id} field {self.position}"
 
 
+class TextHint(models.Model):
+    """Where one image content seems to hold burnt-in text. Only places are kept: the text may be an identity."""
+
+    content_sha256 = models.CharField(max_length=64)
+    version = models.PositiveSmallIntegerField(help_text="Of cases.text_hint")
+    boxes = models.JSONField(default=list, help_text="[{x, y, width, height, score}] in pixels of the image")
+    looked_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["content_sha256", "version"], name="text_hint_once")]
+
+    def __str__(self) -> str:
+        return f"{len(self.boxes)} places with text in {self.content_sha256[:12]}"
+
+
 class ImageOriginalName(models.Model):
     """The file's own name: may hold an identity or a diagnosis, so it stands apart and few may see it."""
 

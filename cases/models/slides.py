@@ -22,7 +22,16 @@ class CaptureDevice(models.Model):
 
 
 class Slide(models.Model):
-    """One smear of one patient with every acquisition field that the paper names; empty means not known."""
+    """One smear of one patient with every acquisition field that the paper names; empty means not known.
+
+    It can be read in a study once a person has looked at every field (``cases.services.reviews``); a review is void
+    as soon as the fields of the slide change.
+    """
+
+    class Review(models.TextChoices):
+        WAITING = "waiting", "Waits for a review"
+        PASSED = "passed", "Reviewed"
+        REFUSED = "refused", "Refused in review"
 
     code = models.CharField(max_length=60, unique=True, validators=[code_validator])
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="slides")
@@ -38,9 +47,26 @@ class Slide(models.Model):
     note = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    review = models.CharField(max_length=8, choices=Review.choices, default=Review.WAITING)
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+",
+        help_text="Empty with a date: by the system, which drew the slide",
+    )  # fmt: skip
+    review_reason = models.CharField(max_length=500, blank=True, help_text="Why it was refused")
 
     class Meta:
         ordering = ["code"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(review="waiting", reviewed_at=None) | models.Q(reviewed_at__isnull=False)
+                & ~models.Q(review="waiting"),
+                name="slide_review_has_a_date",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(review="refused") | ~models.Q(review_reason=""), name="slide_refusal_has_a_reason"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.code

@@ -15,12 +15,21 @@ from cases.selectors.records import (
     upload_counts,
     upload_slides,
 )
+from cases.selectors.reviews import (
+    fields_fingerprint,
+    review_counts,
+    slides_to_review,
+    slides_unreviewed,
+    text_hints,
+    text_jobs,
+)
 
 __all__ = [
     "cohort_get",
     "cohort_list",
     "duplicate_groups",
     "duplicates_of",
+    "fields_fingerprint",
     "image_get",
     "image_list",
     "open_uploads",
@@ -28,8 +37,13 @@ __all__ = [
     "patient_list",
     "reference_history",
     "reference_patients",
+    "review_counts",
     "slide_get",
     "slide_list",
+    "slides_to_review",
+    "slides_unreviewed",
+    "text_hints",
+    "text_jobs",
     "upload_counts",
     "upload_slides",
 ]

@@ -62,7 +62,8 @@ def slide_list(*, cohort: Cohort | None = None, patient: Patient | None = None) 
 
 
 def slide_get(pk: int) -> Slide:
-    return _one(Slide.objects.select_related("patient__cohort", "device", "created_by").filter(pk=pk), "slide")
+    slides = Slide.objects.select_related("patient__cohort", "device", "created_by", "reviewed_by")
+    return _one(slides.filter(pk=pk), "slide")
 
 
 def image_list(slide: Slide, *, names: bool = False) -> QuerySet[HpfImage]:

@@ -17,6 +17,7 @@ from cases.models import HpfImage
 from leukoweb.core.storage import blobs
 
 THUMBNAIL_PX = 320
+PREVIEW_PX = 1000
 
 
 def content_lock(sha256: str) -> None:
@@ -56,12 +57,12 @@ def _purge_cache(gone: Collection[str]) -> None:
                 (Path(folder) / name).unlink(missing_ok=True)
 
 
-def thumbnail_of(sha256: str) -> bytes:
-    """The WebP thumbnail of a stored image, made when it is first asked for and then kept in the cache."""
-    path = Path(settings.CACHE_ROOT) / "thumbs" / sha256[:2] / f"{sha256}.{THUMBNAIL_PX}.webp"
+def thumbnail_of(sha256: str, size_px: int = THUMBNAIL_PX) -> bytes:
+    """A small WebP of a stored image, made when it is first asked for and then kept in the cache."""
+    path = Path(settings.CACHE_ROOT) / "thumbs" / sha256[:2] / f"{sha256}.{size_px}.webp"
     if path.is_file():
         return path.read_bytes()
-    data = thumbnail(blobs().read(sha256), THUMBNAIL_PX)
+    data = thumbnail(blobs().read(sha256), size_px)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     with os.fdopen(handle, "wb") as file:

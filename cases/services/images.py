@@ -13,6 +13,7 @@ from cases.models import HpfImage, ImageOriginalName, Slide
 from cases.services.checks import require_live
 from cases.services.content import content_lock, contents_purge
 from cases.services.patients import require_reason
+from cases.services.reviews import review_reset
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User
@@ -107,6 +108,7 @@ def _write_row(actor: User | None, slide: Slide, prepared: Prepared, position: i
             notes=[asdict(note) for note in accepted.notes], uploaded_by=actor,
         )  # fmt: skip
         ImageOriginalName.objects.create(image=image, name=prepared.name[-500:])
+    review_reset(slide.pk)
     audit_record(
         actor=actor, action="image.add", target=f"slide:{slide.pk}",
         data={"image": image.pk, "content_sha256": image.content_sha256},
@@ -173,6 +175,7 @@ def images_move(*, actor: User, images: Sequence[HpfImage], slide: Slide, reason
         moved.append({"image": row.pk, "from": row.slide_id, "position": row.position})
         HpfImage.objects.filter(pk=row.pk).update(slide=slide, position=start + offset)
     if moved:
+        review_reset(slide.pk, *{row["from"] for row in moved})
         audit_record(
             actor=actor, action="images.move", target=f"slide:{slide.pk}", reason=reason, data={"moved": moved}
         )

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from cases import selectors
 from cases.models import HpfImage
-from cases.services.content import thumbnail_of
+from cases.services.content import PREVIEW_PX, THUMBNAIL_PX, thumbnail_of
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.permissions import requires
 from leukoweb.core.storage import blobs
@@ -40,8 +40,19 @@ def image_file(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
 @require_safe
 @requires("slides.view")
 def image_thumb(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    return _small(public_id, THUMBNAIL_PX)
+
+
+@require_safe
+@requires("slides.review")
+def image_preview(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Large enough to see print in a field; for the review of a slide."""
+    return _small(public_id, PREVIEW_PX)
+
+
+def _small(public_id: uuid.UUID, size_px: int) -> HttpResponse:
     image = selectors.image_get(public_id)
-    response = HttpResponse(thumbnail_of(image.content_sha256), content_type="image/webp")
+    response = HttpResponse(thumbnail_of(image.content_sha256, size_px), content_type="image/webp")
     response["Cache-Control"] = FOREVER
     return response
 

@@ -18,6 +18,7 @@ ACTIONS: dict[str, tuple[str, frozenset[str]]] = {
     "slides.view": ("See patients, slides and their images", frozenset({T, P, C, A})),
     "slides.upload": ("Upload images, make patients and slides", frozenset({T, A})),
     "slides.mend": ("Correct codes and acquisition fields, move or remove images", frozenset({T, A})),
+    "slides.review": ("Review the fields of a slide before it can be read", frozenset({T, A})),
     "names.view": ("See the original file names of images", frozenset({T, A})),
     "cohorts.manage": ("Make cohorts", frozenset({T, C, A})),
     "patients.withdraw": ("Withdraw a patient and purge the images", frozenset({C, A})),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cases.models import Cohort, HpfImage, Patient, Slide
 from cases.phantoms import FIELD_UM, STYLES, PatientPlan, cohort_plan, draw_plan
-from cases.services import cohort_create, image_add, reference_add, slide_ensure
+from cases.services import cohort_create, image_add, reference_add, slide_ensure, slide_review_by_system
 from inference.selectors.registry import pipeline_active
 from inference.services.runs import run_request
 from leukoweb.core.audit import audit_record
@@ -70,6 +70,8 @@ def _draw_patient(context: JobContext, cohort: Cohort, plan: PatientPlan, done: 
             context.check()
             image_add(actor=None, slide=slide, data=file.jpeg, name=file.name, position=position)
             context.progress(done + position, total, f"patient {plan.code}")
+    if HpfImage.objects.filter(slide=slide).exists():
+        slide_review_by_system(slide)
     _reference(slide.patient, plan)
     return done + plan.n_fields
 
