@@ -2,7 +2,8 @@
 FROM python:3.13-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 LEUKOWEB_MODE=production DATA_DIR=/data
 WORKDIR /app
-RUN useradd --system --uid 10001 --home /app leukoweb && mkdir /data && chown leukoweb /data
+RUN groupadd --gid 10001 leukoweb && useradd --uid 10001 --gid 10001 --no-create-home --home /app leukoweb \
+    && mkdir /data && chown leukoweb:leukoweb /data
 COPY pyproject.toml constraints.txt README.md ./
 COPY leukoweb/__init__.py leukoweb/__init__.py
 COPY cases/__init__.py cases/__init__.py

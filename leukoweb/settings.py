@@ -205,6 +205,7 @@ if OIDC_SERVER_URL:
             }
         ],
     }
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", default=1 if PRODUCTION else 0)
 INVITE_HOURS = env.int("INVITE_HOURS", default=72)
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_HTTPONLY = True
@@ -249,6 +250,9 @@ STORAGES = {
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
+ACCEL_LOCATION = env.str("ACCEL_LOCATION", default="")
+if ACCEL_LOCATION and not (ACCEL_LOCATION.startswith("/") and ACCEL_LOCATION.endswith("/")):
+    raise ImproperlyConfigured(f"ACCEL_LOCATION is {ACCEL_LOCATION!r}; it must begin and end with a slash.")
 FILE_UPLOAD_TEMP_DIR = env.str("UPLOAD_TEMP_DIR", default="") or None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # manifests; images are streamed and have limits of their own
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from wsgiref.util import FileWrapper
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from cases import selectors
 from cases.models import HpfImage
 from cases.services.content import PREVIEW_PX, THUMBNAIL_PX, thumbnail_of
-from leukoweb.core.exceptions import NotFound
+from leukoweb.core.http import blob_response
 from leukoweb.core.permissions import requires
-from leukoweb.core.storage import blobs
 
-CHUNK_BYTES = 1 << 18
 FOREVER = "private, max-age=31536000, immutable"
 MEDIA_TYPES = {HpfImage.Format.JPEG.value: "image/jpeg", HpfImage.Format.PNG.value: "image/png"}
 
@@ -26,13 +23,7 @@ MEDIA_TYPES = {HpfImage.Format.JPEG.value: "image/jpeg", HpfImage.Format.PNG.val
 def image_file(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
     """The stored bytes, which never change: browsers keep them. Names and dates of files are not told."""
     image = selectors.image_get(public_id)
-    try:
-        file = blobs().path(image.content_sha256).open("rb")
-    except FileNotFoundError as error:
-        raise NotFound("The stored file is missing.", hint="Tell your admin: `manage.py verify_media`.") from error
-    chunks = FileWrapper(file, CHUNK_BYTES)  # closes the file with the response
-    response = StreamingHttpResponse(chunks, content_type=MEDIA_TYPES[image.format])
-    response["Content-Length"] = str(image.size_bytes)
+    response = blob_response(image.content_sha256, size_bytes=image.size_bytes, content_type=MEDIA_TYPES[image.format])
     response["Cache-Control"] = FOREVER
     return response
 

@@ -1,0 +1,238 @@
+"""Production mode as deployed: PostgreSQL, gunicorn and the shipped nginx.conf, as processes on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cases.shell.pictures import picture
+from tests.support import postgres
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+pytestmark = pytest.mark.slow
+
+MAKE = """
+import django; django.setup()
+from pathlib import Path
+from django.contrib.auth import get_user_model
+from django.test import Client
+from cases import services
+user = get_user_model().objects.create_user("tech", password="correct horse", role="technician")
+cohort = services.cohort_create(actor=user, name="C", purpose="external")
+patient = services.patient_create(actor=user, cohort=cohort, code="P")
+slide = services.slide_create(actor=user, patient=patient, code="S")
+image = services.image_add(actor=user, slide=slide, data=Path({picture!r}).read_bytes(), name="AML_DOE.png").image
+client = Client(); client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+import json
+cookie = client.cookies["sessionid"].value
+print(json.dumps({{"id": str(image.public_id), "sha": image.content_sha256, "cookie": cookie}}))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def nginx_conf(folder: Path, data: Path, ports: dict[str, int]) -> Path:
+    """The shipped file with this test's ports and paths; each replacement must find its place."""
+    text = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    for old, new in {
+        "/tmp/": f"{folder}/tmp/",  # first: the other paths hold it too
+        "server web:8000": f"server 127.0.0.1:{ports['web']}",
+        "listen 8080": f"listen 127.0.0.1:{ports['plain']}",
+        "listen 8443": f"listen 127.0.0.1:{ports['tls']}",
+        "/run/secrets/tls_certificate": f"{folder}/tls_certificate",
+        "/run/secrets/tls_key": f"{folder}/tls_key",
+        "alias /data/blobs/": f"alias {data}/blobs/",
+        "worker_processes auto;": "worker_processes 1; daemon off; user root;" if os.getuid() == 0 else "daemon off;",
+    }.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    path = folder / "nginx.conf"
+    path.write_text(text)
+    (folder / "tmp").mkdir()
+    return path
+
+
+class Site:
+    def __init__(self, ports: dict[str, int], made: dict[str, str]) -> None:
+        self.ports, self.made = ports, made
+
+    def get(self, path: str, *, cookie: str = "", headers: dict[str, str] | None = None) -> Any:
+        trusting = ssl._create_unverified_context()
+        connection = HTTPSConnection("127.0.0.1", self.ports["tls"], context=trusting, timeout=20)
+        cookies = {"Cookie": f"sessionid={cookie}"} if cookie else {}
+        connection.request("GET", path, headers={"Host": "localhost", **cookies, **(headers or {})})
+        response = connection.getresponse()
+        response.content = response.read()  # type: ignore[attr-defined]
+        return response
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    bin_dir, nginx = postgres.programs(), shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if bin_dir is None or nginx is None:
+        pytest.skip("needs PostgreSQL and nginx (Debian: apt-get install postgresql nginx-light)")
+    folder = tmp_path_factory.mktemp("deploy")
+    data = folder / "data"
+    ports = {name: free_port() for name in ("web", "plain", "tls")}
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-keyout", folder / "tls_key", "-out", folder / "tls_certificate"], check=True, capture_output=True,
+    )  # fmt: skip
+    (folder / "field.png").write_bytes(picture(5))
+    with postgres.server(bin_dir) as url:
+        (folder / "key").write_text("0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRST")
+        (folder / "url").write_text(url)
+        env = {
+            **os.environ,
+            "LEUKOWEB_MODE": "production",
+            "SECRET_KEY_FILE": str(folder / "key"),
+            "ALLOWED_HOSTS": "localhost",
+            "DATABASE_URL_FILE": str(folder / "url"),
+            "DATA_DIR": str(data),
+            "ACCEL_LOCATION": "/_blobs/",
+            "STATIC_ROOT": str(folder / "static"),
+            "DJANGO_SETTINGS_MODULE": "leukoweb.settings",
+            "PYTHONPATH": str(ROOT),
+        }
+
+        def python(*words: str) -> str:
+            done = subprocess.run(
+                [sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        python("manage.py", "migrate", "--noinput", "-v0")
+        python("manage.py", "collectstatic", "--noinput", "-v0")
+        made = json.loads(python("-c", MAKE.format(picture=str(folder / "field.png"))).strip().splitlines()[-1])
+        commands = [
+            [sys.executable, "-m", "gunicorn", "leukoweb.wsgi", "--bind", f"127.0.0.1:{ports['web']}", "--workers", "3",
+             "--threads", "2", "--worker-class", "gthread", "--no-control-socket"],
+            [nginx, "-c", str(nginx_conf(folder, data, ports)), "-p", str(folder), "-e", str(folder / "nginx.log")],
+        ]  # fmt: skip
+        children = [subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL) for command in commands]
+        try:
+            ready = Site(ports, made)
+            wait_until_up(ready)
+            yield ready
+        finally:
+            for child in children:
+                child.terminate()
+            for child in children:
+                child.wait(20)
+
+
+def wait_until_up(site: Site) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if site.get("/healthz").status == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError("the site did not come up")
+
+
+def test_an_image_comes_from_nginx_and_tells_nothing(site: Site) -> None:
+    response = site.get(f"/images/{site.made['id']}/", cookie=site.made["cookie"])
+    assert response.status == 200
+    assert response.content[:8] == b"\x89PNG\r\n\x1a\n"
+    names = {name.lower() for name, _ in response.getheaders()}
+    assert names.isdisjoint({"etag", "last-modified", "content-disposition", "x-accel-redirect", "accept-ranges"})
+    assert response.getheader("Cache-Control") == "private, max-age=31536000, immutable"
+    assert "AML" not in str(response.getheaders())
+
+
+@pytest.mark.parametrize(
+    "path", ["/_blobs/{a}/{b}/{sha}", "/_blobs/", "/_blobs/../", "/%5fblobs/{a}/{b}/{sha}", "//_blobs/{a}/{b}/{sha}",
+             "/media/{a}/{b}/{sha}", "/_blobs%2f{a}%2f{b}%2f{sha}", "/static/../_blobs/{a}/{b}/{sha}"],
+)  # fmt: skip
+def test_stored_files_have_no_address_of_their_own(site: Site, path: str) -> None:
+    sha = site.made["sha"]
+    response = site.get(path.format(a=sha[:2], b=sha[2:4], sha=sha), cookie=site.made["cookie"])
+    assert response.status in (400, 404)
+    assert b"PNG" not in response.content[:8]
+
+
+def test_visitors_get_no_pixels(site: Site) -> None:
+    assert site.get(f"/images/{site.made['id']}/").status == 302
+
+
+def test_everything_is_on_tls(site: Site) -> None:
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        request = urllib.request.Request(f"http://127.0.0.1:{site.ports['plain']}/", headers={"Host": "localhost"})
+        urllib.request.build_opener(NoRedirects).open(request, timeout=10)
+    assert answer.value.code == 301
+    assert answer.value.headers["Location"].startswith("https://localhost")
+    page = site.get("/accounts/login/")
+    assert page.getheader("Strict-Transport-Security")
+    assert "script-src 'self'" in page.getheader("Content-Security-Policy")
+    cookie = page.getheader("Set-Cookie") or ""
+    assert re.search(r"csrftoken=.*Secure", cookie)
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments: Any) -> None:
+        return None
+
+
+def test_the_password_limit_holds_over_three_web_processes_and_forged_addresses(site: Site) -> None:
+    """Five wrong tries in all, however many processes answer and whatever X-Forwarded-For the client writes."""
+    told = []
+    for number in range(9):
+        page = site.get("/accounts/login/")
+        token = re.search(rb'name="csrfmiddlewaretoken" value="([^"]+)"', page.content)
+        assert token is not None
+        connection = HTTPSConnection(
+            "127.0.0.1", site.ports["tls"], context=ssl._create_unverified_context(), timeout=20
+        )
+        cookie = (page.getheader("Set-Cookie") or "").split(";")[0]
+        body = f"csrfmiddlewaretoken={token[1].decode()}&login=tech&password=wrong{number}"
+        connection.request("POST", "/accounts/login/", body=body, headers={
+            "Host": "localhost", "Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded",
+            "Referer": "https://localhost/accounts/login/", "X-Forwarded-For": f"10.0.0.{number}",
+        })  # fmt: skip
+        answer = connection.getresponse()
+        told.append(b"Too many failed" in answer.read())
+    assert told == [False] * 5 + [True] * 4
+
+
+def test_production_says_in_one_line_what_it_lacks(tmp_path: Path) -> None:
+    base = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "SECRET_KEY")}
+    complete = {
+        "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRST", "ALLOWED_HOSTS": "localhost",
+        "DATABASE_URL": "postgres://u:p@localhost/x",
+    }  # fmt: skip
+    for lacking in complete:
+        env = {**base, **complete, "LEUKOWEB_MODE": "production", "DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        del env[lacking]
+        done = subprocess.run(
+            [sys.executable, "-c", "import django; django.setup()"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**env, "DJANGO_SETTINGS_MODULE": "leukoweb.settings"},
+        )
+        assert done.returncode != 0
+        assert f"{lacking} is not set" in done.stderr.strip().splitlines()[-1]
