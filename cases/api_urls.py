@@ -1,9 +1,16 @@
 from django.urls import path
 
-from cases import api
+from cases import api, api_sorting
 
 urlpatterns = [
     path("slides/<int:pk>/images/", api.SlideImages.as_view(), name="api_slide_images"),
+    path("sorting/tasks/", api_sorting.SortingTasks.as_view(), name="api_sorting_tasks"),
+    path("sorting/tasks/<uuid:pk>/close/", api_sorting.SortingTaskClose.as_view(), name="api_sorting_close"),
+    path("sorting/tasks/<uuid:pk>/consensus/", api_sorting.SortingConsensus.as_view(), name="api_sorting_consensus"),
+    path("sorting/<uuid:pk>/queue/", api_sorting.SortingQueue.as_view(), name="api_sorting_queue"),
+    path("sorting/<uuid:pk>/decisions/", api_sorting.SortingDecisions.as_view(), name="api_sorting_decisions"),
+    path("sorting/<uuid:pk>/history/", api_sorting.SortingHistory.as_view(), name="api_sorting_history"),
+    path("sorting/<uuid:pk>/place/", api_sorting.SortingPlace.as_view(), name="api_sorting_place"),
     path("uploads/", api.UploadList.as_view(), name="api_uploads"),
     path("uploads/<uuid:pk>/", api.UploadDetail.as_view(), name="api_upload"),
     path("uploads/<uuid:pk>/close/", api.UploadClose.as_view(), name="api_upload_close"),

@@ -142,15 +142,25 @@ class AdjudicationDecision(models.Model):
     task = models.ForeignKey(SortingTask, on_delete=models.PROTECT, related_name="adjudications")
     image = models.ForeignKey(HpfImage, on_delete=models.PROTECT, related_name="adjudications")
     seat = models.ForeignKey(SortingSeat, on_delete=models.PROTECT, related_name="adjudications")
-    key = models.UUIDField(unique=True)
+    key = models.UUIDField(help_text="Idempotency key made by the browser")
     verdict = models.CharField(max_length=16, choices=Verdict.choices)
     label = models.CharField(max_length=40, blank=True)
     reason = models.CharField(max_length=300, blank=True)
+    origin = models.CharField(max_length=8, choices=SortingDecision.Origin.choices, default=SortingDecision.Origin.KEY)
+    shown_ms = models.PositiveIntegerField(null=True, blank=True)
     blind = models.BooleanField(help_text="Whether the sorters' decisions were hidden")
     decided_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["seat", "image", "key"], name="adjudication_once"),
+            models.CheckConstraint(
+                condition=models.Q(verdict="label") & ~models.Q(label="")
+                | ~models.Q(verdict="label") & models.Q(label=""),
+                name="adjudication_label_if_labelled",
+            ),
+        ]
         indexes = [models.Index(fields=["task", "image", "-id"])]
 
     def __str__(self) -> str:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+
+from django.db.models import OuterRef, Q, Subquery
 
 from cases.consensus import Consensus, ConsensusRule, Given, consensus_of
-from cases.models import AdjudicationDecision, SortingItem, SortingSeat, SortingTask
+from cases.models import (
+    AdjudicationDecision,
+    Cohort,
+    Exclusion,
+    HpfImage,
+    SortingItem,
+    SortingSeat,
+    SortingTask,
+)
 
 SORTING_PARTS = (SortingSeat.Part.SORTER, SortingSeat.Part.SENIOR)
 
@@ -15,10 +26,13 @@ def rule_of(task: SortingTask) -> ConsensusRule:
     return ConsensusRule.from_dict(task.consensus)
 
 
-def consensus_for_task(task: SortingTask, rule: ConsensusRule | None = None) -> dict[int, Consensus]:
+def consensus_for_task(
+    task: SortingTask, rule: ConsensusRule | None = None, *, adjudicated: bool = True
+) -> dict[int, Consensus]:
     """Image id -> what its decisions come to, for every image of the task's queues, of live patients. 2 queries.
 
-    ``rule`` replaces the task's own. A seat that is no longer active counts where it decided and is not waited for.
+    ``rule`` replaces the task's own; ``adjudicated=False`` leaves the adjudicators out. A seat
+    that is no longer active counts where it decided and is not waited for.
     """
     rule = rule or rule_of(task)
     given: dict[int, list[Given]] = defaultdict(list)
@@ -30,7 +44,7 @@ def consensus_for_task(task: SortingTask, rule: ConsensusRule | None = None) -> 
         expected[image_id] += bool(active)
         if verdict is not None:
             given[image_id].append(Given(verdict, label, part == SortingSeat.Part.SENIOR))
-    settled = adjudications_of(task)
+    settled = adjudications_of(task) if adjudicated else {}
     return {
         image_id: consensus_of(rule, given[image_id], list(settled.get(image_id, {}).values()), n_expected=n)
         for image_id, n in expected.items()
@@ -44,3 +58,15 @@ def adjudications_of(task: SortingTask) -> dict[int, dict[int, Given]]:
     for image_id, seat_id, verdict, label in rows.values_list("image_id", "seat_id", "verdict", "label"):
         newest[image_id][seat_id] = Given(verdict, label)
     return newest
+
+
+def sortable_images(cohorts: Sequence[Cohort]) -> list[tuple[str, int]]:
+    """(public id, id) of the images of live patients that curation has not taken out. 1 query."""
+    newest = Exclusion.objects.filter(image=OuterRef("pk")).order_by("-pk").values("excluded")[:1]
+    rows = (
+        HpfImage.objects.filter(slide__patient__cohort__in=cohorts, slide__patient__withdrawn_at=None)
+        .annotate(taken_out=Subquery(newest))
+        .filter(Q(taken_out=None) | Q(taken_out=False))
+        .order_by("pk")
+    )
+    return [(str(public_id), pk) for public_id, pk in rows.values_list("public_id", "pk")]

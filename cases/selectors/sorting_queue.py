@@ -1,0 +1,177 @@
+"""What a sorter's board and an adjudicator's board show: random ids and neutral numbers, nothing of other people.
+
+Slides are numbered and cameras lettered in the order in which they first appear in the person's own random queue, so
+neither number nor letter says anything about a code or a class.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+
+from cases.consensus import DISPUTED
+from cases.dealing import shuffled
+from cases.models import AdjudicationDecision, HpfImage, SortingDecision, SortingItem, SortingSeat, SortingTask
+from cases.selectors.sorting import SORTING_PARTS, consensus_for_task, rule_of
+from leukoweb.core.exceptions import NotFound
+from leukoweb.core.models import User
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image of a board with what its owner last said of it (``key`` None: nothing yet)."""
+
+    image: uuid.UUID
+    slide: int
+    camera: int
+    verdict: str = ""
+    label: str = ""
+    reason: str = ""
+    key: uuid.UUID | None = None
+    said: tuple[tuple[str, str, str], ...] = ()
+
+    def as_row(self) -> list[Any]:
+        """Compact JSON: a queue of thousands travels in one answer."""
+        key = str(self.key) if self.key else None
+        row = [str(self.image), self.slide, self.camera, self.verdict, self.label, self.reason, key]
+        return [*row, [list(one) for one in self.said]] if self.said else row
+
+
+def seat_get(user: User, task_id: uuid.UUID) -> SortingSeat:
+    """The person's own active seat in a task; 404 for everybody else's. 1 query."""
+    seats = SortingSeat.objects.filter(user=user, task__public_id=task_id, active=True)
+    seat = seats.select_related("task__taxonomy", "user").first()
+    if seat is None:
+        raise NotFound("There is no such sorting task for you.", hint="Go back to the list of tasks.")
+    return seat
+
+
+def seats_of(user: User, *, open_only: bool = False) -> QuerySet[SortingSeat]:
+    """The person's seats with ``n_items`` and ``n_decided``, open tasks first. 1 query."""
+    live = Q(items__image__slide__patient__withdrawn_at=None)
+    seats = SortingSeat.objects.filter(user=user, active=True).select_related("task")
+    if open_only:
+        seats = seats.filter(task__closed_at=None)
+    return seats.annotate(
+        n_items=Count("items", filter=live),
+        n_decided=Count("items", filter=live & Q(items__current__isnull=False) & ~Q(items__current__verdict="cleared")),
+    ).order_by("task__closed_at", "-task_id")
+
+
+def queue_of(seat: SortingSeat) -> list[Entry]:
+    """A sorter's queue in its stored order, images of live patients only. 1 query."""
+    rows = SortingItem.objects.filter(seat=seat, image__slide__patient__withdrawn_at=None).order_by("position")
+    fields = ("image__public_id", "image__slide_id", "image__slide__device_id", "current__verdict", "current__label",
+              "current__reason", "current__key")  # fmt: skip
+    slides, cameras = _Numbers(), _Numbers()
+    return [
+        Entry(image, slides[slide], cameras[camera], verdict or "", label or "", reason or "", key)
+        for image, slide, camera, verdict, label, reason, key in rows.values_list(*fields)
+    ]
+
+
+class _Numbers(dict[Any, int]):
+    """1, 2, 3, ... in the order of first appearance."""
+
+    def __missing__(self, key: Any) -> int:
+        self[key] = len(self) + 1
+        return self[key]
+
+
+def disputed_images(task: SortingTask) -> set[int]:
+    """Images on which the sorters disagree, settled or not. 2 queries."""
+    rule = rule_of(task)
+    found = consensus_for_task(task, rule, adjudicated=False)
+    return {image for image, consensus in found.items() if consensus.verdict == DISPUTED}
+
+
+def disputes_of(seat: SortingSeat) -> tuple[list[Entry], set[int]]:
+    """An adjudicator's queue in their own stored order, and the patients in it. 5 queries.
+
+    The sorters' verdicts come along only where the task's adjudication is open, under letters that change from image
+    to image. An image stays in the queue once it was settled, so that it can be looked at again.
+    """
+    task = seat.task
+    mine: dict[int, AdjudicationDecision] = {}
+    for row in AdjudicationDecision.objects.filter(seat=seat).order_by("pk"):
+        mine[row.image_id] = row
+    wanted = disputed_images(task) | set(mine)
+    images = {
+        str(image.public_id): image
+        for image in HpfImage.objects.filter(pk__in=wanted, slide__patient__withdrawn_at=None).select_related("slide")
+    }
+    said = _said(task, wanted) if task.adjudication == SortingTask.Adjudication.OPEN else {}
+    slides, cameras = _Numbers(), _Numbers()
+    entries = []
+    for public_id in shuffled(list(images), seat.seed):
+        image = images[public_id]
+        own = mine.get(image.pk)
+        entry = Entry(image.public_id, slides[image.slide_id], cameras[image.slide.device_id])
+        if own:
+            entry = replace(entry, verdict=own.verdict, label=own.label, reason=own.reason, key=own.key)
+        entries.append(replace(entry, said=said.get(image.pk, ())))
+    return entries, {image.slide.patient_id for image in images.values()}
+
+
+def _said(task: SortingTask, images: set[int]) -> dict[int, tuple[tuple[str, str, str], ...]]:
+    """Image -> (letter, verdict, label) of each sorter, ordered by what was said, not by who said it. 1 query."""
+    rows = SortingItem.objects.filter(seat__task=task, image__in=images, current__isnull=False)
+    words: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for image, verdict, label in rows.values_list("image_id", "current__verdict", "current__label"):
+        if verdict != "cleared":
+            words[image].append((verdict, label))
+    return {
+        image: tuple((chr(65 + n), *one) for n, one in enumerate(sorted(several))) for image, several in words.items()
+    }
+
+
+def history_of(seat: SortingSeat) -> list[list[Any]]:
+    """Every decision of the person in order: [key, image, verdict, label, reason, origin]. 1 query.
+
+    Undo works back through it to any depth, also after the browser was closed.
+    """
+    model = AdjudicationDecision if seat.part == SortingSeat.Part.ADJUDICATOR else SortingDecision
+    rows = model.objects.filter(seat=seat, image__slide__patient__withdrawn_at=None).order_by("pk")
+    fields = ("key", "image__public_id", "verdict", "label", "reason", "origin")
+    return [[str(key), str(image), *words] for key, image, *words in rows.values_list(*fields)]
+
+
+def task_list() -> QuerySet[SortingTask]:
+    """All tasks with ``n_seats``, ``n_items`` and ``n_decided`` over all sorters, for staff. 1 query."""
+    sorters = Q(seats__part__in=SORTING_PARTS)
+    tasks = SortingTask.objects.select_related("taxonomy", "created_by").order_by("-pk")
+    return tasks.annotate(
+        n_seats=Count("seats", filter=sorters, distinct=True),
+        n_items=Count("seats__items", distinct=True),
+        n_decided=Count(
+            "seats__items",
+            filter=Q(seats__items__current__isnull=False) & ~Q(seats__items__current__verdict="cleared"),
+            distinct=True,
+        ),
+    )
+
+
+def task_get(public_id: uuid.UUID) -> SortingTask:
+    task = SortingTask.objects.select_related("taxonomy", "created_by").filter(public_id=public_id).first()
+    if task is None:
+        raise NotFound("There is no such sorting task.", hint="Go back to the list of tasks.")
+    return task
+
+
+def seat_progress(task: SortingTask) -> QuerySet[SortingSeat]:
+    """Everybody's place with how far they are, for staff. 1 query."""
+    decided = Q(items__current__isnull=False) & ~Q(items__current__verdict="cleared")
+    return (
+        SortingSeat.objects.filter(task=task)
+        .select_related("user")
+        .annotate(
+            n_items=Count("items", distinct=True),
+            n_decided=Count("items", filter=decided, distinct=True),
+            n_settled=Count("adjudications__image", distinct=True),
+        )
+        .order_by("pk")
+    )

@@ -1,0 +1,185 @@
+"""Making and closing sorting tasks. The queues are dealt once, in one transaction, and never recomputed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from cases.consensus import ConsensusRule
+from cases.dealing import OVERLAP, SPLIT, deal
+from cases.models import Cohort, SortingItem, SortingSeat, SortingTask, Taxonomy
+from cases.selectors.sorting import sortable_images
+from cases.services.checks import require_valid, unique_or_conflict
+from cases.services.taxonomies import taxonomy_ensure
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict, DomainError, NotFound
+from leukoweb.core.models import User
+from leukoweb.core.permissions import has_action
+
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class People:
+    """Who takes part; nobody has two parts. A senior sorter sorts like the others."""
+
+    sorters: Sequence[User]
+    seniors: Sequence[User] = ()
+    adjudicators: Sequence[User] = ()
+
+    def parts(self) -> list[tuple[User, str]]:
+        part = SortingSeat.Part
+        groups = ((self.sorters, part.SORTER), (self.seniors, part.SENIOR), (self.adjudicators, part.ADJUDICATOR))
+        return [(user, kind.value) for users, kind in groups for user in users]
+
+
+@transaction.atomic
+def task_create(
+    *, actor: User | None, name: str, cohorts: Sequence[Cohort], people: People, taxonomy: Taxonomy,
+    assignment: str = SortingTask.Assignment.ALL, overlap_percent: int = 100, instructions: str = "",
+    adjudication: str = SortingTask.Adjudication.BLIND, rule: ConsensusRule | None = None, seed: int | None = None,
+) -> SortingTask:  # fmt: skip
+    """A task with its seats and their queues.
+
+    Every image of a live patient that curation has not excluded is dealt. ``seed`` reproduces the dealing and all
+    orders; by default it is drawn.
+
+    Raises
+    ------
+    DomainError
+        No cohort, image or sorter, a person with two parts or without the right to sort, a share that makes no sense.
+    Conflict
+        The name is taken.
+    """
+    rule = rule or ConsensusRule()
+    _require_people(people, assignment, rule)
+    if not cohorts:
+        raise DomainError("Choose at least one cohort.", field="cohorts")
+    images = dict(sortable_images(cohorts))
+    if not images:
+        names = ", ".join(cohort.name for cohort in cohorts)
+        message = f"There is no image to sort in {names}."
+        raise DomainError(message, field="cohorts", hint="Upload images, or choose another cohort.")
+    seed = secrets.randbits(62) if seed is None else seed
+    task = SortingTask(
+        name=name.strip(), taxonomy=taxonomy, assignment=assignment, overlap_percent=overlap_percent,
+        adjudication=adjudication, consensus=rule.as_dict(), seed=seed, instructions=instructions.strip(),
+        created_by=actor,
+    )  # fmt: skip
+    require_valid(task)
+    with unique_or_conflict(f"There is a task named {task.name!r} already.", field="name"):
+        task.save()
+    task.cohorts.set(cohorts)
+    _deal(task, people, images)
+    audit_record(
+        actor=actor, action="sorting.create", target=f"sorting:{task.pk}",
+        data={
+            "name": task.name, "cohorts": [cohort.pk for cohort in cohorts], "n_images": len(images),
+            "taxonomy": str(taxonomy), "assignment": assignment, "overlap_percent": overlap_percent,
+            "adjudication": adjudication, "consensus": task.consensus, "seed": str(seed),
+            "seats": [[user.pk, part] for user, part in people.parts()],
+        },
+    )  # fmt: skip
+    return task
+
+
+def task_request(data: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `task_create` from ids and user names, as the API and the command line have them.
+
+    ``cohorts`` are ids or names, ``taxonomy`` an id (the paper's if missing), people user names.
+    """
+    data = dict(data)
+    cohorts = [_one(Cohort, "cohort", pk=x) if isinstance(x, int) else _one(Cohort, "cohort", name=x)
+               for x in data.pop("cohorts")]  # fmt: skip
+    people = People(*([_one(User, "user", username=name) for name in data.pop(group, [])] for group in _GROUPS))
+    taxonomy = data.pop("taxonomy", None)
+    chosen = taxonomy_ensure() if taxonomy is None else _one(Taxonomy, "taxonomy", pk=taxonomy)
+    return {**data, "cohorts": cohorts, "people": people, "taxonomy": chosen}
+
+
+_GROUPS = ("sorters", "seniors", "adjudicators")
+
+
+def _one(model: Any, what: str, **by: Any) -> Any:
+    found = model.objects.filter(**by).first()
+    if found is None:
+        raise NotFound(f"There is no {what} {next(iter(by.values()))!r}.", field=what)
+    return found
+
+
+def _require_people(people: People, assignment: str, rule: ConsensusRule) -> None:
+    sorting = [*people.sorters, *people.seniors]
+    if not sorting:
+        raise DomainError("Choose at least one sorter.", field="sorters")
+    if assignment == OVERLAP and len(sorting) < 2:
+        raise DomainError("An overlap needs at least two sorters.", field="sorters")
+    if assignment == SPLIT and rule.min_decisions > 1:
+        raise DomainError(
+            f"With a split each image has one sorter, but {rule.min_decisions} decisions are asked for.",
+            field="min_decisions", hint="Choose an overlap, or 0 decisions (all who have the image).",
+        )  # fmt: skip
+    if rule.rule == "senior" and not people.seniors:
+        raise DomainError("The rule 'senior' needs a senior sorter.", field="seniors")
+    everybody = [user.pk for user, _ in people.parts()]
+    for user, part in people.parts():
+        field = f"{part}s"
+        if everybody.count(user.pk) > 1:
+            raise DomainError(f"{user} has two parts.", field=field, hint="An adjudicator is a third person.")
+        if not has_action(user, "sorting.sort"):
+            raise DomainError(f"{user} may not sort.", field=field, hint="Choose an active pathologist.")
+
+
+def _deal(task: SortingTask, people: People, images: dict[str, int]) -> None:
+    """Seats for everybody, queues for those who sort. A seat's seed follows from the task's and its place."""
+    seats = [
+        SortingSeat(task=task, user=user, part=part, seed=(task.seed + 7919 * number) % 2**62)
+        for number, (user, part) in enumerate(people.parts(), start=1)
+    ]
+    SortingSeat.objects.bulk_create(seats)
+    sorting = [seat for seat in seats if seat.part != SortingSeat.Part.ADJUDICATOR]
+    hands = deal(
+        list(images), [seat.seed for seat in sorting], assignment=task.assignment,
+        overlap_percent=task.overlap_percent, seed=task.seed,
+    )  # fmt: skip
+    items = [
+        SortingItem(seat=seat, image_id=images[image], position=position)
+        for seat, hand in zip(sorting, hands, strict=True)
+        for position, image in enumerate(hand, start=1)
+    ]
+    SortingItem.objects.bulk_create(items, batch_size=BATCH)
+
+
+@transaction.atomic
+def task_close(*, actor: User, task: SortingTask) -> SortingTask:
+    """Nobody decides any more. A decision that is on its way is either counted before, or refused."""
+    # Deciding holds the lock of its own seat, so holding all of them means that nobody is in the middle of it.
+    list(SortingSeat.objects.select_for_update().filter(task=task).order_by("pk"))
+    task = SortingTask.objects.select_for_update().get(pk=task.pk)
+    if task.closed_at is not None:
+        raise Conflict(f"The task was closed on {task.closed_at:%Y-%m-%d}.")
+    task.closed_at = timezone.now()
+    task.save(update_fields=["closed_at"])
+    audit_record(actor=actor, action="sorting.close", target=f"sorting:{task.pk}")
+    return task
+
+
+@transaction.atomic
+def seat_stop(*, actor: User, seat: SortingSeat, reason: str) -> SortingSeat:
+    """A person leaves: what they decided stays and counts, what they did not is no longer waited for."""
+    if not reason.strip():
+        raise DomainError("A reason is needed.", field="reason", hint="It is kept with the record.")
+    seat = SortingSeat.objects.select_for_update().get(pk=seat.pk)
+    if not seat.active:
+        raise Conflict("This person has left already.")
+    seat.active = False
+    seat.save(update_fields=["active"])
+    audit_record(
+        actor=actor, action="sorting.seat_stop", target=f"sorting:{seat.task_id}", reason=reason.strip(),
+        data={"seat": seat.pk, "user": seat.user_id},
+    )  # fmt: skip
+    return seat

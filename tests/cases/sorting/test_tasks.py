@@ -1,0 +1,141 @@
+"""Making tasks, dealing queues, leaving and closing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cases.consensus import ConsensusRule
+from cases.models import Cohort, Exclusion, HpfImage, SortingItem, SortingTask
+from cases.selectors.sorting_queue import queue_of, seat_progress, seats_of, task_list
+from cases.services.sorting_tasks import People, seat_stop, task_close, task_create
+from cases.services.taxonomies import taxonomy_ensure
+from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.models import AuditEvent
+from tests.cases.sorting.conftest import images_make
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def make(training: Cohort, images: list[HpfImage], sorters: list[Any]) -> Callable[..., SortingTask]:
+    def create(**options: Any) -> SortingTask:
+        given = {"name": "First sorting", "cohorts": [training], "people": People(sorters[:2], [], sorters[2:])}
+        return task_create(actor=None, taxonomy=taxonomy_ensure(), **{**given, "seed": 5, **options})
+
+    return create
+
+
+@pytest.mark.both_databases
+def test_queues_are_dealt_once_and_differ(make: Callable[..., SortingTask], images: list[HpfImage]) -> None:
+    task = make()
+    seats = list(task.seats.order_by("pk"))
+    assert [seat.part for seat in seats] == ["sorter", "sorter", "adjudicator"]
+    queues = [list(seat.items.order_by("position").values_list("image_id", flat=True)) for seat in seats]
+    assert sorted(queues[0]) == sorted(queues[1]) == [image.pk for image in images]
+    assert queues[0] != queues[1]
+    assert queues[2] == []
+    event = AuditEvent.objects.get(action="sorting.create")
+    assert event.data["n_images"] == 12
+    assert event.data["seed"] == "5"
+
+
+def test_excluded_images_and_withdrawn_patients_are_left_out(
+    make: Callable[..., SortingTask], images: list[HpfImage]
+) -> None:
+    from django.utils import timezone
+
+    Exclusion.objects.create(image=images[0], excluded=True, reason="blur")
+    Exclusion.objects.create(image=images[1], excluded=True, reason="blur")
+    Exclusion.objects.create(image=images[1], excluded=False, reason="blur")
+    patient = images[-1].slide.patient
+    patient.withdrawn_at = timezone.now()
+    patient.save()
+    dealt = set(SortingItem.objects.filter(seat__task=make()).values_list("image_id", flat=True))
+    assert dealt == {image.pk for image in images[1:8]}
+
+
+def test_a_queue_shows_neutral_numbers_only(make: Callable[..., SortingTask], images: list[HpfImage]) -> None:
+    seat = make().seats.first()
+    assert seat is not None
+    entries = queue_of(seat)
+    assert len(entries) == 12
+    first_seen = list(dict.fromkeys(entry.slide for entry in entries))
+    assert first_seen == [1, 2, 3]
+    told = str([entry.as_row() for entry in entries])
+    assert "AML" not in told
+    assert not any(image.content_sha256 in told for image in images)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cohorts": []}, "at least one cohort"),
+        ({"name": " "}, "name"),
+        ({"people": People([])}, "at least one sorter"),
+        ({"assignment": "some"}, "assignment"),
+        ({"overlap_percent": 101}, "overlap percent"),
+        ({"rule": ConsensusRule("senior")}, "needs a senior"),
+        ({"assignment": "split", "rule": ConsensusRule("majority", min_decisions=2)}, "one sorter, but 2"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make: Callable[..., SortingTask], change: dict[str, Any], words: str) -> None:
+    with pytest.raises(DomainError) as caught:
+        make(**change)
+    assert words in caught.value.message
+    assert not SortingTask.objects.exists()
+
+
+def test_people_with_two_parts_or_no_right_are_refused(
+    make: Callable[..., SortingTask], sorters: list[Any], coordinator: Any
+) -> None:
+    with pytest.raises(DomainError, match="has two parts"):
+        make(people=People(sorters[:2], [], sorters[:1]))
+    with pytest.raises(DomainError, match="may not sort"):
+        make(people=People([coordinator]))
+    with pytest.raises(DomainError, match="at least two sorters"):
+        make(people=People(sorters[:1]), assignment="overlap")
+
+
+def test_a_name_twice_is_a_conflict(make: Callable[..., SortingTask]) -> None:
+    make()
+    with pytest.raises(Conflict, match="already"):
+        make()
+
+
+def test_an_empty_cohort_is_refused(make: Callable[..., SortingTask]) -> None:
+    empty = Cohort.objects.create(name="Empty", purpose="development")
+    with pytest.raises(DomainError, match="no image to sort in Empty"):
+        make(cohorts=[empty])
+
+
+def test_closing_and_leaving(make: Callable[..., SortingTask], admin_user: Any) -> None:
+    task = make()
+    seat = task.seats.first()
+    assert seat is not None
+    with pytest.raises(DomainError, match="reason"):
+        seat_stop(actor=admin_user, seat=seat, reason=" ")
+    seat_stop(actor=admin_user, seat=seat, reason="Retired")
+    with pytest.raises(Conflict):
+        seat_stop(actor=admin_user, seat=seat, reason="Again")
+    task_close(actor=admin_user, task=task)
+    with pytest.raises(Conflict, match="was closed"):
+        task_close(actor=admin_user, task=task)
+
+
+def test_lists_count_in_one_query_however_many_there_are(
+    make: Callable[..., SortingTask], training: Cohort, sorters: list[Any], django_assert_num_queries: Any
+) -> None:
+    make()
+    with django_assert_num_queries(1):
+        assert [task.n_items for task in task_list()] == [24]
+    images_make(training, 2, 3, prefix="more")
+    task = make(name="Second")
+    with django_assert_num_queries(1):
+        assert [row.n_items for row in task_list()] == [36, 24]
+    with django_assert_num_queries(1):
+        assert [seat.n_items for seat in seats_of(sorters[0])] == [18, 12]
+    with django_assert_num_queries(1):
+        assert [(seat.n_items, seat.n_decided) for seat in seat_progress(task)] == [(18, 0), (18, 0), (0, 0)]
