@@ -35,6 +35,13 @@ def prepare(image: HpfImage, recipes: Sequence[Recipe], store: BlobStore) -> Pre
     return {recipe.sha256: recipe.prepare(pixels) for recipe in recipes}
 
 
+def one_by_one(images: Sequence[HpfImage], recipes: Sequence[Recipe]) -> Iterator[list[tuple[HpfImage, Prepared]]]:
+    """Batches of one, nothing decoded ahead: whatever kills the process then is the image that was asked for."""
+    store = blobs()
+    for image in images:
+        yield [(image, prepare(image, recipes, store))]
+
+
 def batches(
     images: Sequence[HpfImage], recipes: Sequence[Recipe], size: int
 ) -> Iterator[list[tuple[HpfImage, Prepared]]]:

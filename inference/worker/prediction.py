@@ -6,7 +6,7 @@ only what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from inference.services.errors import PatientWithdrawn
 from inference.services.saliency import maps_save
 from inference.services.version import app_version
 from inference.worker.engines import OpenModel, open_model
-from inference.worker.images import batches
+from inference.worker.images import Prepared, batches, one_by_one
 from leukoweb.core.jobs.context import JobContext
 
 BATCH = 8  # also the step of progress, of a cancel and of what a kill can cost
@@ -90,7 +90,17 @@ def _predict(
     done = before + len(images) - len(todo)
     context.progress(done, total, _note(done - before, len(images), models))
     recipes = list({model.recipe.sha256: model.recipe for model in models.values()}.values())
-    for batch in batches(todo, recipes, BATCH):
+    # An earlier attempt ended here, perhaps by the death of its worker: what it had in hand, a batch and the one
+    # decoded ahead, is taken field by field and each is named first, so that a field that kills workers is known.
+    n_suspects = 2 * BATCH if context.claim.fence > 1 else 0
+
+    def work() -> Iterator[list[tuple[HpfImage, Prepared]]]:
+        for suspect in todo[:n_suspects]:
+            context.progress(done, total, f"field {suspect.position}, alone because an earlier attempt ended here")
+            yield from one_by_one([suspect], recipes)
+        yield from batches(todo[n_suspects:], recipes, BATCH)
+
+    for batch in work():
         rows: list[ImagePrediction] = []
         for slot, model in models.items():
             context.check()

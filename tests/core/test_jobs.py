@@ -87,12 +87,28 @@ def test_a_worker_that_dies_three_times_without_progress_fails_the_job() -> None
 @pytest.mark.django_db
 def test_progress_forgives_earlier_deaths() -> None:
     job = make()
-    for _ in range(6):
+    for done in range(1, 7):
         claim = ledger.job_claim(job.pk, "w")
         assert claim
-        assert ledger.job_progress(claim, done=1, total=9)
+        assert ledger.job_progress(claim, done=done, total=9)
         Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
         assert ledger.reap() == [job.pk]
+
+
+@pytest.mark.django_db
+def test_saying_again_what_was_saved_forgives_nothing() -> None:
+    """Work that kills its worker at the same place is tried three times there, and the place is named."""
+    job = make()
+    lives = 0
+    while (claim := ledger.job_claim(job.pk, "w")) is not None:
+        lives += 1
+        assert lives < 9, "tried for ever"
+        assert ledger.job_progress(claim, done=4, total=9, note="field 5")
+        Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+        ledger.reap()
+    job.refresh_from_db()
+    assert (lives, job.status, job.error_code) == (4, "failed", "E_WORKER_LOST"), "one got to 4, three did not"
+    assert "It was at: field 5." in job.error
 
 
 @pytest.mark.django_db
@@ -148,6 +164,33 @@ def test_cancel_of_a_running_job_stops_it_at_its_next_progress(admin_user: Any) 
     execute(job.pk)
     job.refresh_from_db()
     assert (job.status, job.done_units) == ("cancelled", 2)
+
+
+@pytest.mark.django_db
+def test_a_cancel_is_noticed_inside_a_chunk_too(admin_user: Any, monkeypatch: Any) -> None:
+    job = make()
+    monkeypatch.setattr("leukoweb.core.jobs.context.LOOK_EVERY_S", 0.0)
+
+    def long_chunk(context: JobContext) -> str:
+        context.check()
+        ledger.job_cancel(actor=admin_user, job=Job.objects.get(pk=job.pk))
+        context.check()
+        pytest.fail("work went on after the cancel")
+
+    behaviour["now"] = long_chunk
+    execute(job.pk)
+    job.refresh_from_db()
+    assert job.status == "cancelled"
+
+
+@pytest.mark.django_db
+def test_check_asks_the_database_rarely(django_assert_num_queries: Any) -> None:
+    claim = ledger.job_claim(make().pk, "w")
+    assert claim
+    context = JobContext(claim)
+    with django_assert_num_queries(0):
+        for _ in range(100):
+            context.check()
 
 
 @pytest.mark.django_db

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,8 @@ from django.conf import settings
 from django.db import connections, transaction
 
 from leukoweb.core.jobs import ledger
+
+LOOK_EVERY_S = 0.5  # a cancel is noticed this soon where the work looks up often
 
 
 class JobCancelled(Exception):
@@ -30,15 +33,21 @@ class JobContext:
         self._stop = threading.Event()
         self._trouble = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="job-heartbeat", daemon=True)
+        self._looked = time.monotonic()
 
     @property
     def job_id(self) -> str:
         return str(self.claim.job_id)
 
     def check(self) -> None:
-        """Raise if the work should stop. Cheap: looks at a flag that the heartbeat sets."""
-        if self._trouble.is_set():
-            raise JobCancelled if ledger.cancel_wanted(self.claim) else LeaseLost
+        """Raise if the work should stop. Cheap: asks the database twice a second at most."""
+        if not self._trouble.is_set() and time.monotonic() - self._looked < LOOK_EVERY_S:
+            return
+        self._looked = time.monotonic()
+        if ledger.cancel_wanted(self.claim):
+            raise JobCancelled
+        if not ledger.holds(self.claim):
+            raise LeaseLost
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Say what is saved so far; raises when cancelled or when the lease is lost."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, PositiveSmallIntegerField, Q, TextField, Value, When
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
@@ -103,8 +104,15 @@ def cancel_wanted(claim: Claim) -> bool:
 
 
 def job_progress(claim: Claim, *, done: int, total: int, note: str = "") -> bool:
-    """Record saved progress, which also forgives earlier attempts. False if the claim is lost."""
-    return bool(_mine(claim).update(done_units=done, total_units=total, note=note[:300], attempt=0))
+    """Record saved progress. False if the claim is lost.
+
+    Getting further than any attempt before forgives the earlier ones; repeating what was saved forgives nothing, or
+    work that kills its worker would be tried for ever.
+    """
+    attempt = Case(
+        When(done_units__lt=done, then=Value(0)), default=F("attempt"), output_field=PositiveSmallIntegerField()
+    )
+    return bool(_mine(claim).update(done_units=done, total_units=total, note=note[:300], attempt=attempt))
 
 
 def job_finish(claim: Claim, note: str = "") -> bool:
@@ -183,8 +191,13 @@ def reap() -> list[uuid.UUID]:
     abandoned.filter(cancel_requested=True).update(status=Status.CANCELLED, finished_at=now, lease_until=None)
     abandoned.filter(attempt__gte=settings.JOB_MAX_ATTEMPTS).update(
         status=Status.FAILED, finished_at=now, lease_until=None, error_code="E_WORKER_LOST",
-        error=f"The worker died {settings.JOB_MAX_ATTEMPTS} times on this job without getting any further.",
-        hint="Look for an out-of-memory kill in the system log, then retry.",
+        error=Concat(
+            Value(f"The worker died {settings.JOB_MAX_ATTEMPTS} times on this job without getting any further."),
+            Case(When(note="", then=Value("")), default=Concat(Value(" It was at: "), "note", Value("."))),
+            output_field=TextField(),
+        ),
+        hint="Where a field is named, look at it and remove it or upload it anew; otherwise look for an out-of-memory "
+        "kill in the system log. Then retry.",
     )  # fmt: skip
     abandoned.update(status=Status.QUEUED, lease_until=None, rung_at=None)
     busy = set(Job.objects.filter(status=Status.RUNNING).values_list("queue", flat=True))

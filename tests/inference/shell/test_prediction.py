@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -132,6 +133,42 @@ def test_a_killed_worker_loses_one_batch_at_most_and_doubles_nothing(
     assert first_life[0].n_calls == 3
 
 
+def test_a_field_that_kills_its_worker_fails_after_three_attempts_and_is_named(
+    pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, monkeypatch: Any
+) -> None:
+    """The others around it are saved; the next slide is not held up."""
+    from inference.worker import images as worker_images
+
+    monkeypatch.setattr(prediction, "BATCH", 2)
+    slide, healthy = make_slide(6), make_slide(3)
+    poison = slide.images.get(position=4).content_sha256
+    real, deaths = worker_images.prepare, []
+
+    def prepare(image: Any, *rest: Any) -> Any:
+        if image.content_sha256 == poison:
+            deaths.append(image.position)
+            raise SystemExit(9)
+        return real(image, *rest)
+
+    monkeypatch.setattr(worker_images, "prepare", prepare)
+    run, other = run_request(actor=technician, slide=slide), run_request(actor=technician, slide=healthy)
+    for _ in range(12):
+        with contextlib.suppress(SystemExit):
+            run_jobs()
+        Job.objects.filter(status=Job.Status.RUNNING).update(lease_until=run.job.created_at)
+        ledger.reap()
+        run.job.refresh_from_db()
+        if not run.job.is_active:
+            break
+    assert (run.job.status, run.job.error_code) == (Job.Status.FAILED, "E_WORKER_LOST")
+    assert "field 4" in run.job.error
+    assert len(deaths) == 5, "in its batch, alone after field 3 was saved, and three times without getting further"
+    saved = ImagePrediction.objects.filter(content_sha256__in=slide.images.values("content_sha256"))
+    assert saved.values("content_sha256").distinct().count() == 3
+    run_jobs()
+    assert PatientPrediction.objects.filter(run=other).exists()
+
+
 def test_a_model_in_two_slots_is_computed_once(
     pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, counted: Any
 ) -> None:
@@ -170,7 +207,7 @@ def test_cancel_stops_between_batches_and_keeps_what_is_saved(
     run_jobs()
     run.job.refresh_from_db()
     assert run.job.status == Job.Status.DONE
-    assert len(calls) == 3 * len(set(pipeline.slots.values()))
+    assert len(calls) == (1 + 4) * len(set(pipeline.slots.values())), "one batch of two, then four fields one by one"
 
 
 def test_no_images_gives_no_decision_with_its_reason(
