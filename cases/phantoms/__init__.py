@@ -19,6 +19,7 @@ from .cohorts import (
 )
 from .fields import VERSION, Cell, PhantomField, draw_field, draw_patient, patient_labels
 from .files import PHANTOM_NOTICE, blurred, brightness_shifted, encode_jpeg, reencoded
+from .made_up import made_up_style
 from .patients import DIAGNOSES, LABELS
 from .scene import FIELD_UM
 from .styles import STYLES, Style
@@ -27,5 +28,5 @@ __all__ = [
     "DIAGNOSES", "FIELD_UM", "HELD_OUT_STYLES", "LABELS", "PHANTOM_NOTICE", "PLANTED_IDENTITY", "STYLES",
     "TRAINING_STYLES", "VERSION", "Cell", "PatientPlan", "PhantomField", "PhantomFile", "Planted", "Style", "blurred",
     "brightness_shifted", "cohort_plan", "development_plan", "draw_field", "draw_patient", "draw_plan", "encode_jpeg",
-    "patient_labels", "reencoded",
+    "made_up_style", "patient_labels", "reencoded",
 ]  # fmt: skip

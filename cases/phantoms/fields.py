@@ -12,7 +12,7 @@ from .camera import photograph
 from .patients import DIAGNOSES, LABELS, Traits, draw_kinds, draw_traits
 from .scene import FIELD_UM, compose, paint
 from .shapes import Canvas
-from .styles import STYLES
+from .styles import STYLES, Style
 
 VERSION = 1  # raised whenever the same seed gives other pixels
 
@@ -54,10 +54,16 @@ def _require(value: str, allowed: tuple[str, ...], what: str) -> None:
         raise ValueError(f"Unknown {what} {value!r}: use one of {', '.join(allowed)}.")
 
 
-def _draw(label: str, traits: Traits, seed: int, style_name: str, width_px: int, diagnosis: str | None) -> PhantomField:
+def _style(style: str | Style) -> Style:
+    if isinstance(style, Style):
+        return style
+    _require(style, tuple(STYLES), "style")
+    return STYLES[style]
+
+
+def _draw(label: str, traits: Traits, seed: int, style: Style, width_px: int, diagnosis: str | None) -> PhantomField:
     if not 64 <= width_px <= 6400:
         raise ValueError(f"width_px is {width_px}: it must lie between 64 and 6400.")
-    style = STYLES[style_name]
     kinds = draw_kinds(label, traits, np.random.default_rng([seed, 0]))
     scene = compose(kinds, traits, seed, smudges=traits.smudges * (0.2 if label == "NO_LEUKEMIA" else 1.0))
     canvas = Canvas(width_px, FIELD_UM[0], style.stains)
@@ -69,26 +75,25 @@ def _draw(label: str, traits: Traits, seed: int, style_name: str, width_px: int,
         for white in scene.whites
     )
     image = photograph(canvas, style, defocus_um=defocus, rng=camera)
-    return PhantomField(image, label, cells, seed, style_name, diagnosis)
+    return PhantomField(image, label, cells, seed, style.name, diagnosis)
 
 
-def draw_field(label: str, *, seed: int, style: str = "dp73", width_px: int = 1600) -> PhantomField:
+def draw_field(label: str, *, seed: int, style: str | Style = "dp73", width_px: int = 1600) -> PhantomField:
     """Draw one 1,000x field of a label.
 
     Args:
         label: one of `LABELS`.
         seed: 0 or larger. The same seed gives the same cells in every style and at every width.
-        style: a name of `STYLES`.
+        style: a name of `STYLES`, or a style such as `made_up_style` gives.
         width_px: 64 to 6400; the height is three quarters of it. The field is 140 x 105 micrometres.
 
     Raises:
         ValueError: unknown label or style, width or seed out of range.
     """
     _require(label, LABELS, "label")
-    _require(style, tuple(STYLES), "style")
     if seed < 0:
         raise ValueError(f"seed is {seed}: it must be 0 or larger.")
-    return _draw(label, draw_traits(label, np.random.default_rng([seed, 5])), seed, style, width_px, None)
+    return _draw(label, draw_traits(label, np.random.default_rng([seed, 5])), seed, _style(style), width_px, None)
 
 
 def patient_labels(diagnosis: str, *, seed: int, n_fields: int) -> tuple[str, ...]:
@@ -114,7 +119,7 @@ def patient_labels(diagnosis: str, *, seed: int, n_fields: int) -> tuple[str, ..
 
 
 def draw_patient(
-    diagnosis: str, *, seed: int, style: str = "dp73", n_fields: int = 10, width_px: int = 1600
+    diagnosis: str, *, seed: int, style: str | Style = "dp73", n_fields: int = 10, width_px: int = 1600
 ) -> Iterator[PhantomField]:
     """Draw a patient's fields in capture order: one staining, one set of red cells, one camera.
 
@@ -124,9 +129,9 @@ def draw_patient(
     Raises:
         ValueError: as `draw_field`, on the first field asked for.
     """
-    _require(style, tuple(STYLES), "style")
+    look = _style(style)
     labels = patient_labels(diagnosis, seed=seed, n_fields=n_fields)
     traits = draw_traits(diagnosis, np.random.default_rng([seed, 5]))
     seeds = np.random.SeedSequence(seed).generate_state(n_fields, dtype=np.uint64) >> np.uint64(2)
     for label, field_seed in zip(labels, seeds, strict=True):
-        yield _draw(label, traits, int(field_seed), style, width_px, diagnosis)
+        yield _draw(label, traits, int(field_seed), look, width_px, diagnosis)

@@ -59,7 +59,7 @@ class Style:
 
 
 # May-Grünwald-Giemsa as a DP73 with a daylight filter shows it.
-_MGG = np.array(
+MAY_GRUENWALD_GIEMSA = np.array(
     [
         [0.14, 0.31, 0.25],
         [0.82, 1.34, 0.46],
@@ -76,7 +76,7 @@ _MGG = np.array(
 def _stains(
     red_cell: tuple[float, float, float], gain: tuple[float, float, float], depth: float
 ) -> NDArray[np.float32]:
-    table = _MGG * np.asarray(gain, dtype=np.float32) * np.float32(depth)
+    table = MAY_GRUENWALD_GIEMSA * np.asarray(gain, dtype=np.float32) * np.float32(depth)
     table[Stain.RED_CELL] = red_cell
     table.setflags(write=False)
     return table
