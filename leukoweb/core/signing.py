@@ -35,9 +35,12 @@ class SignatureRefused(NotAllowed):
 
 @dataclass(frozen=True)
 class Signature:
-    """Made by `signature` alone. ``method`` is how the person proved who they are; the time is the row's own."""
+    """Made by `signature` alone. ``method`` is how the person proved who they are; the time is the row's own.
 
-    user: User
+    ``user`` is None only where the program itself locks a demonstration.
+    """
+
+    user: User | None
     name: str
     meaning: str
     method: str
@@ -102,7 +105,7 @@ class SignatureForm(forms.Form):
         return data
 
 
-def signature(request: HttpRequest, *, name: str, meaning: str, password: str = "", code: str = "") -> Signature:  # noqa: S107
+def signature(request: HttpRequest, *, name: str, meaning: str, password: str = "", code: str = "") -> Signature:
     """Check who signs and return the signature.
 
     Raises

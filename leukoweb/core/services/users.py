@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound
+from leukoweb.core.hooks import role_changed
 from leukoweb.core.models import Role, User
 
 
@@ -106,6 +107,8 @@ def user_change(
     if not User.objects.filter(role=Role.ADMIN, is_active=True).exists():
         raise Conflict("At least one active admin must remain.")
     after = {"role": user.role, "is_active": user.is_active}
+    if after["role"] != before["role"]:
+        role_changed(actor=actor, user=user)
     audit_record(
         actor=actor,
         action="user.change",

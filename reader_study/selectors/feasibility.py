@@ -1,0 +1,97 @@
+"""What the database says about a protocol: can these people read these patients with this pipeline?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cases.models import Cohort, DatasetEntry
+from inference.models import PipelineVersion
+from leukoweb.core.models import Role, User
+from reader_study.models import Study
+from reader_study.protocol import Problem, notices, validate
+from reader_study.selectors.cases import CaseList, case_list, without_reference
+from reader_study.selectors.eligibility import Overlap, overlaps, trained_on
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A reader who cannot read this study's patients, with every overlap."""
+
+    label: str
+    username: str
+    overlaps: tuple[Overlap, ...]
+
+
+@dataclass(frozen=True)
+class Feasibility:
+    """``problems`` stop a lock, ``warnings`` do not; ``refused`` explains the problems of readers."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    refused: tuple[Refused, ...]
+    cases: CaseList
+
+
+def feasibility(study: Study, document: dict[str, Any]) -> Feasibility:
+    """All checks of a draft: the document's own, then the database's."""
+    cases = case_list(document)
+    problems, refused = readers_problems(study, document["readers"], cases)
+    problems = [*validate(document), *cases.problems, *problems, *_pipeline_problems(document, cases)]
+    warnings = [*notices(document), *cases.warnings]
+    if missing := without_reference(cases.patients):
+        warnings.append(
+            Problem("cases", f"{missing} of {len(cases.patients)} patients have no reference diagnosis yet.",
+                    "They have to have one before the analysis.")
+        )  # fmt: skip
+    return Feasibility(tuple(problems), tuple(warnings), tuple(refused), cases)
+
+
+def readers_problems(
+    study: Study, readers: list[dict[str, Any]], cases: CaseList
+) -> tuple[list[Problem], list[Refused]]:
+    """Whether each reader exists, may read, and has never met these patients."""
+    problems: list[Problem] = []
+    refused: list[Refused] = []
+    people = {u.username: u for u in User.objects.filter(username__in=[r["username"] for r in readers])}
+    coordinators = set(study.coordinators.values_list("pk", flat=True))
+    patients = [patient.pk for patient in cases.everybody]
+    for number, reader in enumerate(readers, start=1):
+        name, path = reader["username"], f"readers.{number}.username"
+        if not name:
+            continue  # read elsewhere; the readings come as a file
+        user = people.get(name)
+        if user is None:
+            problems.append(Problem(path, f"There is no user {name!r}."))
+        elif not user.is_active or user.role != Role.PATHOLOGIST:
+            state = "is disabled" if not user.is_active else f"is a {user.get_role_display().lower()}"
+            problems.append(Problem(path, f"{name} {state}; only an active pathologist reads."))
+        elif user.pk in coordinators:
+            problems.append(Problem(path, f"{name} coordinates this study and so cannot read in it."))
+        elif met := overlaps(user, patients, study=study):
+            refused.append(Refused(reader["label"], name, tuple(met)))
+            n = len({overlap.patient for overlap in met})
+            problems.append(
+                Problem(path, f"{name} has met {n} of these patients before: {met[0].reason} ({met[0].patient}).",
+                        "Choose another reader or leave these patients out.")
+            )  # fmt: skip
+    return problems, refused
+
+
+def _pipeline_problems(document: dict[str, Any], cases: CaseList) -> list[Problem]:
+    named = [document["ai"]["primary"]] if document["ai"]["primary"] else []
+    problems = []
+    for wanted in [*named, *document["ai"]["comparators"]]:
+        pipeline = PipelineVersion.objects.filter(**wanted).first()
+        title = f"{wanted['name']} {wanted['version']}"
+        if pipeline is None:
+            problems.append(Problem("ai", f"There is no pipeline {title}."))
+            continue
+        external = cases.cohort is not None and cases.cohort.purpose == Cohort.Purpose.EXTERNAL
+        splits = DatasetEntry.Split.values if external else [DatasetEntry.Split.TRAIN.value]
+        if seen := trained_on(pipeline, [p.pk for p in cases.everybody], splits=splits):
+            problems.append(
+                Problem("ai", f"{title} was made with images of {len(seen)} of these patients: {', '.join(seen[:10])}.",
+                        "Its results on them would be too good. Choose other patients or another pipeline.")
+            )  # fmt: skip
+    return problems

@@ -1,0 +1,44 @@
+"""Checks that every change of a study begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from leukoweb.core.exceptions import Conflict, DomainError, NotAllowed
+from leukoweb.core.models import Role, User
+from leukoweb.core.signing import Signature
+from reader_study.models import Study
+
+READING_STATES = (Study.State.LOCKED, Study.State.READING)
+
+
+def locked_study(study: Study) -> Study:
+    """The row, locked until the transaction ends, so that two changes of a study follow one another."""
+    return Study.objects.select_for_update(of=("self",)).get(pk=study.pk)
+
+
+def require_coordinator(actor: User, study: Study) -> None:
+    coordinates = actor.is_active and actor.role == Role.COORDINATOR
+    if not (coordinates and study.coordinators.filter(pk=actor.pk).exists()):
+        raise NotAllowed("Only a coordinator of this study may do that.")
+
+
+def require_state(study: Study, states: Collection[str], what: str) -> None:
+    if study.state not in states:
+        raise Conflict(
+            f"The study is {study.get_state_display().lower()}, so {what}.", code="E_STATE",
+            hint="Reload the page to see where it stands.",
+        )  # fmt: skip
+
+
+def require_signature(actor: User, signature: Signature) -> None:
+    if signature.user is None or signature.user.pk != actor.pk:
+        raise NotAllowed("The signature is somebody else's.", code="E_SIGNATURE")
+
+
+def require_reason(reason: str) -> str:
+    reason = reason.strip()
+    if len(reason) < 5:
+        raise DomainError("Give a reason in a few words.", code="E_REASON", field="reason",
+                          hint="It is kept in the record for good.")  # fmt: skip
+    return reason[:2_000]

@@ -1,0 +1,114 @@
+"""Making a study, editing its draft, and who coordinates it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.models import Role, User
+from reader_study.models import Study
+from reader_study.protocol import canonical, default_document, diff
+from reader_study.services.guard import locked_study, require_coordinator, require_state
+from reader_study.services.voiding import reader_withdraw
+
+
+@transaction.atomic
+def study_create(
+    *, actor: User | None, title: str, document: dict[str, Any] | None = None, coordinators: list[User] | None = None,
+    reconstruction: bool = False,
+) -> Study:  # fmt: skip
+    """A draft, coordinated by ``actor`` (or by ``coordinators``, where the system makes it).
+
+    Raises
+    ------
+    DomainError
+        No title, or nobody to coordinate.
+    Conflict
+        The title is taken.
+    ProtocolRefused
+        The document is not built right.
+    """
+    title = " ".join(title.split())
+    if not title or len(title) > 160:
+        raise DomainError("A study needs a title of at most 160 characters.", field="title")
+    draft = canonical((document or default_document()) | {"title": title})
+    people = coordinators if coordinators is not None else [actor] if actor else []
+    if not people or any(person.role != Role.COORDINATOR for person in people):
+        raise DomainError("A study needs a coordinator.", field="coordinators")
+    study = _titled(Study(draft=draft, created_by=actor, reconstruction=reconstruction), title)
+    study.coordinators.set(people)
+    audit_record(actor=actor, action="study.create", target=f"study:{study.pk}", data={"title": title})
+    return study
+
+
+def _titled(study: Study, title: str) -> Study:
+    study.title = title
+    try:
+        with transaction.atomic():
+            study.save()
+    except IntegrityError as error:
+        raise Conflict(f"There is a study with the title {title!r} already.", field="title") from error
+    return study
+
+
+@transaction.atomic
+def draft_save(*, actor: User, study: Study, document: Any, version: int) -> Study:
+    """Store the designer's document if nobody else has saved since ``version`` (compare-and-swap).
+
+    Saving the same document again changes nothing and is not refused.
+
+    Raises
+    ------
+    Conflict
+        Locked already, or saved by somebody else in the meantime (E_STALE).
+    ProtocolRefused
+        The document is not built right; an incomplete one is fine.
+    """
+    require_coordinator(actor, study)
+    draft = canonical(document)
+    study = locked_study(study)
+    require_state(study, [Study.State.DRAFT], "its protocol can only be amended")
+    changes = diff(study.draft, draft)
+    if not changes:
+        return study
+    if study.draft_version != version:
+        raise Conflict(
+            f"Somebody saved this protocol in the meantime (version {study.draft_version}, yours is {version}).",
+            code="E_STALE", hint="Reload the page, then make your changes again. Yours were not saved.",
+        )  # fmt: skip
+    study.draft, study.draft_version = draft, version + 1
+    study = _titled(study, draft["title"] or study.title)
+    audit_record(
+        actor=actor, action="study.draft", target=f"study:{study.pk}",
+        data={"version": study.draft_version, "changes": [change.path for change in changes][:50]},
+    )  # fmt: skip
+    return study
+
+
+@transaction.atomic
+def coordinator_add(*, actor: User, study: Study, user: User) -> Study:
+    """Let another coordinator run the study. Whoever reads in it stops reading: the open session becomes void."""
+    require_coordinator(actor, study)
+    study = locked_study(study)
+    if user.role != Role.COORDINATOR or not user.is_active:
+        raise DomainError(f"{user} is no active study coordinator.", field="user", hint="An admin changes the role.")
+    for reader in study.readers.filter(user=user, withdrawn_at=None):
+        reader_withdraw(actor=actor, reader=reader, reason="became a coordinator of the study")
+    study.coordinators.add(user)
+    audit_record(actor=actor, action="study.coordinator_add", target=f"study:{study.pk}", data={"user": user.pk})
+    return study
+
+
+@transaction.atomic
+def coordinator_remove(*, actor: User, study: Study, user: User) -> Study:
+    """Take a coordinator off the study; one always remains."""
+    require_coordinator(actor, study)
+    study = locked_study(study)
+    if not study.coordinators.exclude(pk=user.pk).filter(is_active=True, role=Role.COORDINATOR).exists():
+        raise Conflict("At least one active coordinator must remain.")
+    study.coordinators.remove(user)
+    audit_record(actor=actor, action="study.coordinator_remove", target=f"study:{study.pk}", data={"user": user.pk})
+    return study
