@@ -1,0 +1,157 @@
+"""Who must not read: every earlier contact of a reader with the patients stops the lock, with the list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from cases.models import DatasetEntry, DatasetVersion, Exposure, HpfImage, Patient, ReferenceDiagnosis, Taxonomy
+from cases.services import exposure_record
+from inference.models import ModelVersion, PipelineVersion
+from leukoweb.core.models import AuditEvent, User
+from leukoweb.core.services.users import user_change
+from reader_study.models import (
+    CaseIdentity,
+    ProtocolVersion,
+    SessionCase,
+    Study,
+    StudyReader,
+)
+from reader_study.protocol import ProtocolRefused, protocol_sha256
+from reader_study.selectors.feasibility import feasibility
+from reader_study.services import locking, studies
+from tests.reader_study.protocols import reader
+from tests.reader_study.studies import (
+    cohort,
+    make_locked,
+    make_study,
+    mark,
+    sessions,
+    sign,
+    user,
+    world,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def coordinator(db: None) -> User:
+    return world()
+
+
+def lock(study: Study, who: User, **changes: Any) -> ProtocolVersion:
+    return locking.study_lock(
+        **{"actor": who, "study": study, "signature": sign(who), "sha256": protocol_sha256(study.draft)} | changes
+    )
+
+
+def refusal(study: Study, who: User) -> str:
+    with pytest.raises(ProtocolRefused) as refused:
+        lock(study, who)
+    study.refresh_from_db()
+    assert (study.state, study.protocols.count(), study.cases.count()) == ("draft", 0, 0)
+    return refused.value.message
+
+
+def plant_sorting(who: User, patient: Patient) -> None:
+    from cases.models import SortingDecision, SortingSeat, SortingTask
+
+    task = SortingTask.objects.create(name="Sort", taxonomy=taxonomy(), seed=1)
+    seat = SortingSeat.objects.create(task=task, user=who, seed=1)
+    image = HpfImage.objects.filter(slide__patient=patient).first()
+    SortingDecision.objects.create(
+        seat=seat, image=image, key="12345678-1234-4234-8234-123456789abc", verdict="label", label="AML"
+    )
+
+
+def taxonomy() -> Taxonomy:
+    return Taxonomy.objects.first() or Taxonomy.objects.create(name="Labels", version=1, labels=[], maps={})
+
+
+def plant_exposure(kind: str) -> Any:
+    return lambda who, patient: exposure_record(who, patient, kind)
+
+
+def plant_reference(who: User, patient: Patient) -> None:
+    ReferenceDiagnosis.objects.create(patient=patient, diagnosis="AML", source="x", entered_by=who)
+
+
+def plant_other_study(who: User, patient: Patient) -> None:
+    other = make_locked(
+        user("coordinator", "c2"), "Elsewhere", readers=[reader("A", who.username, ("blinded", "blinded"))]
+    )
+    mark(sessions(other)[0], "open")
+    identity = CaseIdentity.objects.get(case__session=sessions(other)[0], study_case__patient=patient)
+    SessionCase.objects.filter(pk=identity.case_id).update(opened_at=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("plant", "words"),
+    [
+        (plant_sorting, "sorted the images"),
+        (plant_exposure(Exposure.Kind.RESULT), "saw the AI result"),
+        (plant_exposure(Exposure.Kind.REFERENCE), "saw the reference diagnosis"),
+        (plant_exposure(Exposure.Kind.LABEL), "saw a sorting label"),
+        (plant_reference, "entered the reference diagnosis"),
+        (plant_other_study, "read the patient elsewhere"),
+    ],
+)
+def test_a_reader_who_met_a_patient_is_refused_with_the_overlap(coordinator: User, plant: Any, words: str) -> None:
+    p2 = User.objects.get(username="p2")
+    plant(p2, Patient.objects.get(code="Ext-002"))
+    study = make_study(coordinator)
+    message = refusal(study, coordinator)
+    assert f"p2 has met 1 of these patients before: {words} (Ext-002)" in message
+    assert "p1 has met" not in message
+    refused = feasibility(study, study.draft).refused
+    assert [(r.label, [o.patient for o in r.overlaps]) for r in refused] == [("P2", ["Ext-002"])]
+    without = [p.code for p in Patient.objects.exclude(code="Ext-002")]
+    draft_without = study.draft | {"cases": {"cohort": "External", "patients": without, "training": []}}
+    lock(studies.draft_save(actor=coordinator, study=study, document=draft_without, version=0), coordinator)
+
+
+def test_eligibility_asks_a_constant_number_of_questions(coordinator: User, django_assert_max_num_queries: Any) -> None:
+    cohort(40, name="Large", images=1)
+    study = make_study(coordinator, cases={"cohort": "Large", "patients": "all", "training": []})
+    with django_assert_max_num_queries(25):
+        feasibility(study, study.draft)
+
+
+def test_patients_that_made_the_pipeline_are_refused(coordinator: User) -> None:
+    version = DatasetVersion.objects.create(
+        name="Set", version=3, taxonomy=taxonomy(), class_map="five", choices={}, flow=[], counts={}, proof={},
+        manifest_sha256="a" * 64,
+    )  # fmt: skip
+    trained = cohort(1, name="Training", purpose="development")
+    image = HpfImage.objects.get(slide__patient__cohort=trained, position=1)
+    same = HpfImage.objects.get(slide__patient__code="Ext-004", position=2)
+    HpfImage.objects.filter(pk=image.pk).update(content_sha256=same.content_sha256)
+    DatasetEntry.objects.create(
+        dataset=version, image=image, patient=image.slide.patient, content_sha256=same.content_sha256, label="AML",
+        split="internal",
+    )  # fmt: skip
+    model = ModelVersion.objects.create(
+        name="m", version="1", slot="model_1", classes=[], card={"dataset": {"name": "Set", "version": 3}},
+        recipe_sha256="", weights_sha256="", onnx_sha256="",
+    )  # fmt: skip
+    PipelineVersion.objects.create(name="trained", version="1", rule_set={}, model_1=model)
+    study = make_study(coordinator, ai={"primary": {"name": "trained", "version": "1"}, "comparators": []})
+    assert "trained 1 was made with images of 1 of these patients: Ext-004" in refusal(study, coordinator)
+
+
+def test_who_becomes_a_coordinator_stops_reading(coordinator: User, admin_user: User) -> None:
+    study = make_locked(coordinator)
+    p1 = User.objects.get(username="p1")
+    mark(sessions(study)[0], "open")
+    user_change(actor=admin_user, user=p1, role="coordinator")
+    assert [s.state for s in sessions(study)] == ["void", "void", "planned"]
+    assert StudyReader.objects.get(study=study, label="P1").withdrawn_at
+    events = AuditEvent.objects.filter(action="session.void")
+    assert [(e.reason, e.data["was"]) for e in events.order_by("id")] == [
+        ("the reader became study coordinator", "open"), ("the reader became study coordinator", "planned"),
+    ]  # fmt: skip
+    studies.coordinator_add(actor=coordinator, study=study, user=p1)
+    assert p1 in study.coordinators.all()
