@@ -10,3 +10,4 @@ class CasesConfig(AppConfig):
 
         register_kind("cases.ingest_archive", "cases.worker:ingest_archive", queue="ops", unit="images")
         register_kind("cases.find_text", "cases.worker:find_text_of_slide", queue="ops", unit="images")
+        register_kind("cases.measure", "cases.worker:measure_images", queue="ops", unit="images")

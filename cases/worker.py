@@ -1,15 +1,17 @@
-"""Jobs of this app: unpacking an uploaded archive, looking for burnt-in text."""
+"""Jobs of this app: unpacking an uploaded archive, looking for burnt-in text, measuring the quality of images."""
 
 from __future__ import annotations
 
 from cases.archives import ZipMember, read_zip
 from cases.imaging import decode
-from cases.models import HpfImage, TextHint, UploadItem
+from cases.models import Cohort, HpfImage, TextHint, UploadItem
+from cases.selectors.curation import contents_unmeasured
 from cases.services.archives import archive_path
+from cases.services.curation import content_measure, quality_store
 from cases.services.images import image_prepare, image_store
 from cases.services.uploads import close_if_complete, item_refuse, item_settle
 from cases.text_hint import VERSION, find_text
-from leukoweb.core.exceptions import DomainError
+from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.jobs.context import JobContext
 from leukoweb.core.models import User
 from leukoweb.core.storage import blobs
@@ -107,3 +109,25 @@ def find_text_of_slide(context: JobContext) -> str:
         context.progress(len(known), len(contents))
     with_text = TextHint.objects.filter(content_sha256__in=contents, version=VERSION).exclude(boxes=[]).count()
     return f"{with_text} of {len(contents)} fields seem to hold text"
+
+
+def measure_images(context: JobContext) -> str:
+    """Measure every content that was not measured yet, one row each, so that a restart goes on where it stopped.
+
+    Payload: ``{"cohort": id or null}``. A stored file that is missing or damaged stops nothing.
+    """
+    cohort = context.payload["cohort"]
+    waiting = contents_unmeasured(None if cohort is None else list(Cohort.objects.filter(pk=cohort)))
+    lost = 0
+    for done, sha256 in enumerate(waiting, start=1):
+        context.check()
+        try:
+            measured = content_measure(sha256)
+        except (NotFound, OSError):
+            lost += 1
+        else:
+            with context.write():
+                quality_store(measured)
+        context.progress(done, len(waiting))
+    missing = f"; {lost} stored files could not be read (run `manage.py verify_media`)" if lost else ""
+    return f"{len(waiting) - lost} images measured{missing}"

@@ -20,9 +20,8 @@ class ImageQuality(models.Model):
     stain = models.FloatField(help_text="Mean saturation of the stained pixels, 0 to 1")
     illumination = models.FloatField(help_text="Unevenness of the background, 0 = even")
     nucleated = models.FloatField(help_text="Share of the field that looks like nuclei; near 0: perhaps no white cell")
-    text_found = models.BooleanField(null=True, help_text="Burnt-in text; null: not looked for")
-    text_boxes = models.JSONField(default=list)
     colour = models.JSONField(default=dict, help_text="Mean and spread per channel, for drift reports")
+    signature = models.BinaryField(default=b"", help_text="Small brightness pattern, compared to find alike images")
     measured_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from cases.imaging import thumbnail
-from cases.models import HpfImage
+from cases.models import HpfImage, ImageQuality
 from leukoweb.core.storage import blobs
 
 THUMBNAIL_PX = 320
@@ -44,6 +44,7 @@ def contents_purge(contents: Iterable[str]) -> int:
             content_lock(sha256)
             if not is_live(sha256):
                 blobs().purge(sha256)
+                ImageQuality.objects.filter(content_sha256=sha256).delete()  # its signature is a tiny picture
                 gone.add(sha256)
     _purge_cache(gone)
     return len(gone)

@@ -16,13 +16,20 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models
 
 _guarded: dict[str, tuple[str, ...]] = {}
+_insert_if: dict[str, str] = {}
 
 
-def append_only(*, except_columns: tuple[str, ...] = ()) -> Any:
-    """Class decorator: rows of this model can be inserted only; ``except_columns`` may still be updated."""
+def append_only(*, except_columns: tuple[str, ...] = (), insert_if: str = "") -> Any:
+    """Class decorator: rows of this model can be inserted only; ``except_columns`` may still be updated.
+
+    ``insert_if`` is an SQL condition on ``NEW`` that an inserted row must fulfil, in words that both databases know;
+    with it a set of rows can be closed.
+    """
 
     def register(model: type[models.Model]) -> type[models.Model]:
         _guarded[model._meta.label] = except_columns
+        if insert_if:
+            _insert_if[model._meta.label] = insert_if
         return model
 
     return register
@@ -39,6 +46,31 @@ def _frozen_columns(model: type[models.Model]) -> list[str]:
 
 def _names(table: str) -> tuple[str, str, str]:
     return f"{table}_guard_update", f"{table}_guard_delete", f"{table}_guard_truncate"
+
+
+def _all_names(model: type[models.Model], vendor: str) -> list[str]:
+    """The triggers that a table must have."""
+    names = list(_names(model._meta.db_table)[: 2 if vendor == "sqlite" else 3])
+    return names + ([f"{model._meta.db_table}_guard_insert"] if model._meta.label in _insert_if else [])
+
+
+def _insert_statements(model: type[models.Model], vendor: str) -> list[str]:
+    condition, table = _insert_if.get(model._meta.label), model._meta.db_table
+    if condition is None:
+        return []
+    name, message = f"{table}_guard_insert", f"{table} is closed"
+    if vendor == "sqlite":
+        return [
+            f'DROP TRIGGER IF EXISTS "{name}"',
+            f'CREATE TRIGGER "{name}" BEFORE INSERT ON "{table}" WHEN ({condition}) IS NOT TRUE '
+            f"BEGIN SELECT RAISE(ABORT, '{message}'); END",
+        ]
+    return [
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN IF ({condition}) IS NOT TRUE THEN RAISE EXCEPTION '{message}' "
+        "USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$",
+        f'CREATE OR REPLACE TRIGGER "{name}" BEFORE INSERT ON "{table}" FOR EACH ROW EXECUTE FUNCTION {name}()',
+    ]
 
 
 def _statements(model: type[models.Model], vendor: str) -> list[str]:
@@ -73,7 +105,7 @@ def install_guards(using: str = "default") -> None:
         tables = set(connection.introspection.table_names(cursor))
         for model in guarded_models():
             if model._meta.db_table in tables:
-                for statement in _statements(model, connection.vendor):
+                for statement in _statements(model, connection.vendor) + _insert_statements(model, connection.vendor):
                     cursor.execute(statement)
 
 
@@ -82,7 +114,7 @@ def drop_guards(using: str = "default") -> None:
     connection = connections[using]
     with connection.cursor() as cursor:
         for model in guarded_models():
-            for name in _names(model._meta.db_table):
+            for name in {*_names(model._meta.db_table), *_all_names(model, connection.vendor)}:
                 on = "" if connection.vendor == "sqlite" else f' ON "{model._meta.db_table}"'
                 cursor.execute(f'DROP TRIGGER IF EXISTS "{name}"{on}')
 
@@ -98,8 +130,7 @@ def missing_guards(using: str = "default") -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(query)
         present = {row[0] for row in cursor.fetchall()}
-    count = 2 if connection.vendor == "sqlite" else 3
-    return [n for m in guarded_models() for n in _names(m._meta.db_table)[:count] if n not in present]
+    return [n for m in guarded_models() for n in _all_names(m, connection.vendor) if n not in present]
 
 
 @contextmanager

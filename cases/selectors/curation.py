@@ -1,0 +1,61 @@
+"""Reading what curation measured and decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db.models import BooleanField, CharField, Exists, F, FloatField, JSONField, OuterRef, QuerySet, Subquery
+
+from cases.models import Cohort, Exclusion, HpfImage, ImageQuality, TextHint
+from cases.quality import MEASURE_VERSION
+from cases.text_hint import VERSION as TEXT_VERSION
+
+MEASURES = ("sharpness", "exposure", "clipped", "stain", "illumination", "nucleated")
+
+
+def excluded_images(cohorts: Iterable[Cohort] | None = None) -> dict[int, Exclusion]:
+    """Image id -> the exclusion in force, of live patients. 1 query."""
+    rows = Exclusion.objects.filter(image__slide__patient__withdrawn_at=None).order_by("pk")
+    if cohorts is not None:
+        rows = rows.filter(image__slide__patient__cohort__in=list(cohorts))
+    newest = {row.image_id: row for row in rows}
+    return {image_id: row for image_id, row in newest.items() if row.excluded}
+
+
+def images_measured() -> QuerySet[HpfImage]:
+    """Images of live patients with their measures (null where not measured) and exclusion as columns. 1 query."""
+    quality = ImageQuality.objects.filter(content_sha256=OuterRef("content_sha256"), measure_version=MEASURE_VERSION)
+    text = TextHint.objects.filter(content_sha256=OuterRef("content_sha256"), version=TEXT_VERSION)
+    newest = Exclusion.objects.filter(image=OuterRef("pk")).order_by("-pk")
+    columns = {name: Subquery(quality.values(name)[:1], output_field=FloatField()) for name in MEASURES}
+    return (
+        HpfImage.objects.filter(slide__patient__withdrawn_at=None)
+        .select_related("slide__patient__cohort", "slide__device")
+        .annotate(
+            **columns,
+            text_boxes=Subquery(text.values("boxes")[:1], output_field=JSONField()),
+            is_out=Subquery(newest.values("excluded")[:1], output_field=BooleanField(null=True)),
+            out_reason=Subquery(newest.values("reason")[:1], output_field=CharField()),
+        )
+    )
+
+
+def images_unmeasured(cohorts: Iterable[Cohort] | None = None) -> QuerySet[HpfImage]:
+    """Images of live patients whose content this version of the measurement has not seen."""
+    quality = ImageQuality.objects.filter(content_sha256=OuterRef("content_sha256"), measure_version=MEASURE_VERSION)
+    images = HpfImage.objects.filter(~Exists(quality), slide__patient__withdrawn_at=None)
+    return images if cohorts is None else images.filter(slide__patient__cohort__in=list(cohorts))
+
+
+def contents_unmeasured(cohorts: Iterable[Cohort] | None = None) -> list[str]:
+    """Each content once, in a fixed order. 1 query."""
+    rows = images_unmeasured(cohorts).order_by("content_sha256").values_list("content_sha256", flat=True)
+    return list(rows.distinct())
+
+
+def colours_of(images: QuerySet[HpfImage]) -> QuerySet[HpfImage]:
+    """Images with the measured colour and every score as columns, of those that were measured. 1 query."""
+    quality = ImageQuality.objects.filter(content_sha256=OuterRef("content_sha256"), measure_version=MEASURE_VERSION)
+    columns = {name: Subquery(quality.values(name)[:1], output_field=FloatField()) for name in MEASURES}
+    colour = Subquery(quality.values("colour")[:1], output_field=JSONField())
+    return images.annotate(colour=colour, **columns, device_name=F("slide__device__camera")).exclude(colour=None)

@@ -1,0 +1,396 @@
+"""What a dataset version would be if it were frozen now: its images, its split, its proof, and what stands against it.
+
+Constant queries: about 12, and one for every 500 contents that a perceptual hash proposed as duplicates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from cases.consensus import Consensus, ConsensusRule
+from cases.dataset_choices import Settings
+from cases.flow import KEPT, Passed, Step, flow_of
+from cases.likeness import groups
+from cases.manifests import Decided, LeftOut, Line, decisions_digest, manifest
+from cases.models import AdjudicationDecision, Cohort, HpfImage, SortingItem, SortingTask, Taxonomy
+from cases.selectors.curation import excluded_images
+from cases.selectors.duplicates import Alike, Search, Seen, duplicates_find, live_seen
+from cases.selectors.sorting import consensus_for_task, rule_of
+from cases.splitting import (
+    INTERNAL,
+    TRAIN,
+    Check,
+    PatientCounts,
+    Placed,
+    fold_patients,
+    leakage_checks,
+    split_patients,
+    stratum_of,
+)
+from cases.taxonomy import ClassMap
+from cases.taxonomy_data import read_taxonomy
+from leukoweb.core.exceptions import DomainError
+
+NO_LEUKEMIA = "NO_LEUKEMIA"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Rows and settings of a version to be. Several tasks: the first that settled an image gives its label."""
+
+    cohorts: tuple[Cohort, ...]
+    tasks: tuple[SortingTask, ...]
+    settings: Settings = field(default_factory=Settings)
+    rule: ConsensusRule | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """By names, never by ids."""
+        return {
+            **self.settings.as_dict(),
+            "cohorts": sorted(cohort.name for cohort in self.cohorts),
+            "tasks": [task.name for task in self.tasks],
+            "rules": [(self.rule or rule_of(task)).as_dict() for task in self.tasks],
+        }
+
+
+@dataclass(frozen=True)
+class Row:
+    """An image of the chosen cohorts."""
+
+    pk: int
+    content: str
+    position: int
+    slide_id: int
+    slide: str
+    patient_id: int
+    patient: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why the version cannot be frozen now, or (a warning) what a person should know first."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    row: Row
+    label: str
+    split: str
+    fold: int
+
+    @property
+    def line(self) -> Line:
+        return Line(self.row.patient, self.row.slide, self.row.content, self.label, self.split, self.fold)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A version before it is frozen. ``problems`` must be empty for a freeze."""
+
+    choices: Choices
+    taxonomy: Taxonomy
+    class_map: ClassMap
+    images: tuple[PlannedImage, ...]
+    flow: tuple[Step, ...]
+    left_out: tuple[LeftOut, ...]
+    checks: tuple[Check, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    synthetic: bool
+    decisions_sha256: str
+
+    @cached_property
+    def counts(self) -> dict[str, Any]:
+        return counts_of([image.line for image in self.images], self.class_map)
+
+    @property
+    def n_patients(self) -> int:
+        return len({image.row.patient_id for image in self.images})
+
+    def manifest(self) -> bytes:
+        taxonomy = {
+            "name": self.taxonomy.name, "version": self.taxonomy.version, "sha256": self.taxonomy.sha256,
+            "class_map": {"classes": list(self.class_map.classes), "by_label": dict(self.class_map.by_label)},
+        }  # fmt: skip
+        return manifest(
+            choices=self.choices.as_dict(), taxonomy=taxonomy, lines=[image.line for image in self.images],
+            left_out=self.left_out, decisions_sha256=self.decisions_sha256,
+        )  # fmt: skip
+
+
+def background_of(class_map: ClassMap) -> str | None:
+    """The class of fields without leukemia, which every patient may have; None where the taxonomy has no such label."""
+    return class_map.by_label.get(NO_LEUKEMIA)
+
+
+def counts_of(lines: Sequence[Line], class_map: ClassMap) -> dict[str, Any]:
+    """Images by split and label, images and patients by split and class, images by fold."""
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    images: dict[str, Counter[str]] = defaultdict(Counter)
+    folds: dict[int, Counter[str]] = defaultdict(Counter)
+    by_patient: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for line in lines:
+        labels[line.split][line.label] += 1
+        images[line.split][class_map(line.label)] += 1
+        by_patient[line.split, line.patient][class_map(line.label)] += 1
+        if line.fold:
+            folds[line.fold][class_map(line.label)] += 1
+    patients: dict[str, Counter[str]] = defaultdict(Counter)
+    for (split, _), counted in by_patient.items():
+        patients[split][stratum_of(counted, class_map.classes, background_of(class_map))] += 1
+    splits = (TRAIN, INTERNAL)
+    return {
+        "classes": list(class_map.classes),
+        "labels": {split: {name: labels[split][name] for name in class_map.labels} for split in splits},
+        "images": {split: {name: images[split][name] for name in class_map.classes} for split in splits},
+        "patients": {split: {name: patients[split][name] for name in class_map.classes} for split in splits},
+        "folds": {str(fold): {name: folds[fold][name] for name in class_map.classes} for fold in sorted(folds)},
+    }
+
+
+def dataset_plan(choices: Choices) -> Plan:
+    """Raises `DomainError` where the choices make no sense at all; everything else is in ``problems``."""
+    taxonomy, class_map = _taxonomy(choices)
+    rows = _rows(choices.cohorts)
+    settled = _consensus(choices)
+    steps, labels = _steps(rows, settled, choices)
+    kept = [row for row in rows if steps[row.pk] == KEPT]
+    problems, warnings = _purposes(choices), list[Problem]()
+    search = duplicates_find(_with_external(choices.cohorts))
+    problems += _duplicates(search, kept, rows)
+    sides, folds, trouble = _split(kept, labels, class_map, choices.settings)
+    problems += trouble
+    images = [PlannedImage(row, labels[row.pk], sides[row.patient], folds[row.patient]) for row in kept if sides]
+    checks = _proof(images, search.pairs)
+    problems += [Problem("E_LEAK", f"Leakage: {c.title.lower()}, but {len(c.found)} are.") for c in checks if c.found]
+    warnings += _warnings(images, class_map, search, {row.pk for row in kept})
+    return Plan(
+        choices=choices, taxonomy=taxonomy, class_map=class_map, images=tuple(sorted(images, key=lambda i: i.line)),
+        flow=tuple(flow_of(Passed(steps[row.pk], row.slide_id, row.patient_id) for row in rows)),
+        left_out=tuple(LeftOut(r.patient, r.slide, r.content, steps[r.pk]) for r in rows if steps[r.pk] != KEPT),
+        checks=tuple(checks), problems=tuple(problems), warnings=tuple(warnings),
+        synthetic=any(cohort.synthetic for cohort in choices.cohorts),
+        decisions_sha256=_decisions(choices, rows),
+    )  # fmt: skip
+
+
+def _taxonomy(choices: Choices) -> tuple[Taxonomy, ClassMap]:
+    if not choices.cohorts:
+        raise DomainError("No cohort was chosen.", field="cohorts", hint="Choose at least one development cohort.")
+    if not choices.tasks:
+        raise DomainError("No sorting task was chosen.", field="tasks", hint="Labels come from a sorting task.")
+    taxonomies = {task.taxonomy_id: task.taxonomy for task in choices.tasks}
+    if len(taxonomies) > 1:
+        told = " and ".join(sorted(str(taxonomy) for taxonomy in taxonomies.values()))
+        raise DomainError(
+            f"The tasks use different taxonomies ({told}).", field="tasks", hint="Choose tasks of one taxonomy version."
+        )
+    taxonomy = next(iter(taxonomies.values()))
+    maps = read_taxonomy(taxonomy.labels, taxonomy.maps, version=taxonomy.version).maps
+    name = choices.settings.class_map
+    if name not in maps:
+        known = ", ".join(maps)
+        raise DomainError(f"Taxonomy {taxonomy} has no map {name[:40]!r}.", field="class_map", hint=f"It has {known}.")
+    return taxonomy, maps[name]
+
+
+def _rows(cohorts: Iterable[Cohort]) -> list[Row]:
+    images = HpfImage.objects.filter(slide__patient__cohort__in=list(cohorts), slide__patient__withdrawn_at=None)
+    fields = (
+        "pk",
+        "content_sha256",
+        "position",
+        "slide_id",
+        "slide__code",
+        "slide__patient_id",
+        "slide__patient__code",
+    )
+    rows = [Row(*values) for values in images.order_by().values_list(*fields)]
+    return sorted(rows, key=lambda row: (row.patient, row.slide, row.position, row.content))
+
+
+def _consensus(choices: Choices) -> dict[int, Consensus]:
+    """The first task that settled an image; two tasks that settled it differently leave it disputed."""
+    found: dict[int, Consensus] = {}
+    for task in choices.tasks:
+        for image_id, this in consensus_for_task(task, choices.rule).items():
+            known = found.get(image_id)
+            if known is None or (this.settled and not known.settled):
+                found[image_id] = this
+            elif this.settled and known.settled and (this.verdict, this.label) != (known.verdict, known.label):
+                found[image_id] = Consensus("", "disputed", "", known.n_decisions + this.n_decisions)
+    return found
+
+
+_VERDICT_STEPS = {
+    "label": KEPT, "exclude": "sorted_out", "cannot_classify": "cannot_classify", "disputed": "disputed",
+    "open": "not_sorted",
+}  # fmt: skip
+
+
+def _steps(
+    rows: Sequence[Row], settled: dict[int, Consensus], choices: Choices
+) -> tuple[dict[int, str], dict[int, str]]:
+    """The step of every image, and the label of those that have one. Rows come in capture order."""
+    out = excluded_images(choices.cohorts)
+    steps: dict[int, str] = {}
+    seen: set[tuple[int, str]] = set()
+    for row in rows:
+        consensus = settled.get(row.pk)
+        if row.pk in out:
+            steps[row.pk] = f"excluded_{out[row.pk].reason}"
+        elif (row.patient_id, row.content) in seen:
+            steps[row.pk] = "copy"
+        else:
+            seen.add((row.patient_id, row.content))
+            steps[row.pk] = _VERDICT_STEPS[consensus.verdict] if consensus else "not_sorted"
+    per_slide = Counter(row.slide_id for row in rows if steps[row.pk] == KEPT)
+    for row in rows:
+        if steps[row.pk] == KEPT and per_slide[row.slide_id] < choices.settings.min_images:
+            steps[row.pk] = "small_slide"
+    return steps, {row.pk: settled[row.pk].label for row in rows if steps[row.pk] == KEPT}
+
+
+def _purposes(choices: Choices) -> list[Problem]:
+    external = sorted(cohort.name for cohort in choices.cohorts if cohort.purpose != Cohort.Purpose.DEVELOPMENT)
+    if not external:
+        return []
+    return [
+        Problem("E_EXTERNAL", f"{', '.join(external)} is kept for external validation and is never trained on.",
+                "Choose development cohorts only.")
+    ]  # fmt: skip
+
+
+def _with_external(cohorts: Iterable[Cohort]) -> list[Seen]:
+    """The chosen cohorts and every external one: what training must not share with them is looked for too."""
+    external = Cohort.objects.filter(purpose=Cohort.Purpose.EXTERNAL)
+    return live_seen(list({cohort.pk: cohort for cohort in (*cohorts, *external)}.values()))
+
+
+def _duplicates(search: Search, kept: Sequence[Row], rows: Sequence[Row]) -> list[Problem]:
+    ours, chosen = {row.pk for row in kept}, {row.pk for row in rows}
+    in_play = [
+        pair for pair in search.pairs
+        if pair.across_patients and not pair.different
+        and (pair.first in ours or pair.second in ours)
+        and all(at in ours or at not in chosen for at in (pair.first, pair.second))
+    ]  # fmt: skip
+    problems = []
+    if unmeasured := search.unmeasured & {row.content for row in kept}:
+        problems.append(
+            Problem("E_UNMEASURED", f"{len(unmeasured)} images may have a duplicate and were not measured yet.",
+                    "Measure the images on the curation page, or run `manage.py measure_images`.")
+        )  # fmt: skip
+    unsettled = [pair for pair in in_play if pair.settlement is None]
+    if unsettled:
+        n = len(unsettled)
+        problems.append(
+            Problem("E_DUPLICATES", f"{n} pair{'s' if n > 1 else ''} of images that look the same belong"
+                    f"{'' if n > 1 else 's'} to different patients and {'are' if n > 1 else 'is'} not settled.",
+                    "Settle them on the duplicates page.")
+        )  # fmt: skip
+    if again := len(in_play) - len(unsettled):
+        problems.append(
+            Problem("E_DUPLICATES", f"{again} settled duplicates across patients are in again.",
+                    "Exclude the image that was not to be kept, or settle the pair anew.")
+        )  # fmt: skip
+    return problems
+
+
+def _split(
+    kept: Sequence[Row], labels: dict[int, str], class_map: ClassMap, settings: Settings
+) -> tuple[dict[str, str], dict[str, int], list[Problem]]:
+    by_class: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in kept:
+        by_class[row.patient][class_map(labels[row.pk])] += 1
+    background = background_of(class_map)
+    patients = [
+        PatientCounts(code, stratum_of(counts, class_map.classes, background), counts)
+        for code, counts in sorted(by_class.items())
+    ]
+    if not patients:
+        return {}, {}, [Problem("E_EMPTY", "No image is left.", "The flow below says where they went.")]
+    try:
+        if settings.folds:
+            folds = fold_patients(patients, folds=settings.folds, seed=settings.seed, classes=class_map.classes)
+            return {code: INTERNAL if fold == 1 else TRAIN for code, fold in folds.items()}, folds, []
+        sides = split_patients(patients, fraction=settings.fraction, seed=settings.seed, classes=class_map.classes)
+    except DomainError as error:
+        return {}, {}, [Problem(error.code, error.message, error.hint)]
+    return sides, dict.fromkeys(sides, 0), []
+
+
+def _proof(images: Sequence[PlannedImage], pairs: Sequence[Alike]) -> list[Check]:
+    at = {image.row.pk: number for number, image in enumerate(images)}
+    linked = [(at[p.first], at[p.second]) for p in pairs if not p.different and p.first in at and p.second in at]
+    numbers = groups(len(images), linked)
+    placed = [
+        Placed(image.row.patient, image.row.content, int(group), image.split, image.fold)
+        for image, group in zip(images, numbers, strict=True)
+    ]
+    external = HpfImage.objects.filter(
+        slide__patient__cohort__purpose=Cohort.Purpose.EXTERNAL, slide__patient__withdrawn_at=None
+    )
+    return leakage_checks(placed, external=dict(external.values_list("content_sha256", "slide__patient__code")))
+
+
+def _warnings(images: Sequence[PlannedImage], class_map: ClassMap, search: Search, kept: set[int]) -> list[Problem]:
+    warnings = []
+    within = [
+        p for p in search.pairs
+        if not p.across_patients and p.settlement is None and p.first in kept and p.second in kept
+    ]  # fmt: skip
+    if within:
+        n = len(within)
+        warnings.append(
+            Problem("W_DUPLICATES", f"{n} pair{'s' if n > 1 else ''} of images of one patient look"
+                    f"{'' if n > 1 else 's'} the same; both are in.", "Settle them to keep one of each.")
+        )  # fmt: skip
+    counted = Counter(class_map(image.label) for image in images)
+    if absent := [name for name in class_map.classes if not counted[name]]:
+        warnings.append(
+            Problem("W_CLASS", f"No image of {', '.join(absent)}.", "A model cannot learn what is not there.")
+        )
+    held = {class_map(image.label) for image in images if image.split == INTERNAL}
+    if lacking := [name for name in class_map.classes if counted[name] and name not in held]:
+        warnings.append(
+            Problem("W_INTERNAL", f"Internal validation has no image of {', '.join(lacking)}.",
+                    "Too few patients have this class.")
+        )  # fmt: skip
+    if counted and max(counted.values()) > 10 * min(counted.values()):
+        most, least = max(counted, key=lambda c: counted[c]), min(counted, key=lambda c: counted[c])
+        warnings.append(
+            Problem("W_IMBALANCE", f"{most} has {counted[most]} images, {least} {counted[least]}.",
+                    "Weigh the classes in training, or collect more.")
+        )  # fmt: skip
+    return warnings
+
+
+def _decisions(choices: Choices, rows: Sequence[Row]) -> str:
+    """Over every verdict in force on images of the chosen cohorts, sorters' and adjudicators'."""
+    tasks = [task.pk for task in choices.tasks]
+    chosen = {row.pk for row in rows}
+    given = [
+        (image_id, Decided(*values))
+        for image_id, *values in SortingItem.objects.filter(seat__task__in=tasks).exclude(current=None).values_list(
+            "image_id", "image__content_sha256", "image__slide__code", "seat__task__name", "seat__user__username",
+            "current__verdict", "current__label",
+        )
+    ]  # fmt: skip
+    settled: dict[tuple[int, int, int], Decided] = {}
+    for image_id, task, seat, *values in AdjudicationDecision.objects.filter(task__in=tasks).order_by("pk").values_list(
+        "image_id", "task_id", "seat_id", "image__content_sha256", "image__slide__code", "task__name",
+        "seat__user__username", "verdict", "label",
+    ):  # fmt: skip
+        settled[image_id, task, seat] = Decided(*values)
+    counted = [one for image_id, one in given if image_id in chosen]
+    counted += [one for (image_id, _, _), one in settled.items() if image_id in chosen]
+    return decisions_digest(counted)

@@ -1,0 +1,130 @@
+"""Images that look the same: found now, from hashes that every image has and signatures that the measuring job made.
+
+Nothing is stored about pairs but what people settled, so the list is never out of date.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from cases.likeness import HASH_BITS, confirmed, similar_pairs
+from cases.models import Cohort, DuplicateSettlement, HpfImage, ImageQuality
+from cases.quality import MEASURE_VERSION
+
+Outcome = DuplicateSettlement.Outcome
+_CHUNK = 500
+_BLANK = bytes(1024)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What finding needs to know of an image."""
+
+    pk: int
+    content: str
+    phash: str
+    patient_id: int
+    cohort_id: int
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Two images (ids, the smaller first) that look the same, and what was settled about them."""
+
+    first: int
+    second: int
+    exact: bool
+    likeness: float
+    across_patients: bool
+    settlement: DuplicateSettlement | None
+
+    @property
+    def outcome(self) -> str:
+        return self.settlement.outcome if self.settlement else ""
+
+    @property
+    def different(self) -> bool:
+        """A person looked and said that these are two fields."""
+        return self.outcome == Outcome.KEEP_BOTH
+
+
+@dataclass(frozen=True)
+class Search:
+    """All pairs, those across patients first, and how many proposed images could not be compared yet."""
+
+    pairs: list[Alike]
+    n_images: int
+    unmeasured: frozenset[str]
+
+    @property
+    def alarms(self) -> list[Alike]:
+        """Across patients and not settled."""
+        return [pair for pair in self.pairs if pair.across_patients and pair.settlement is None]
+
+
+def live_seen(cohorts: Iterable[Cohort] | None = None) -> list[Seen]:
+    """Every image of live patients, of the cohorts or of all. 1 query."""
+    images = HpfImage.objects.filter(slide__patient__withdrawn_at=None).order_by("pk")
+    if cohorts is not None:
+        images = images.filter(slide__patient__cohort__in=list(cohorts))
+    fields = ("pk", "content_sha256", "phash", "slide__patient_id", "slide__patient__cohort_id")
+    return [Seen(*row) for row in images.values_list(*fields)]
+
+
+def duplicates_find(images: Sequence[Seen]) -> Search:
+    """Identical and alike pairs among ``images``. Queries: 1, and 1 for every 500 contents that a hash proposed."""
+    exact = _identical(images)
+    one_each = list({image.content: image for image in reversed(images) if image.phash}.values())
+    proposals = similar_pairs([int(image.phash, 16) for image in one_each], HASH_BITS)
+    wanted = {one_each[at].content for pair in proposals for at in pair[:2]}
+    known = signatures_of(wanted)
+    drawn = {
+        at: known[image.content] for at, image in enumerate(one_each) if known.get(image.content, _BLANK) != _BLANK
+    }
+    by_content: dict[str, list[Seen]] = defaultdict(list)
+    for image in images:
+        by_content[image.content].append(image)
+    found = dict.fromkeys(exact, (True, 1.0))
+    for alike in confirmed(proposals, drawn):
+        for one in by_content[one_each[alike.first].content]:
+            for other in by_content[one_each[alike.second].content]:
+                found[_in_order(one, other)] = (False, alike.likeness)
+    settled = settlements()
+    pairs = [
+        Alike(one.pk, other.pk, is_exact, likeness, one.patient_id != other.patient_id, settled.get((one.pk, other.pk)))
+        for (one, other), (is_exact, likeness) in found.items()
+    ]
+    pairs.sort(key=lambda p: (not p.across_patients, p.settlement is not None, p.first, p.second))
+    return Search(pairs, len(images), frozenset(wanted - known.keys()))
+
+
+def _in_order(one: Seen, other: Seen) -> tuple[Seen, Seen]:
+    return (one, other) if one.pk < other.pk else (other, one)
+
+
+def _identical(images: Sequence[Seen]) -> list[tuple[Seen, Seen]]:
+    groups: dict[str, list[Seen]] = defaultdict(list)
+    for image in images:
+        groups[image.content].append(image)
+    return [_in_order(*pair) for group in groups.values() for pair in combinations(group, 2)]
+
+
+def signatures_of(contents: Collection[str]) -> dict[str, bytes]:
+    """Content hash -> signature, of those that were measured. 1 query for every 500."""
+    found: dict[str, bytes] = {}
+    ordered = sorted(contents)
+    for start in range(0, len(ordered), _CHUNK):
+        rows = ImageQuality.objects.filter(
+            content_sha256__in=ordered[start : start + _CHUNK], measure_version=MEASURE_VERSION
+        )
+        found |= {sha: bytes(raw) for sha, raw in rows.values_list("content_sha256", "signature")}
+    return found
+
+
+def settlements() -> dict[tuple[int, int], DuplicateSettlement]:
+    """The newest settlement of every pair that has one. 1 query."""
+    rows = DuplicateSettlement.objects.select_related("decided_by").order_by("pk")
+    return {(row.first_id, row.second_id): row for row in rows}

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from cases.consensus import ConsensusRule
+from cases.models import (
+    Cohort,
+    DatasetEntry,
+    DatasetVersion,
+    HpfImage,
+    Patient,
+    SortingDecision,
+    SortingItem,
+    SortingSeat,
+    SortingTask,
+)
+from cases.selectors import datasets as selectors
+from cases.selectors.dataset_plan import Choices, dataset_plan
+from cases.services.curation import images_exclude
+from cases.services.datasets import CannotFreeze, dataset_freeze
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.models import AuditEvent
+from tests.cases.datasets.rows import SMALL, choices_of, cohort_make, images_make, labelled
+
+Small = tuple[Cohort, SortingTask]
+
+GOLDEN = "8782169f26bdc344871cbca0943d20a8ace5e274bec26ec8d8f4207f2b1543ec"
+
+
+def freeze(small: Small, name: str = "Set", **settings: Any) -> DatasetVersion:
+    return dataset_freeze(actor=None, name=name, choices=choices_of([small[0]], [small[1]], seed=5, **settings))
+
+
+def decide(image: HpfImage, label: str, verdict: str = "label") -> None:
+    seat = SortingSeat.objects.get()
+    made = SortingDecision.objects.create(
+        seat=seat, image=image, key=uuid.uuid4(), verdict=verdict, label=label if verdict == "label" else ""
+    )
+    SortingItem.objects.filter(seat=seat, image=image).update(current=made)
+
+
+@pytest.mark.both_databases
+def test_the_manifest_is_the_same_on_every_database(small: Small) -> None:
+    """The hash is written down here: SQLite and PostgreSQL must both give it."""
+    assert freeze(small).manifest_sha256 == GOLDEN
+    again = freeze(small)
+    assert (again.version, again.manifest_sha256) == (2, GOLDEN)
+
+
+@pytest.mark.both_databases
+def test_database_ids_are_not_in_the_manifest(small: Small) -> None:
+    first = freeze(small)
+    with transaction.atomic():
+        other, labels = cohort_make("Other", {f"Q{code}": counts for code, counts in SMALL.items()})
+        labelled(other, labels)
+    assert freeze(small).manifest_sha256 == first.manifest_sha256
+
+
+@pytest.mark.both_databases
+def test_one_changed_decision_changes_it(small: Small) -> None:
+    first = freeze(small)
+    image = HpfImage.objects.get(slide__code="P-9-S1", position=1)
+    decide(image, "REACTIVE")
+    changed = freeze(small)
+    assert changed.manifest_sha256 != first.manifest_sha256
+    decide(image, "NO_LEUKEMIA")
+    assert freeze(small).manifest_sha256 == first.manifest_sha256  # the same state again
+
+
+def test_a_decision_that_leaves_the_label_changes_it_too(small: Small, pathologist: Any) -> None:
+    _cohort, task = small
+    seat = SortingSeat.objects.create(task=task, user=pathologist, seed=1, active=False)
+    image = HpfImage.objects.get(slide__code="P-2-S1", position=1)
+    SortingItem.objects.create(seat=seat, image=image, position=1)
+    before = freeze(small)
+    made = SortingDecision.objects.create(seat=seat, image=image, key=uuid.uuid4(), verdict="label", label="AML")
+    SortingItem.objects.filter(seat=seat).update(current=made)
+    assert freeze(small).manifest_sha256 != before.manifest_sha256
+
+
+def test_what_a_version_holds(small: Small, admin_user: Any) -> None:
+    version = dataset_freeze(actor=admin_user, name=" Set ", choices=choices_of([small[0]], [small[1]], seed=5))
+    assert (version.name, version.version, version.n_images, version.n_patients) == ("Set", 1, 41, 10)
+    assert version.counts["patients"]["internal"] == dict.fromkeys(("ALL", "AML", "CLL", "CML", "NO_LEUKEMIA"), 1) | {}
+    entries = selectors.dataset_entries(version)
+    assert len(entries) == 41
+    assert {e.patient: e.split for e in entries}.keys() == set(SMALL)
+    assert {e.label for e in entries} == {"AML", "ALL", "CLL", "CML", "NO_LEUKEMIA", "REACTIVE"}
+    assert all(check["passed"] and not check["found"] for check in version.proof)
+    assert [step["step"] for step in version.flow] == ["received", "kept"]
+    assert selectors.dataset_problems(version) == []
+    assert AuditEvent.objects.filter(action="dataset.freeze", actor=admin_user).count() == 1
+    assert selectors.dataset_named("Set") == selectors.dataset_named("Set:1") == version
+
+
+def test_folds(small: Small) -> None:
+    version = freeze(small, folds=2)
+    by_patient = {(e.patient, e.fold, e.split) for e in selectors.dataset_entries(version)}
+    assert len(by_patient) == 10
+    assert {(fold, split) for _, fold, split in by_patient} == {(1, "internal"), (2, "train")}
+    assert set(version.counts["folds"]) == {"1", "2"}
+
+
+def test_every_image_that_is_not_kept_is_in_the_flow(small: Small) -> None:
+    _cohort, _task = small
+    images = {(i.slide.code, i.position): i for i in HpfImage.objects.select_related("slide")}
+    images_exclude(actor=None, images=[images["P-1-S1", 5]], reason="blur")
+    decide(images["P-2-S1", 4], "", "cannot_classify")
+    decide(images["P-4-S1", 8], "", "exclude")
+    decide(images["P-4-S1", 7], "", "cleared")
+    decide(images["P-6-S1", 1], "", "exclude")  # two are left of three: the slide goes
+    images_make(images["P-5-S1", 1].slide, 1)  # never sorted
+    version = freeze(small)
+    counted = {step["step"]: step["n_images"] for step in version.flow}
+    assert counted == {
+        "received": 42, "excluded_blur": 1, "sorted_out": 2, "cannot_classify": 1, "not_sorted": 2, "small_slide": 2,
+        "kept": 34,
+    }  # fmt: skip
+    assert sum(counted.values()) == 2 * counted["received"]
+    assert {out.step for out in selectors.left_out(version)} == set(counted) - {"received", "kept"}
+    assert version.n_patients == 9
+    assert freeze(small, min_images=2).n_patients == 10
+
+
+def test_two_tasks_that_contradict_leave_the_image_out(small: Small) -> None:
+    cohort, task = small
+    image = HpfImage.objects.get(slide__code="P-2-S1", position=1)
+    other = labelled(cohort, {image.pk: "APML"}, name="Second look")
+    plan = dataset_plan(choices_of([cohort], [task, other]))
+    assert {step.step: step.n_images for step in plan.flow}["disputed"] == 1
+    plan = dataset_plan(Choices((cohort,), (other,), rule=ConsensusRule("unanimous")))
+    assert {step.step: step.n_images for step in plan.flow}["not_sorted"] == 40
+
+
+def test_an_external_cohort_is_refused(small: Small) -> None:
+    external, labels = cohort_make("External", {"X-1": {"AML": 3}, "X-2": {"CML": 3}}, purpose="external")
+    task = labelled(external, labels)
+    with pytest.raises(CannotFreeze) as refused:
+        dataset_freeze(actor=None, name="Set", choices=choices_of([small[0], external], [small[1], task]))
+    assert refused.value.code == "E_EXTERNAL"
+    assert not DatasetVersion.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", " ", "a:1", "x" * 81])
+def test_names_that_cannot_be(small: Small, name: str) -> None:
+    with pytest.raises(DomainError) as refused:
+        freeze(small, name=name)
+    assert refused.value.field == "name"
+
+
+def test_nothing_sorted_is_told(small: Small) -> None:
+    empty = Cohort.objects.create(name="Empty", purpose="development")
+    with pytest.raises(CannotFreeze) as refused:
+        dataset_freeze(actor=None, name="Set", choices=choices_of([empty], [small[1]]))
+    assert refused.value.code == "E_EMPTY"
+    with pytest.raises(DomainError, match="map"):
+        dataset_plan(choices_of([small[0]], [small[1]], class_map="nine"))
+
+
+def test_a_patient_who_is_withdrawn_later_is_no_longer_used(small: Small) -> None:
+    version = freeze(small)
+    Patient.objects.filter(code="P-4").update(withdrawn_at=timezone.now())
+    assert "P-4" not in {entry.patient for entry in selectors.dataset_entries(version)}
+    assert selectors.dataset_withdrawn(version) == 8
+    assert selectors.dataset_problems(version) == []  # what was frozen stays as it was
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("model", [DatasetVersion, DatasetEntry])
+def test_a_frozen_version_cannot_be_altered(small: Small, model: Any) -> None:
+    version = freeze(small)
+    changes = {DatasetVersion: {"name": "Better"}, DatasetEntry: {"label": "CLL"}}[model]
+    row = model.objects.first()
+    for name, value in changes.items():
+        setattr(row, name, value)
+    table, (column, value) = model._meta.db_table, next(iter(changes.items()))
+    attempts = [
+        lambda: model.objects.update(**changes),
+        lambda: model.objects.all().delete(),
+        lambda: row.save(),
+        lambda: model.objects.bulk_update([row], list(changes)),
+        lambda: connection.cursor().execute(f"UPDATE {table} SET {column} = %s", [value]),
+        lambda: connection.cursor().execute(f"DELETE FROM {table}"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(DatabaseError), transaction.atomic():
+            attempt()
+    assert selectors.dataset_problems(version) == []
+
+
+@pytest.mark.both_databases
+def test_a_frozen_version_takes_no_more_images(small: Small) -> None:
+    version = freeze(small)
+    entry = version.entries.last()
+    extra = images_make(entry.image.slide, 1)[0]
+    fields = {f.name: getattr(entry, f.name) for f in DatasetEntry._meta.fields if f.name != "id"}
+    for number in (0, version.n_images, version.n_images + 1):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            DatasetEntry.objects.create(**fields | {"image": extra, "number": number})
+    assert selectors.dataset_problems(version) == []
+
+
+def test_the_stored_manifest_is_checked_against_the_rows(small: Small) -> None:
+    from leukoweb.core.storage import blobs
+
+    version = freeze(small)
+    blobs().path(version.manifest_sha256).write_bytes(b'{"images":[]}')
+    assert len(selectors.dataset_problems(version)) == 2
+    blobs().path(version.manifest_sha256).unlink()
+    assert "missing" in selectors.dataset_problems(version)[0]
+
+
+def test_a_plan_takes_as_many_queries_for_many_patients_as_for_few(
+    small: Small, django_assert_num_queries: Any, django_assert_max_num_queries: Any
+) -> None:
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as few:
+        dataset_plan(choices_of([small[0]], [small[1]]))
+    many, labels = cohort_make("Many", {f"M{n}": {"AML": 3} for n in range(60)})
+    task = labelled(many, labels)
+    many = Cohort.objects.get(pk=many.pk)
+    task = SortingTask.objects.select_related("taxonomy").get(pk=task.pk)
+    with django_assert_max_num_queries(len(few)):
+        dataset_plan(choices_of([many], [task]))
