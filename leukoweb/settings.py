@@ -287,6 +287,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
 JOB_LEASE_S = env.int("JOB_LEASE_S", default=20)
 JOB_MAX_ATTEMPTS = 3
+METRICS_TOKEN = _secret("METRICS_TOKEN")
 INFERENCE_ENGINE = env.str("INFERENCE_ENGINE", default="auto")
 
 # -- interfaces ----------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ ACTIONS: dict[str, tuple[str, frozenset[str]]] = {
     "jobs.cancel": ("Cancel or retry any job", frozenset({T, C, A})),
     "users.manage": ("Invite, disable and reset users", frozenset({A})),
     "audit.view": ("Read the audit trail", frozenset({C, A})),
+    "health.view": ("See how the installation is: queue, disk, backups, audit chain", frozenset({A})),
     "api.docs": ("Read the API documentation", frozenset({T, C, A})),
 }
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from leukoweb.core.views import audit, jobs, users
+from leukoweb.core.views import audit, health, jobs, users
 
 urlpatterns = [
     path("join/<str:secret>/", users.join, name="join"),
@@ -12,5 +12,7 @@ urlpatterns = [
     path("jobs/<uuid:pk>/progress/", jobs.job_progress, name="job_progress"),
     path("jobs/<uuid:pk>/cancel/", jobs.job_cancel, name="job_cancel"),
     path("jobs/<uuid:pk>/retry/", jobs.job_retry, name="job_retry"),
+    path("health/", health.health, name="health"),
+    path("metrics", health.metrics, name="metrics"),
     path("audit/", audit.audit_list, name="audit_list"),
 ]

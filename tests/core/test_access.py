@@ -13,7 +13,7 @@ from leukoweb.core.middleware import required_action
 from leukoweb.core.models import Role
 from leukoweb.core.permissions import ACTIONS
 
-PUBLIC = {"healthz", "join/<str:secret>/"}  # and the account pages, which allauth guards
+PUBLIC = {"healthz", "metrics", "join/<str:secret>/"}  # and the account pages, which allauth guards
 
 
 def routes(resolver: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:

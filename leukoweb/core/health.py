@@ -1,0 +1,140 @@
+"""How the installation is, in words and in numbers: queue, workers, disk, backups, audit chain."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Min
+from django.utils import timezone
+
+from leukoweb.core.audit import GENESIS, event_hash
+from leukoweb.core.guards import missing_guards
+from leukoweb.core.jobs.registry import QUEUES
+from leukoweb.core.models import AuditEvent, Job
+
+GOOD, WARN, BAD = "good", "warn", "bad"
+WAITED_TOO_LONG = timedelta(minutes=5)
+BACKUP_TOO_OLD = timedelta(days=2)
+DISK_LOW, DISK_VERY_LOW = 0.10, 0.03
+CHAIN_TAIL = 500
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the health page. ``advice`` is empty where nothing has to be done."""
+
+    what: str
+    state: str
+    words: str
+    advice: str = ""
+
+
+def findings() -> list[Finding]:
+    """Everything an admin should know. A constant number of queries, whatever the age of the installation."""
+    now = timezone.now()
+    return [_database(), _guards(), _chain(), *_queues(now), _failures(now), _disk(), _backup(now)]
+
+
+def _database() -> Finding:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sqlite_version()" if connection.vendor == "sqlite" else "SHOW server_version")
+        version = cursor.fetchone()[0]
+    name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}.get(connection.vendor, connection.vendor)
+    if connection.vendor == "sqlite" and settings.PRODUCTION:
+        return Finding(
+            "Database", WARN, f"{name} {version}.", "For several people at once, PostgreSQL is the safer choice."
+        )
+    return Finding("Database", GOOD, f"{name} {version} answers.")
+
+
+def _guards() -> Finding:
+    if missing := missing_guards():
+        words = f"{len(missing)} triggers that keep records unchangeable are missing."
+        return Finding("Unchangeable records", BAD, words, "Run `manage.py migrate` now and find out who removed them.")
+    return Finding("Unchangeable records", GOOD, "Every trigger is in place.")
+
+
+def _chain() -> Finding:
+    """The newest events only; the audit page walks the whole chain."""
+    tail = list(AuditEvent.objects.order_by("-id")[: CHAIN_TAIL + 1])[::-1]
+    previous = tail[0].hash if len(tail) > CHAIN_TAIL else GENESIS
+    for event in tail[1:] if len(tail) > CHAIN_TAIL else tail:
+        if event.previous_hash != previous or event_hash(event) != event.hash:
+            advice = "Keep the database as it is and compare it with a backup."
+            return Finding("Audit trail", BAD, f"The chain is broken at event {event.pk}.", advice)
+        previous = event.hash
+    return Finding("Audit trail", GOOD, f"The newest {min(len(tail), CHAIN_TAIL)} events fit together.")
+
+
+def _queues(now: datetime) -> list[Finding]:
+    """A queue where something has waited long and nothing runs has no worker."""
+    rows = Job.objects.filter(status__in=Job.ACTIVE).order_by().values("queue", "status")
+    counted = {(r["queue"], r["status"]): r for r in rows.annotate(n=Count("pk"), since=Min("created_at"))}
+    found = []
+    for queue in QUEUES:
+        waiting, running = counted.get((queue, Job.Status.QUEUED)), counted.get((queue, Job.Status.RUNNING))
+        n_running = running["n"] if running else 0
+        if waiting is None:
+            words = f"{n_running} running, nothing waits." if n_running else "Nothing to do."
+            found.append(Finding(f"Queue {queue}", GOOD, words))
+            continue
+        waited = now - waiting["since"]
+        words = f"{waiting['n']} waiting, the oldest for {_span(waited)}; {n_running} running."
+        if waited > WAITED_TOO_LONG and not n_running:
+            found.append(
+                Finding(f"Queue {queue}", BAD, words, "No worker of this queue seems to be running: start one.")
+            )
+        else:
+            found.append(Finding(f"Queue {queue}", GOOD, words))
+    return found
+
+
+def _failures(now: datetime) -> Finding:
+    n = Job.objects.filter(status=Job.Status.FAILED, finished_at__gt=now - timedelta(days=1)).count()
+    if n:
+        return Finding("Failed jobs", WARN, f"{n} failed in the last 24 hours.", "The Jobs page says why each did.")
+    return Finding("Failed jobs", GOOD, "None in the last 24 hours.")
+
+
+def disk() -> Any:
+    """Total, used and free bytes where DATA_DIR is, or will be."""
+    path = Path(settings.DATA_DIR)
+    return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists()))
+
+
+def _disk() -> Finding:
+    usage = disk()
+    share = usage.free / usage.total
+    words = f"{usage.free / 1e9:.0f} GB of {usage.total / 1e9:.0f} GB are free ({100 * share:.0f} %)."
+    if share < DISK_VERY_LOW:
+        return Finding("Disk", BAD, words, "Free some space now: uploads are about to be refused.")
+    return Finding(
+        "Disk", WARN if share < DISK_LOW else GOOD, words, "Plan for more space." if share < DISK_LOW else ""
+    )
+
+
+def _backup(now: datetime) -> Finding:
+    last = AuditEvent.objects.filter(action="backup.take").order_by("-id").values_list("at", flat=True).first()
+    if last is None:
+        state = WARN if settings.PRODUCTION else GOOD
+        advice = "Set up `manage.py backup` every night (docs/operations.md)." if settings.PRODUCTION else ""
+        return Finding("Backup", state, "None was taken yet.", advice)
+    words = f"The last one was taken {_span(now - last)} ago."
+    if now - last > BACKUP_TOO_OLD:
+        return Finding("Backup", WARN, words, "Look whether the nightly backup still runs.")
+    return Finding("Backup", GOOD, words)
+
+
+def _span(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
+        if minutes >= size:
+            n = minutes // size
+            return f"{n} {unit}{'s' if n != 1 else ''}"
+    return "less than a minute"
