@@ -21,7 +21,7 @@ MAP_PATTERN: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 CODE_PATTERN: Final = re.compile(r"[A-Z][A-Z0-9]{1,2}")
 COLOUR_PATTERN: Final = re.compile(r"#[0-9A-Fa-f]{6}")
 RESERVED_NAMES: Final = frozenset({"CANNOT_CLASSIFY", "EXCLUDE", "EXCLUDED", "CLEARED", "OPEN", "DISPUTED"})
-KEYS: Final = tuple("123456789") + tuple("qwertyuophjklvb")
+KEYS: Final = tuple("123456789") + tuple("qwtyuophjklvb")
 """Keys that a label may have: those that the sorting board does not use itself (docs/sorting.md)."""
 MAX_LABELS: Final = len(KEYS)
 

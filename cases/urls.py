@@ -1,6 +1,6 @@
 from django.urls import path
 
-from cases.views import cohorts, images, patients, references, reviews, slides, uploads
+from cases.views import cohorts, images, patients, references, reviews, slides, sorting, uploads
 
 urlpatterns = [
     path("cohorts/", cohorts.cohort_list, name="cohort_list"),
@@ -26,5 +26,7 @@ urlpatterns = [
     path("images/<uuid:public_id>/thumb/", images.image_thumb, name="image_thumb"),
     path("images/<uuid:public_id>/preview/", images.image_preview, name="image_preview"),
     path("images/<uuid:public_id>/view/", images.image_viewer, name="image_viewer"),
+    path("sorting/", sorting.sorting_home, name="sorting_home"),
+    path("sorting/<uuid:task_id>/board/", sorting.sorting_board, name="sorting_board"),
     path("upload/", uploads.upload, name="upload"),
 ]

@@ -59,8 +59,8 @@ class Slide(models.Model):
         ordering = ["code"]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(review="waiting", reviewed_at=None) | models.Q(reviewed_at__isnull=False)
-                & ~models.Q(review="waiting"),
+                condition=models.Q(review="waiting", reviewed_at=None)
+                | models.Q(reviewed_at__isnull=False) & ~models.Q(review="waiting"),
                 name="slide_review_has_a_date",
             ),
             models.CheckConstraint(

@@ -9,12 +9,20 @@ export function isTyping(target) {
   return Boolean(input) && !["checkbox", "radio", "button", "submit", "reset"].includes(input.type);
 }
 
-/** "f", "]", "ArrowRight", "Shift+ArrowRight"; null for a shortcut of the browser or the system. */
-export function keyName(event) {
+/**
+ * "f", "]", "ArrowRight", "Shift+ArrowRight", "Ctrl+a", "Ctrl+Shift+z" (Cmd counts as Ctrl); null for Alt shortcuts, which
+ * belong to the browser or the system. With ``numpad`` the keys of the number pad are digits whatever NumLock says.
+ */
+export function keyName(event, { numpad = false } = {}) {
+  const pad = numpad && /^Numpad(\d)$/.exec(event.code ?? "");
+  if (pad && !event.ctrlKey && !event.altKey && !event.metaKey) return pad[1];
   const printable = event.key.length === 1;
   // Brackets need AltGr or Option on many keyboards: then the modifier is part of typing the sign.
   const typed = event.getModifierState?.("AltGraph") || (printable && event.altKey && !event.ctrlKey && !/[a-z0-9]/i.test(event.key));
-  if (event.metaKey || ((event.ctrlKey || event.altKey) && !typed)) return null;
+  if (event.altKey && !typed) return null;
+  if ((event.ctrlKey || event.metaKey) && !typed) {
+    return `Ctrl+${event.shiftKey ? "Shift+" : ""}${printable ? event.key.toLowerCase() : event.key}`;
+  }
   if (printable) return event.key.toLowerCase();
   return event.shiftKey && event.key !== "Shift" ? `Shift+${event.key}` : event.key;
 }
@@ -25,15 +33,27 @@ const SIGNS = {
 
 /** How a key is printed on the help sheet. */
 export function keySign(name) {
+  if (name.startsWith("Ctrl+")) return `Ctrl ${keySign(name.slice(5))}`;
   if (name.startsWith("Shift+")) return `Shift ${keySign(name.slice(6))}`;
   return SIGNS[name] ?? (name.length === 1 ? name.toUpperCase() : name);
 }
 
+/** Space and Enter press the button that has the focus; they are not ours there. */
+function pressesSomething(name, target) {
+  return (name === " " || name === "Enter") && target instanceof Element
+    && Boolean(target.closest("button, a[href], summary, input, [role=button]"));
+}
+
 export class Keymap {
   #entries = new Map();
+  #options;
 
-  /** @param {{action: string, keys: string[], label: string, group: string}[]} entries in the order of the sheet */
-  constructor(entries) {
+  /**
+   * @param {{action: string, keys: string[], label: string, group: string}[]} entries in the order of the sheet
+   * @param {{numpad?: boolean}} options
+   */
+  constructor(entries, options = {}) {
+    this.#options = options;
     for (const entry of entries) this.#entries.set(entry.action, { ...entry, run: null });
     this.#check();
   }
@@ -66,7 +86,8 @@ export class Keymap {
   handle(event) {
     if (event.defaultPrevented || isTyping(event.target)) return false;
     if (document.querySelector("dialog[open]")) return false;
-    const name = keyName(event);
+    const name = keyName(event, this.#options);
+    if (pressesSomething(name, event.target)) return false;
     for (const entry of this.#entries.values()) {
       if (name !== null && entry.run && entry.keys.includes(name)) {
         event.preventDefault();
@@ -82,6 +103,16 @@ export class Keymap {
     const listener = (event) => this.handle(event);
     target.addEventListener("keydown", listener);
     return () => target.removeEventListener("keydown", listener);
+  }
+
+  /** The entries in the order of the sheet: {action, keys, label, group}. */
+  get entries() {
+    return [...this.#entries.values()];
+  }
+
+  /** The entry that has this key, or undefined. */
+  owner(key) {
+    return this.entries.find(({ keys }) => keys.includes(key));
   }
 
   /** Group name -> entries that do something, for the help sheet. */

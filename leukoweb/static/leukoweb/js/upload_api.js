@@ -6,6 +6,7 @@ export class ApiError extends Error {
     this.status = status;
     this.code = body.code || "E_NETWORK";
     this.hint = body.hint || "";
+    this.body = body;
   }
 
   get again() {
@@ -27,20 +28,30 @@ function toError(status, text) {
   }
 }
 
-export async function call(method, url, body) {
+export async function call(method, url, body, { timeout_ms = 0 } = {}) {
   let response;
   try {
     response = await fetch(url, {
       method,
       headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": token() },
       body: body === undefined ? undefined : JSON.stringify(body),
+      signal: timeout_ms ? AbortSignal.timeout(timeout_ms) : undefined,
     });
   } catch {
     throw new ApiError(0, { hint: "Check the connection." });
   }
-  const text = await response.text();
+  let text;
+  try {
+    text = await response.text();
+  } catch {
+    throw new ApiError(0, { hint: "The answer broke off." });
+  }
   if (!response.ok) throw toError(response.status, text);
-  return JSON.parse(text);
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    throw new ApiError(0, { hint: "The answer broke off." });
+  }
 }
 
 // XMLHttpRequest, because fetch does not tell how much of a body has gone.

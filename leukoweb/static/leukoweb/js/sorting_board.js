@@ -1,0 +1,394 @@
+// The sorting board: one queue in two views, decided by keys, clicks or drops. Hooks: templates/cases/sorting_board.html.
+
+import { renderSheet } from "./keymap.js";
+import { ActiveClock, timeLeft } from "./sorting_clock.js";
+import { askReason, askRefused, askWhich } from "./sorting_dialogs.js";
+import { Gallery } from "./sorting_gallery.js";
+import { History } from "./sorting_history.js";
+import { boardKeymap, KeyDialog, LABEL } from "./sorting_keys.js";
+import { SortingModel } from "./sorting_model.js";
+import { Outbox } from "./sorting_outbox.js";
+import { labelOf, Panel } from "./sorting_panel.js";
+import { Single } from "./sorting_single.js";
+import { call } from "./upload_api.js";
+
+const TILES = [120, 160, 200, 260, 340];
+const LAPS = 25;
+const PLACE_AFTER_MS = 1500;
+
+export class Board {
+  constructor(root, labels) {
+    this.root = root;
+    this.labels = new Map(labels.map((label) => [label.name, label]));
+    this.urls = { queue: root.dataset.queueUrl, decisions: root.dataset.decisionsUrl, history: root.dataset.historyUrl, place: root.dataset.placeUrl };
+    this.laps = [];
+    this.pressedAt = 0;
+    this.outbox = new Outbox({
+      url: this.urls.decisions,
+      owner: root.dataset.owner,
+      onState: (outbox) => this.panel?.badge(outbox),
+      onConflict: (conflicts) => this.settle(conflicts),
+      onRefused: (error) => this.refused(error),
+      onGone: (gone) => this.panel.announce(`${gone.length} images belong to a patient who was withdrawn meanwhile.`),
+    });
+  }
+
+  part(name) {
+    return this.root.querySelector(`[data-${name}]`);
+  }
+
+  async start() {
+    try {
+      const [answer, pending] = await Promise.all([call("GET", this.urls.queue), this.outbox.open()]);
+      this.#build(answer, pending);
+    } catch (error) {
+      this.part("loading").textContent = `The queue could not be loaded: ${error.message} ${error.hint ?? ""} Reload the page.`;
+      return;
+    }
+    this.outbox.pump();
+  }
+
+  #build({ items, position, preferences }, pending) {
+    this.model = new SortingModel(items);
+    for (const one of pending) {
+      const item = this.model.byId.get(one.image);
+      if (item) this.model.stand(item, one);
+    }
+    this.preferences = { tile: 200, view: "gallery", advance: true, keymap: {}, ...preferences };
+    this.history = new History(!this.model.nDecided);
+    this.keymap = boardKeymap([...this.labels.values()], this.preferences.keymap);
+    this.panel = new Panel(this.root, this.keymap, [...this.labels.values()], (action, event, dropped) => this.act(action, event, dropped));
+    const describe = (item) => this.describe(item);
+    this.gallery = new Gallery(this.part("gallery"), this.model, {
+      thumb: (id) => this.address("thumb", id), describe,
+      onPick: (index, event) => this.pick(index, event),
+      onOpen: (index) => { this.model.focus = index; this.setView("single"); },
+      onDrag: (index) => { if (!this.model.selection.has(index)) this.model.selection = new Set([index]); this.paint(); },
+    });
+    this.single = new Single(this.part("single"), this.model, { url: (id) => this.address("image", id), describe });
+    this.keyDialog = new KeyDialog(this.part("keys-dialog"), this.keymap, (own) => {
+      this.preferences.keymap = own;
+      this.panel.printKeys();
+      this.remember();
+    });
+    this.#bindKeys();
+    this.#bindFilters();
+    this.clock = new ActiveClock();
+    window.addEventListener("beforeunload", (event) => { if (this.outbox.nPending) event.preventDefault(); });
+    const start = Math.max(0, Math.min(this.model.items.length - 1, position - 1));
+    this.model.focus = this.model.items.length ? start : -1;
+    this.model.anchor = this.model.focus;
+    this.part("loading").hidden = true;
+    this.part("body").hidden = false;
+    this.gallery.setTile(TILES.includes(this.preferences.tile) ? this.preferences.tile : 200);
+    this.setAdvance(this.preferences.advance);
+    this.setView(this.preferences.view);
+    this.panel.badge(this.outbox);
+    this.paint();
+    this.root.dataset.ready = "";
+  }
+
+  address(kind, id) {
+    return (kind === "thumb" ? this.root.dataset.thumbUrl : this.root.dataset.imageUrl).replace("00000000-0000-4000-8000-000000000000", id);
+  }
+
+  #bindKeys() {
+    const move = (step) => () => this.focusOn(this.model.neighbour(step));
+    const rows = (count) => () => this.focusOn(this.model.neighbour(count * (this.view === "gallery" ? this.gallery.columns : 1)));
+    const extend = (step) => () => { this.model.selectRange(this.model.neighbour(step())); this.reveal(); };
+    const columns = () => this.gallery.columns;
+    const actions = {
+      cannot: () => this.decide("cannot_classify"),
+      exclude: (event) => this.exclude(event),
+      clear: () => this.decide("cleared"),
+      undo: () => this.undo(), redo: () => this.redo(),
+      next: move(1), previous: move(-1),
+      "next-undecided": () => this.toUndecided(),
+      up: rows(-1), down: rows(1),
+      "page-up": () => rows(-this.gallery.rowsInSight)(), "page-down": () => rows(this.gallery.rowsInSight)(),
+      first: () => this.focusOn(this.model.shown[0]), last: () => this.focusOn(this.model.shown.at(-1)),
+      select: () => {
+        if (this.view === "single") this.toUndecided();
+        else if (this.model.focus >= 0) { this.model.toggle(this.model.focus); this.paint(); }
+      },
+      "extend-next": extend(() => 1), "extend-previous": extend(() => -1),
+      "extend-down": extend(columns), "extend-up": extend(() => -columns()),
+      row: () => this.selectRow(),
+      "select-all": () => { this.model.selectAll(); this.paint(); },
+      invert: () => { this.model.invert(); this.paint(); },
+      "select-none": () => { this.model.selection.clear(); this.paint(); },
+      view: () => this.setView(this.view === "single" ? "gallery" : "single"),
+      advance: () => { this.setAdvance(!this.preferences.advance); this.remember(); },
+      apply: () => this.refilter({}),
+      larger: () => this.resize(1), smaller: () => this.resize(-1),
+      "zoom-in": () => this.single.core?.zoomBy(1.5), "zoom-out": () => this.single.core?.zoomBy(1 / 1.5),
+      fit: () => this.single.core?.fit(),
+      "full-screen": () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen?.()),
+      help: () => { renderSheet(this.part("sheet"), this.keymap); this.part("help-dialog").showModal(); },
+    };
+    for (const name of this.labels.keys()) actions[LABEL + name] = () => this.decide("label", { label: name });
+    for (const [action, run] of Object.entries(actions)) {
+      this.keymap.on(action, (event) => {
+        // A drop and a click are no key presses; a key tells when it was pressed.
+        this.pressedAt = event instanceof KeyboardEvent ? event.timeStamp : 0;
+        if (event instanceof KeyboardEvent && !["label", "cannot", "exclude", "clear"].includes(action.split(":")[0])) this.gallery.hovered = -1;
+        this.dropped = false;
+        run(event);
+      });
+    }
+    this.keymap.attach(document);
+  }
+
+  /** A button was pressed or something was dropped on it. */
+  act(action, event, dropped) {
+    if (action === "keys") this.keyDialog.open(this.preferences.keymap);
+    else if (action === "choose") this.choose();
+    else {
+      this.gallery.hovered = -1;
+      this.keymap.run(action, event);
+    }
+    if (!dropped && labelOf(action)) this.part(this.view === "gallery" ? "gallery" : "single-stage").focus?.({ preventScroll: true });
+  }
+
+  #bindFilters() {
+    const seats = { slide: new Set(), camera: new Set() };
+    for (const { slide, camera } of this.model.items) { seats.slide.add(slide); seats.camera.add(camera); }
+    for (const name of ["slide", "camera"]) {
+      const select = this.part(`filter-${name}`);
+      const sorted = [...seats[name]].sort((a, b) => a - b);
+      select.append(...sorted.map((number) => new Option(this.named(name, number), number)));
+      select.closest("label").hidden = sorted.length < 2;
+      select.addEventListener("change", () => this.refilter({ [name]: Number(select.value) }));
+    }
+    for (const name of ["what", "order"]) {
+      this.part(`filter-${name}`).addEventListener("change", (event) => this.refilter({ [name]: event.target.value }));
+    }
+  }
+
+  named(kind, number) {
+    if (kind === "slide") return `Slide ${number}`;
+    return `Camera ${number <= 26 ? String.fromCharCode(64 + number) : number}`;
+  }
+
+  /** How an image is written: letters and colour of its class, words, where it is from. */
+  describe(item) {
+    const label = this.labels.get(item.label);
+    const [code, words] = {
+      label: [label?.code, label?.title], cannot_classify: ["?", "Cannot classify"],
+      exclude: ["OUT", `Excluded: ${item.reason}`],
+    }[item.verdict] ?? ["", "Undecided"];
+    const said = item.said.map(([who, verdict, name]) => `${who}: ${this.labels.get(name)?.title ?? verdict.replace("_", " ")}`);
+    return {
+      code: code ?? item.label, words: words ?? item.label, colour: label?.colour ?? "", out: item.verdict === "exclude",
+      where: `${this.named("slide", item.slide)}`, said: said.join(" · "),
+    };
+  }
+
+  /** What a decision is for: what was chosen, else what the pointer is on, else the focus. */
+  targets() {
+    if (this.view === "gallery" && this.model.selection.size) return { indexes: [...this.model.selection], how: "selection" };
+    if (this.view === "gallery" && this.gallery.hovered >= 0) return { indexes: [this.gallery.hovered], how: "hover" };
+    return { indexes: this.model.focus >= 0 ? [this.model.focus] : [], how: "focus" };
+  }
+
+  decide(verdict, { label = "", reason = "" } = {}) {
+    const { indexes, how } = this.targets();
+    if (!indexes.length) return;
+    const wishes = indexes.map((index) => ({ id: this.model.items[index].id, verdict, label, reason }));
+    const before = this.model.items[indexes[0]];
+    const fresh = !this.model.isDecided(before);
+    this.say(wishes, indexes.length > 1 ? "bulk" : "key");
+    this.model.selection.clear();
+    if (how === "focus" && this.preferences.advance && verdict !== "cleared") {
+      const next = fresh ? this.model.nextUndecided() : this.model.neighbour(1);
+      if (next >= 0) this.focusOn(next);
+      else this.paint();
+    } else this.paint();
+  }
+
+  /** Put verdicts on images, keep them for undo, hand them to the outbox. */
+  say(wishes, origin) {
+    const lap = this.clock.lap();
+    const made = this.model.decide(wishes, { origin, ms: lap / Math.max(1, wishes.length) });
+    if (!made) return;
+    if (origin === "key" || origin === "bulk") {
+      this.history.push(made.changes);
+      this.laps = [...this.laps, lap / wishes.length].slice(-LAPS);
+    }
+    this.outbox.add(made.decisions);
+  }
+
+  async exclude() {
+    const { indexes } = this.targets();
+    if (!indexes.length) return;
+    const hovered = this.gallery.hovered;
+    const reason = await askReason(this.part("reason-dialog"), indexes.length);
+    this.gallery.hovered = hovered;
+    if (reason) this.decide("exclude", { reason });
+  }
+
+  async undo() {
+    if (this.history.needsPast) {
+      if (this.outbox.nPending) {
+        this.panel.announce("Undoing what was decided before this window was opened needs the server. Try again when all is saved.");
+        return;
+      }
+      try {
+        this.history.rebuild((await call("GET", this.urls.history)).decisions);
+      } catch (error) {
+        this.panel.announce(`What was decided earlier could not be loaded: ${error.message}`);
+        return;
+      }
+    }
+    this.#again(this.history.undo(), "undo", "There is nothing to undo.");
+  }
+
+  redo() {
+    this.#again(this.history.redo(), "redo", "There is nothing to redo.");
+  }
+
+  #again(wishes, origin, nothing) {
+    if (!wishes) {
+      this.panel.announce(nothing);
+      return;
+    }
+    this.say(wishes, origin);
+    const index = this.model.byId.get(wishes[0].id)?.index;
+    if (index !== undefined && this.model.place.has(index)) this.focusOn(index);
+    else this.paint();
+    this.panel.announce(`${origin === "undo" ? "Undone" : "Done again"}: ${wishes.length === 1 ? "one image" : `${wishes.length} images`}.`);
+  }
+
+  toUndecided() {
+    const next = this.model.nextUndecided();
+    if (next >= 0) this.focusOn(next);
+    else this.panel.announce(this.model.nDecided === this.model.items.length ? "Every image is decided." : "No undecided image among those shown.");
+  }
+
+  pick(index, event) {
+    if (event.shiftKey) this.model.selectRange(index);
+    else if (event.ctrlKey || event.metaKey) this.model.toggle(index);
+    else { this.model.selection.clear(); this.model.focus = index; this.model.anchor = index; }
+    this.paint();
+    this.place();
+  }
+
+  selectRow() {
+    const at = this.model.place.get(this.model.focus) ?? 0;
+    const from = at - (at % this.gallery.columns);
+    const row = this.model.shown.slice(from, from + this.gallery.columns);
+    const all = row.every((index) => this.model.selection.has(index));
+    for (const index of row) if (all) this.model.selection.delete(index); else this.model.selection.add(index);
+    this.paint();
+  }
+
+  focusOn(index) {
+    if (index === undefined || index < 0) return;
+    this.model.focus = index;
+    this.model.anchor = index;
+    this.reveal();
+    this.place();
+  }
+
+  reveal() {
+    if (this.view === "gallery") this.gallery.reveal(this.model.focus);
+    this.paint();
+  }
+
+  paint() {
+    if (this.view === "gallery") this.gallery.paintAll();
+    else this.single.show({ pressedAt: this.pressedAt });
+    this.single.describe();
+    this.panel.shown(this.model);
+    this.panel.progress(this.model, timeLeft(this.model.items.length - this.model.nDecided, this.laps));
+    this.part("action-undo")?.toggleAttribute("disabled", !this.history.canUndo);
+    this.part("action-redo")?.toggleAttribute("disabled", !this.history.canRedo);
+  }
+
+  refilter(change) {
+    this.model.refilter(change);
+    this.gallery.layout();
+    this.gallery.reveal(this.model.focus);
+    this.paint();
+  }
+
+  resize(step) {
+    const at = TILES.indexOf(this.gallery.tile);
+    const size = TILES[Math.max(0, Math.min(TILES.length - 1, at + step))];
+    this.gallery.setTile(size);
+    this.preferences.tile = size;
+    this.remember();
+    this.paint();
+  }
+
+  setAdvance(on) {
+    this.preferences.advance = Boolean(on);
+    this.panel.pressed("advance", on);
+  }
+
+  setView(view) {
+    const changed = this.view !== undefined && this.view !== view;
+    this.view = view === "single" ? "single" : "gallery";
+    this.part("gallery").hidden = this.view !== "gallery";
+    this.part("single").hidden = this.view !== "single";
+    this.panel.pressed("view", this.view === "single");
+    this.preferences.view = this.view;
+    if (this.view === "gallery") {
+      this.gallery.layout();
+      this.gallery.reveal(this.model.focus);
+      this.part("gallery").focus({ preventScroll: true });
+    }
+    this.paint();
+    if (changed) this.remember();
+  }
+
+  place() {
+    clearTimeout(this.placeTimer);
+    this.placeTimer = setTimeout(() => this.remember({ place: true }), PLACE_AFTER_MS);
+  }
+
+  /** Where the person is and how they like the board. Not worth a message if it fails: decisions tell the place too. */
+  remember({ place = false } = {}) {
+    const body = place ? { position: this.model.focus + 1 } : { preferences: this.preferences };
+    call("PUT", this.urls.place, body).catch(() => {});
+  }
+
+  async settle(conflicts) {
+    this.conflicts = conflicts;
+    const mine = (image) => this.outbox.pending.findLast((one) => one.image === image);
+    const words = (one) => this.describe({ ...one, said: [], slide: 0 }).words;
+    const answers = await askWhich(this.part("conflict-dialog"), conflicts, { mine, words, thumb: (id) => this.address("thumb", id) });
+    if (!answers) return;
+    for (const theirs of conflicts) {
+      const keepTheirs = answers.get(theirs.image) === "theirs";
+      if (keepTheirs) this.model.stand(this.model.byId.get(theirs.image), theirs);
+      await this.outbox.settle(theirs.image, { keepTheirs, key: theirs.key });
+    }
+    this.conflicts = null;
+    this.paint();
+    this.outbox.resume();
+  }
+
+  async refused(error) {
+    const answer = await askRefused(this.part("refused-dialog"), error, this.outbox.nPending);
+    if (answer === "again") this.outbox.resume();
+    if (answer !== "discard") return;
+    await this.outbox.discard();
+    window.location.reload();
+  }
+
+  /** The badge's button: ask again what was left unanswered. */
+  choose() {
+    if (this.outbox.state === "conflict" && this.conflicts) this.settle(this.conflicts);
+    if (this.outbox.state === "refused") this.refused(this.outbox.error);
+  }
+}
+
+export function init(root) {
+  for (const element of root.querySelectorAll("[data-board]")) {
+    const board = new Board(element, JSON.parse(root.getElementById("board-labels").textContent));
+    board.start();
+  }
+}
+
+init(document);

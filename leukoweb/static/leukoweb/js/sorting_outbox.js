@@ -1,0 +1,216 @@
+// Decisions on their way to the server. Each is kept in IndexedDB until the server has said that it has it, so a lost
+// network, a closed tab or a sign-out loses nothing. They are sent in order; the same one twice is harmless.
+
+import { call } from "./upload_api.js";
+import { uuid4 } from "./sorting_model.js";
+
+const STORE = "outbox";
+const AT_ONCE = 250;
+const TIMEOUT_MS = 20000;
+const RETRIES_MS = [500, 1000, 2000, 4000, 8000, 15000];
+
+function promised(request) {
+  return new Promise((resolve, reject) => {
+    request.addEventListener("success", () => resolve(request.result));
+    request.addEventListener("error", () => reject(request.error));
+  });
+}
+
+/** The shelf in this browser; without one (private windows of some browsers) entries live as long as the page. */
+export class Shelf {
+  async open() {
+    try {
+      const request = indexedDB.open("leukoweb-sorting", 1);
+      request.addEventListener("upgradeneeded", () => {
+        request.result.createObjectStore(STORE, { keyPath: "id" }).createIndex("owner", "owner");
+      });
+      this.database = await promised(request);
+    } catch {
+      this.database = null;
+    }
+    return Boolean(this.database);
+  }
+
+  #do(mode, work) {
+    if (!this.database) return Promise.resolve([]);
+    const transaction = this.database.transaction(STORE, mode, { durability: "strict" });
+    return promised(work(transaction.objectStore(STORE)));
+  }
+
+  async entries(owner) {
+    const found = await this.#do("readonly", (store) => store.index("owner").getAll(owner));
+    return found.sort((a, b) => a.order - b.order);
+  }
+
+  put(entry) {
+    return this.#do("readwrite", (store) => store.put(entry));
+  }
+
+  remove(id) {
+    return this.#do("readwrite", (store) => store.delete(id));
+  }
+}
+
+/**
+ * States: "saved", "sending", "offline", "signed-out", "conflict", "refused". ``onState`` hears every change,
+ * ``onConflict(conflicts)`` and ``onRefused(error)`` when a person must choose.
+ */
+export class Outbox {
+  #queue = [];
+  #busy = false;
+  #timer = 0;
+  #failures = 0;
+  #order = 0;
+
+  constructor({ url, owner, shelf = new Shelf(), onState = () => {}, onConflict = () => {}, onRefused = () => {}, onGone = () => {} }) {
+    Object.assign(this, { url, owner, shelf, onState, onConflict, onRefused, onGone });
+    this.state = "saved";
+    this.savedAt = null;
+    this.error = null;
+  }
+
+  /** Decisions not yet on the server, the oldest first. */
+  get pending() {
+    return this.#queue.flatMap(({ decisions }) => decisions);
+  }
+
+  get nPending() {
+    return this.#queue.reduce((n, { decisions }) => n + decisions.length, 0);
+  }
+
+  /** Load what an earlier window left behind. Call once, then ``pump``. */
+  async open() {
+    this.lasting = await this.shelf.open();
+    this.#queue = await this.shelf.entries(this.owner);
+    this.#order = this.#queue.reduce((last, { order }) => Math.max(last, order), Date.now());
+    window.addEventListener("online", () => this.pump());
+    window.addEventListener("focus", () => this.state !== "saved" && this.pump());
+    return this.pending;
+  }
+
+  /** Take decisions in; they count as pending from this moment on. */
+  add(decisions) {
+    for (let start = 0; start < decisions.length; start += AT_ONCE) {
+      this.#order += 1;
+      const entry = { id: uuid4(), owner: this.owner, order: this.#order, decisions: decisions.slice(start, start + AT_ONCE) };
+      this.#queue.push(entry);
+      entry.kept = this.shelf.put({ ...entry }).catch(() => { this.lasting = false; });
+    }
+    if (this.state === "saved") this.#become("sending");
+    else this.onState(this);
+    this.pump();
+  }
+
+  /** Send what is there. Does nothing while a person must choose, unless ``force``. */
+  async pump({ force = false } = {}) {
+    if (this.#busy || !this.#queue.length) return;
+    if (!force && (this.state === "conflict" || this.state === "refused")) return;
+    clearTimeout(this.#timer);
+    this.#busy = true;
+    try {
+      while (this.#queue.length) await this.#sendSome();
+      this.#become("saved");
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      this.#busy = false;
+    }
+    if (this.#queue.length && this.state === "sending") this.pump();
+  }
+
+  async #sendSome() {
+    const batch = [];
+    let size = 0;
+    for (const entry of this.#queue) {
+      if (batch.length && size + entry.decisions.length > AT_ONCE) break;
+      batch.push(entry);
+      size += entry.decisions.length;
+    }
+    const decisions = batch.flatMap((entry) => entry.decisions);
+    const answer = await call("POST", this.url, { decisions }, { timeout_ms: TIMEOUT_MS });
+    if (typeof answer?.n_new !== "number") throw Object.assign(new Error("Not our server answered."), { status: 0 });
+    this.#queue = this.#queue.filter((entry) => !batch.includes(entry));
+    this.#failures = 0;
+    this.savedAt = new Date();
+    this.#become(this.#queue.length ? "sending" : "saved");
+    if (answer.gone.length) this.onGone(answer.gone);
+    await Promise.all(batch.map(async ({ id, kept }) => {
+      await kept;
+      await this.shelf.remove(id);
+    }));
+  }
+
+  #failed(error) {
+    this.error = error;
+    const { status = 0, code = "" } = error;
+    if (code === "E_STALE") {
+      this.#become("conflict");
+      this.onConflict(error.body.conflicts);
+      return;
+    }
+    const again = status === 0 || status === 401 || status === 408 || status === 429 || status >= 500 || code === "E_CSRF";
+    if (!again) {
+      this.#become("refused");
+      this.onRefused(error);
+      return;
+    }
+    this.#become(status === 401 ? "signed-out" : "offline");
+    const wait = RETRIES_MS[Math.min(this.#failures, RETRIES_MS.length - 1)];
+    this.#failures += 1;
+    this.#timer = setTimeout(() => this.pump(), wait);
+  }
+
+  /** The person chose: keep what the server has for ``image``, or put theirs on top of the decision ``key``. */
+  async settle(image, { keepTheirs, key }) {
+    let first = true;
+    for (const entry of this.#queue) {
+      const before = entry.decisions;
+      if (keepTheirs) entry.decisions = before.filter((one) => one.image !== image);
+      else {
+        entry.decisions = before.map((one) => {
+          if (one.image !== image || !first) return one;
+          first = false;
+          return { ...one, seen: key };
+        });
+      }
+      await entry.kept;
+      if (!entry.decisions.length) await this.shelf.remove(entry.id);
+      else await this.shelf.put({ id: entry.id, owner: entry.owner, order: entry.order, decisions: entry.decisions });
+    }
+    this.#queue = this.#queue.filter(({ decisions }) => decisions.length);
+  }
+
+  /** Go on after a choice. */
+  resume() {
+    this.#become(this.#queue.length ? "sending" : "saved");
+    return this.pump({ force: true });
+  }
+
+  /** Throw away what the server does not accept. */
+  async discard() {
+    const gone = this.#queue;
+    this.#queue = [];
+    for (const { id, kept } of gone) {
+      await kept;
+      await this.shelf.remove(id);
+    }
+    this.#become("saved");
+  }
+
+  #become(state) {
+    this.state = state;
+    this.onState(this);
+  }
+}
+
+/** What the badge says: how many decisions the server does not have yet, and why. */
+export function badgeWords({ state, nPending, savedAt, lasting = true }) {
+  const count = `${nPending} not yet on the server`;
+  const where = lasting ? "kept in this browser" : "kept in this window only";
+  if (nPending === 0) return savedAt ? `All saved ${savedAt.toLocaleTimeString([], { hour12: false })}` : "All saved";
+  if (state === "offline") return `Offline: ${count}, ${where}`;
+  if (state === "signed-out") return `Signed out: ${count}, ${where}`;
+  if (state === "conflict") return `${count}: decided in another window too`;
+  if (state === "refused") return `${count}: not accepted`;
+  return count;
+}

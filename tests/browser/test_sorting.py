@@ -1,0 +1,310 @@
+"""The sorting board in a real browser: both views, keys, undo, offline, two windows, own keys, accessibility."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.sorting_support import badge, cohort_with_fields, expect_all_saved, open_board, sorting_task
+from tests.browser.test_pages import assert_accessible_in_every_theme, assert_fits_a_phone, axe_problems
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+OpenPage = Callable[..., Page]
+N = 12
+
+
+@pytest.fixture
+def cohort(db: None, data_dir: Any) -> Any:
+    return cohort_with_fields(N)
+
+
+@pytest.fixture
+def sorter(browser_as: OpenPage) -> Page:
+    return browser_as("pathologist")
+
+
+@pytest.fixture
+def task(cohort: Any, sorter: Any) -> Any:
+    return sorting_task(cohort, [sorter.user], instructions="Look at the nucleus first.")
+
+
+def labels(task: Any) -> list[str]:
+    """The counting label of each item in the queue's order; "" for undecided."""
+    items = task.seats.first().items.select_related("current").order_by("position")
+    return [(i.current.label or i.current.verdict) if i.current else "" for i in items]
+
+
+def test_a_whole_session_without_a_mouse(sorter: Page, task: Any) -> None:
+    """From the start page to the last decision, with keys only; then the task shows all decided."""
+    page = sorter
+    page.goto("/sorting/")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").startswith("Begin"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-board][data-ready]")).to_be_attached()
+    for number in range(N - 2):
+        page.keyboard.press(str(1 + number % 7))
+    page.keyboard.press("0")
+    page.keyboard.press("x")
+    expect(page.get_by_role("dialog")).to_contain_text("Exclude this image")
+    page.keyboard.press("1")
+    expect(page.locator("[data-progress-words]")).to_have_text(f"All {N} decided")
+    expect_all_saved(page)
+    keys = ["AML", "ALL", "APML", "CML", "CLL", "REACTIVE", "NO_LEUKEMIA"]
+    assert labels(task) == [keys[n % 7] for n in range(N - 2)] + ["cannot_classify", "exclude"]
+    decision = task.seats.first().decisions.last()
+    assert (decision.reason, decision.origin) == ("blur", "key")
+
+
+def test_the_board_is_accessible_and_fits_a_phone(sorter: Page, task: Any) -> None:
+    open_board(sorter, task)
+    assert_accessible_in_every_theme(sorter)
+    for key in ("?", "x"):
+        sorter.keyboard.press(key)
+        expect(sorter.get_by_role("dialog")).to_be_visible()
+        assert axe_problems(sorter) == []
+        sorter.keyboard.press("Escape")
+    sorter.keyboard.press("g")
+    assert axe_problems(sorter) == []
+    assert_fits_a_phone(sorter)
+
+
+def test_nothing_on_the_board_tells_a_class(sorter: Page, task: Any) -> None:
+    """Codes and names of these slides and files hold AML; neither the page nor the queue does, but for the buttons."""
+    urls: list[str] = []
+    sorter.on("request", lambda request: urls.append(request.url))
+    answers: list[str] = []
+    sorter.on("response", lambda r: answers.append(r.text()) if "/queue/" in r.url else None)
+    open_board(sorter, task)
+    expect(sorter.locator(".tile").first).to_be_visible()
+    assert not [url for url in urls if "AML" in url]
+    assert answers
+    assert "AML" not in answers[0]
+    assert "T-" not in sorter.locator("[data-gallery]").inner_html()
+
+
+def test_undo_and_redo_to_any_depth_also_after_a_reload(sorter: Page, task: Any) -> None:
+    page = sorter
+    open_board(page, task)
+    for key in "12345":
+        page.keyboard.press(key)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("z")
+    expect_all_saved(page)
+    assert labels(task)[:5] == ["AML", "ALL", "APML", "cleared", "cleared"]
+    page.keyboard.press("Control+Shift+z")
+    expect_all_saved(page)
+    assert labels(task)[:5] == ["AML", "ALL", "APML", "CML", "cleared"]
+
+    open_board(page, task)
+    for _ in range(4):
+        page.keyboard.press("z")
+        page.wait_for_timeout(60)
+        expect_all_saved(page)
+    assert labels(task)[:5] == ["cleared"] * 5
+    page.keyboard.press("z")
+    expect(page.locator("[data-announce]")).to_have_text("There is nothing to undo.")
+    for _ in range(5):
+        page.keyboard.press("Control+y")
+    expect_all_saved(page)
+    assert labels(task)[:5] == ["AML", "ALL", "APML", "CML", "CLL"]
+    assert task.seats.first().decisions.count() == 5 + 3 + 4 + 5
+
+
+def test_several_at_once_by_range_row_all_and_invert(sorter: Page, task: Any) -> None:
+    page = sorter
+    open_board(page, task)
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("1")
+    page.keyboard.press("Control+a")
+    expect(page.locator("[data-shown]")).to_have_text(f"{N} images, {N} chosen")
+    page.keyboard.press("Escape")
+    for _ in range(3):
+        page.keyboard.press(" ")
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("i")
+    page.keyboard.press("7")
+    expect_all_saved(page)
+    found = labels(task)
+    assert found.count("NO_LEUKEMIA") == N - 3
+    page.keyboard.press("z")
+    expect_all_saved(page)
+    assert labels(task)[:3] == ["AML"] * 3
+    assert labels(task).count("cleared") == N - 5  # the two that were AML are so again
+
+
+def test_the_pointer_decides_and_tiles_can_be_dropped_on_a_class(sorter: Page, task: Any) -> None:
+    page = sorter
+    open_board(page, task)
+    page.locator("#tile-4").hover()
+    page.keyboard.press("5")
+    page.locator("#tile-6").drag_to(page.locator("[data-bin='CML']"))
+    page.locator("#tile-0").click()
+    page.locator("#tile-2").click(modifiers=["Shift"])
+    page.locator("[data-bin='ALL']").click()
+    expect_all_saved(page)
+    found = labels(task)
+    assert (found[4], found[6], found[:3], found[3]) == ("CLL", "CML", ["ALL"] * 3, "")
+
+
+def test_the_single_view_goes_on_and_resumes_where_it_was_left(sorter: Page, task: Any) -> None:
+    page = sorter
+    open_board(page, task)
+    page.keyboard.press("g")
+    expect(page.locator("[data-single]")).to_be_visible()
+    page.keyboard.press("Numpad3")
+    page.keyboard.press("f")
+    page.keyboard.press("2")
+    expect_all_saved(page)
+    assert labels(task)[:4] == ["APML", "", "ALL", ""]
+    page.keyboard.press("a")
+    page.keyboard.press("4")
+    expect(page.locator("[data-single-words]")).to_have_text("Chronic myeloid leukemia")
+    expect_all_saved(page)
+    page.wait_for_timeout(1800)
+    open_board(page, task)
+    expect(page.locator("[data-single]")).to_be_visible()
+    expect(page.locator("[data-single-words]")).to_have_text("Chronic myeloid leukemia")
+
+
+def test_filters_keep_images_in_place_until_applied_again(sorter: Page, task: Any) -> None:
+    page = sorter
+    open_board(page, task)
+    page.get_by_label("Show").select_option("undecided")
+    page.locator("[data-gallery]").focus()
+    page.keyboard.press("1")
+    expect(page.locator("[data-shown]")).to_have_text(f"{N} images")
+    page.keyboard.press("c")
+    expect(page.locator("[data-shown]")).to_have_text(f"{N - 1} of {N} images")
+    page.get_by_label("Show").select_option("AML")
+    expect(page.locator(".tile")).to_have_count(1)
+    page.get_by_label("Show").select_option("CLL")
+    expect(page.locator("[data-nothing]")).to_be_visible()
+    page.get_by_label("Show").select_option("all")
+    page.locator("[data-filter-slide]").select_option("2")
+    expect(page.locator(".tile")).to_have_count(N // 3)
+
+
+def test_keys_can_be_changed_with_a_conflict_check(sorter: Page, task: Any) -> None:
+    page = sorter
+    open_board(page, task)
+    page.get_by_role("button", name="Change keys").click()
+    message = page.locator("[data-keys-message]")
+    change = page.locator("[data-rebind='label:AML']")
+    change.click()
+    page.keyboard.press("2")
+    expect(message).to_have_text("2 already means “Acute lymphoblastic leukemia”. Choose another one.")
+    change.click()
+    page.keyboard.press("Control+w")
+    expect(message).to_contain_text("The browser keeps that key")
+    change.click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    change.click()
+    page.keyboard.press("q")
+    expect(message).to_have_text("Saved: Q.")
+    assert axe_problems(page) == []
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-bin='AML'] kbd")).to_have_text("Q")
+    page.locator("[data-gallery]").focus()
+    page.keyboard.press("1")
+    page.keyboard.press("q")
+    expect_all_saved(page)
+    assert labels(task)[:2] == ["AML", ""]
+    open_board(page, task)
+    expect(page.locator("[data-bin='AML'] kbd")).to_have_text("Q")
+
+
+def test_offline_decisions_survive_a_closed_tab(sorter: Page, task: Any) -> None:
+    page = sorter
+    open_board(page, task)
+    page.keyboard.press("1")
+    expect_all_saved(page)
+    page.context.set_offline(True)
+    for key in "234":
+        page.keyboard.press(key)
+    expect(badge(page)).to_have_text("Offline: 3 not yet on the server, kept in this browser")
+    assert labels(task)[:4] == ["AML", "", "", ""]
+    context = page.context
+    page.close()
+    context.set_offline(False)
+    again = context.new_page()
+    open_board(again, task)
+    expect_all_saved(again)
+    assert labels(task)[:4] == ["AML", "ALL", "APML", "CML"]
+    assert task.seats.first().decisions.count() == 4
+
+
+def test_a_lost_answer_is_no_second_decision(sorter: Page, task: Any) -> None:
+    """The server saved, the answer never came: the same key comes again and counts once."""
+    page = sorter
+    open_board(page, task)
+    lost = []
+
+    def lose(route: Any) -> None:
+        if not lost:
+            lost.append(route.fetch().status)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/decisions/", lose)
+    page.keyboard.press("1")
+    expect_all_saved(page)
+    assert lost == [200]
+    assert task.seats.first().decisions.count() == 1
+
+
+def test_signed_out_keeps_everything_until_signed_in_again(sorter: Page, task: Any) -> None:
+    page = sorter
+    open_board(page, task)
+    cookies = page.context.cookies()
+    page.context.clear_cookies()
+    page.keyboard.press("1")
+    page.keyboard.press("2")
+    expect(badge(page)).to_have_text("Signed out: 2 not yet on the server, kept in this browser")
+    expect(page.get_by_role("link", name="Sign in", exact=True).first).to_be_visible()
+    page.context.add_cookies(cookies)
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect_all_saved(page)
+    assert labels(task)[:2] == ["AML", "ALL"]
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("On the server", "AML"), ("In this window", "CLL")])
+def test_two_windows_are_both_shown_and_the_person_chooses(sorter: Page, task: Any, choice: str, expected: str) -> None:
+    other = sorter.context.new_page()
+    open_board(sorter, task)
+    open_board(other, task)
+    other.keyboard.press("1")
+    expect_all_saved(other)
+    sorter.keyboard.press("5")
+    sorter.keyboard.press("6")
+    dialog = sorter.get_by_role("dialog")
+    expect(dialog).to_contain_text("On the server: Acute myeloid leukemia")
+    expect(dialog).to_contain_text("In this window: Chronic lymphocytic leukemia")
+    expect(badge(sorter)).to_have_text("2 not yet on the server: decided in another window too")
+    assert axe_problems(sorter) == []
+    sorter.get_by_role("button", name=re.compile(choice)).click()
+    expect_all_saved(sorter)
+    assert labels(task)[:2] == [expected, "REACTIVE"]
+
+
+def test_what_the_server_refuses_is_said_and_kept(sorter: Page, task: Any, admin_user: Any) -> None:
+    from cases.services.sorting_tasks import task_close
+
+    open_board(sorter, task)
+    task_close(actor=admin_user, task=task)
+    sorter.keyboard.press("1")
+    expect(sorter.get_by_role("dialog")).to_contain_text("was closed on")
+    sorter.get_by_role("button", name="Keep them").click()
+    expect(badge(sorter)).to_have_text("1 not yet on the server: not accepted")
+    sorter.get_by_role("button", name="Choose").click()
+    sorter.get_by_role("button", name="Throw them away").click()
+    expect(sorter.get_by_text("is closed")).to_be_visible()
