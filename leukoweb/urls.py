@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("leukoweb.core.urls")),
     path("", include("cases.urls")),
     path("", include("inference.urls")),
+    path("", include("reader_study.urls")),
     path("api/v1/", include("leukoweb.api_urls")),
 ]
 

@@ -7,6 +7,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from cases.blindfold import HidesByImage, HidesBySlide
 from cases.models.slides import Slide
 
 
@@ -30,6 +31,8 @@ class HpfImage(models.Model):
     notes = models.JSONField(default=list, help_text="[{code, message}]: what was changed or looks odd")
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     uploaded_at = models.DateTimeField(auto_now_add=True)
+
+    objects = HidesBySlide["HpfImage"]()
 
     class Meta:
         ordering = ["slide", "position", "id"]
@@ -63,6 +66,8 @@ class ImageOriginalName(models.Model):
 
     image = models.OneToOneField(HpfImage, on_delete=models.CASCADE, related_name="original_name")
     name = models.CharField(max_length=500)
+
+    objects = HidesByImage["ImageOriginalName"]()
 
     def __str__(self) -> str:
         return f"name of image {self.image_id}"

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
+from cases.blindfold import HidesByPatient, HidesPatients
 from leukoweb.core.guards import append_only
 
 CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}$"
@@ -60,6 +61,8 @@ class Patient(models.Model):
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = HidesPatients["Patient"]()
+
     class Meta:
         ordering = ["code"]
 
@@ -85,6 +88,8 @@ class ReferenceDiagnosis(models.Model):
     note = models.TextField(blank=True)
     entered_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     entered_at = models.DateTimeField(auto_now_add=True)
+
+    objects = HidesByPatient["ReferenceDiagnosis"]()
 
     class Meta:
         ordering = ["patient", "-id"]

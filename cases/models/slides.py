@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
 
+from cases.blindfold import HidesByPatient
 from cases.models.patients import Patient, code_validator
 
 
@@ -54,6 +55,8 @@ class Slide(models.Model):
         help_text="Empty with a date: by the system, which drew the slide",
     )  # fmt: skip
     review_reason = models.CharField(max_length=500, blank=True, help_text="Why it was refused")
+
+    objects = HidesByPatient["Slide"]()
 
     class Meta:
         ordering = ["code"]

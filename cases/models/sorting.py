@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from cases.blindfold import HidesByImage
 from cases.models.images import HpfImage
 from cases.models.patients import Cohort
 from cases.models.taxonomies import Taxonomy
@@ -100,6 +101,8 @@ class SortingDecision(models.Model):
     shown_ms = models.PositiveIntegerField(null=True, blank=True, help_text="Active time that the image was looked at")
     decided_at = models.DateTimeField(auto_now_add=True)
 
+    objects = HidesByImage["SortingDecision"]()
+
     class Meta:
         ordering = ["id"]
         constraints = [
@@ -123,6 +126,8 @@ class SortingItem(models.Model):
     image = models.ForeignKey(HpfImage, on_delete=models.PROTECT, related_name="+")
     position = models.PositiveIntegerField(help_text="From 1, in the seat's random order")
     current = models.ForeignKey(SortingDecision, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+
+    objects = HidesByImage["SortingItem"]()
 
     class Meta:
         ordering = ["seat", "position"]
@@ -150,6 +155,8 @@ class AdjudicationDecision(models.Model):
     shown_ms = models.PositiveIntegerField(null=True, blank=True)
     blind = models.BooleanField(help_text="Whether the sorters' decisions were hidden")
     decided_at = models.DateTimeField(auto_now_add=True)
+
+    objects = HidesByImage["AdjudicationDecision"]()
 
     class Meta:
         ordering = ["id"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from cases.blindfold import HidesByPatient
 from cases.models import Patient, Slide
 from inference.models.registry import ModelVersion
 from inference.models.runs import PipelineRun
@@ -56,6 +57,8 @@ class PatientPrediction(models.Model):
     engine_profile = models.CharField(max_length=240, blank=True, help_text="Numeric profiles of all its models")
     app_version = models.CharField(max_length=40, blank=True, help_text="Of the software that decided")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = HidesByPatient["PatientPrediction"]()
 
     class Meta:
         ordering = ["-id"]

@@ -7,6 +7,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from cases.blindfold import HidesBySlide
 from cases.models import Slide
 from inference.models.registry import PipelineVersion
 from leukoweb.core.models import Job
@@ -27,6 +28,8 @@ class PipelineRun(models.Model):
     engine_profile = models.CharField(max_length=240, blank=True, help_text="Engine and precision that computed it")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = HidesBySlide["PipelineRun"]()
 
     class Meta:
         ordering = ["-id"]

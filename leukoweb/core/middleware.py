@@ -75,6 +75,11 @@ def is_api(request: HttpRequest) -> bool:
     return request.path.startswith("/api/")
 
 
+def wants_json(request: HttpRequest) -> bool:
+    """The API, and scripts of our pages that ask for JSON."""
+    return is_api(request) or "application/json" in request.headers.get("Accept", "")
+
+
 class SecondFactorMiddleware:
     """Roles named in MFA_REQUIRED_ROLES can do nothing but set up a second factor until they have one."""
 
@@ -110,7 +115,7 @@ class DenyByDefaultMiddleware:
         if action is None:
             return None
         if not request.user.is_authenticated:
-            if is_api(request):
+            if wants_json(request):
                 return error_response(request, DomainError("Sign in first.", code="E_LOGIN"), status=401)
             return redirect_to_login(request.get_full_path())
         if action == "" or has_action(request.user, action):
@@ -148,7 +153,7 @@ class DomainErrorMiddleware:
 
 def error_response(request: HttpRequest, error: DomainError, status: int | None = None) -> HttpResponse:
     status = status or error.status
-    if is_api(request) or "application/json" in request.headers.get("Accept", ""):
+    if wants_json(request):
         return JsonResponse({"error": error.as_dict()}, status=status)
     if status >= 500:
         logging.getLogger(__name__).error("%s: %s", error.code, error.message)

@@ -38,7 +38,7 @@ class Reading(models.Model):
     reread = models.BooleanField(default=False, help_text="Panel re-read after unblinding; never in the main analysis")
 
     class Meta:
-        ordering = ["session", "position"]
+        ordering = ["session_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["session", "study_case"], name="reading_once"),
             models.CheckConstraint(

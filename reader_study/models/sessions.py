@@ -48,8 +48,16 @@ class ReadingSession(models.Model):
     imported = models.BooleanField(default=False)
 
     class Meta:
-        ordering = ["reader", "number"]
-        constraints = [models.UniqueConstraint(fields=["reader", "number"], name="session_number_once")]
+        ordering = ["reader_id", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["reader", "number"], name="session_number_once"),
+            models.CheckConstraint(
+                condition=models.Q(opened_at=None)
+                | models.Q(opens_at=None)
+                | models.Q(opened_at__gte=models.F("opens_at")),
+                name="session_opens_after_washout",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.reader_id}-{self.number}"
@@ -71,7 +79,7 @@ class SessionCase(models.Model):
     active_ms = models.PositiveBigIntegerField(default=0)
 
     class Meta:
-        ordering = ["session", "position"]
+        ordering = ["session_id", "position"]
         constraints = [models.UniqueConstraint(fields=["session", "position"], name="session_position_once")]
 
     def __str__(self) -> str:
@@ -111,7 +119,7 @@ class SessionImage(models.Model):
     )
 
     class Meta:
-        ordering = ["case", "position"]
+        ordering = ["case_id", "position"]
         constraints = [models.UniqueConstraint(fields=["case", "position"], name="session_image_position_once")]
 
     def __str__(self) -> str:

@@ -111,7 +111,7 @@ class StudyReader(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        ordering = ["study", "label"]
+        ordering = ["study_id", "label"]
         constraints = [
             models.UniqueConstraint(fields=["study", "label"], name="study_reader_label_once"),
             models.UniqueConstraint(fields=["study", "user"], name="study_reader_user_once"),

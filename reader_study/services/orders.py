@@ -24,15 +24,9 @@ from reader_study.models import (
     StudyCase,
 )
 from reader_study.ordering import case_order, fixed_images, image_order
+from reader_study.protocol import reader_rules
 from reader_study.services.assistance import assistance_payloads
-
-RULES = ("title", "question", "answers", "navigation", "viewer", "require_all_viewed", "idle_minutes", "washout_days",
-         "consent", "instructions", "closes_on")  # fmt: skip
-
-
-def reader_rules(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a protocol that a reader's pages show: no case, no other reader, no result, no endpoint."""
-    return {"classes": list(document["classes"]["names"])} | {key: document[key] for key in RULES}
+from reader_study.services.clock import washout_end
 
 
 @transaction.atomic
@@ -129,3 +123,16 @@ def session_rules_refresh(*, session: ReadingSession, protocol: ProtocolVersion)
         session.rules = reader_rules(protocol.document) | {"version": protocol.version}
         session.washout_days = protocol.document["washout_days"]
         session.save(update_fields=["rules", "washout_days"])
+    if session.opens_at is not None and session.state == ReadingSession.State.PLANNED:
+        _move_opening(session, protocol.document["washout_days"])
+
+
+def _move_opening(session: ReadingSession, days: int) -> None:
+    """A changed washout counts for a session whose date was set by the seal of the one before."""
+    before = ReadingSession.objects.filter(
+        reader_id=session.reader_id, number=session.number - 1, state=ReadingSession.State.SEALED
+    ).first()
+    if before is not None:
+        ReadingSession.objects.filter(pk=before.pk).update(washout_days=days)
+        before.washout_days = days
+        ReadingSession.objects.filter(pk=session.pk).update(opens_at=washout_end(before))

@@ -1,0 +1,416 @@
+// The reading board: one patient, all fields, one answer. See docs/blinding.md for what the page may know.
+
+import { Keymap, isTyping, renderSheet } from "./keymap.js";
+import { AnswerForm, answerText } from "./reading_answer.js";
+import { ask } from "./reading_api.js";
+import { ActiveClock } from "./reading_clock.js";
+import { DESK_KEYS, shiftedDigit } from "./reading_keys.js";
+import { FieldStage } from "./reading_stage.js";
+import { Queue } from "./reading_store.js";
+import { AnswerSync } from "./reading_sync.js";
+import { Adjuster } from "./viewer_adjust.js";
+
+const REPORT_EVERY_MS = 5000;
+const SURROUNDS = ["dark", "neutral", "light"];
+
+export class ReadingBoard {
+  constructor(root) {
+    this.root = root;
+    this.base = root.dataset.base;
+    this.case = null;
+    this.activeMs = 0;
+  }
+
+  one(selector) {
+    return this.root.querySelector(selector);
+  }
+
+  async start() {
+    this.state = await this.guarded(() => ask(`${this.base}state/`));
+    if (!this.state) return;
+    const address = (kind) => (token) => `${this.base}image/${token}/${kind}`;
+    this.stage = new FieldStage(this.root, {
+      imageUrl: address(""), thumbUrl: address("small/"), seen: () => this.seenSoon(), shown: () => this.drawPosition(),
+    });
+    this.stage.keepView = this.state.viewer.zoom === "kept";
+    this.adjuster = this.state.viewer.brightness_contrast ? new Adjuster(this.root, (values) => this.adjusted(values)) : null;
+    this.form = new AnswerForm(this.one("[data-answer]"), this.state, (answer) => this.answered(answer));
+    const queue = await new Queue(this.root.dataset.desk).open();
+    this.sync = new AnswerSync(queue, {
+      url: (token) => `${this.base}case/${token}/answer/`,
+      changed: (state) => this.drawSaved(state),
+      clash: (item, body) => this.clash(item, body),
+      refused: (item, error) => this.stage.say(`An answer was not taken: ${error.message}`),
+      locked: (error) => this.locked(error),
+    });
+    this.clock = new ActiveClock({
+      tick: (ms) => this.tick(ms), idle: () => this.locked({ code: "E_LOCKED" }), idleMinutes: Number(this.state.idle_minutes),
+    });
+    this.bind();
+    await this.sync.flush();
+    const asked = /^#case-(\d+)$/.exec(window.location.hash)?.[1];
+    await this.go(this.state.cases.find(({ n }) => n === Number(asked ?? this.state.current)) ?? this.state.cases[0]);
+    window.setInterval(() => this.report(), REPORT_EVERY_MS);
+  }
+
+  /** Ask the server; a lock, a lost sign-in or a lost line is mended in place, then it is asked again. */
+  async guarded(request) {
+    for (;;) {
+      try {
+        return await request();
+      } catch (error) {
+        if (error.status === 401) await this.locked(error);
+        else if (error.status === 404) return this.gone();
+        else if (error.passing) {
+          this.drawSaved({ pending: this.sync?.queue.size ?? 0, failing: true });
+          await new Promise((wake) => { window.setTimeout(wake, 2000); });
+        } else {
+          this.one("[data-todo]").textContent = error.message;
+          return null;
+        }
+      }
+    }
+  }
+
+  gone() {
+    window.location.assign(this.root.dataset.home);
+    return null;
+  }
+
+  /** Go to a case of the list. */
+  async go(line) {
+    if (!line || this.going || line.case === this.case?.case) return;
+    await this.arrive(() => ask(`${this.base}case/${line.case}/show/`, {}));
+  }
+
+  async goNext() {
+    if (this.state.navigation === "free") {
+      const following = this.state.cases.find(({ n }) => n === this.case.n + 1);
+      if (following) await this.go(following);
+      else this.toSeal();
+      return;
+    }
+    if (this.openPoints().length) {
+      this.drawTodo(true);
+    } else if (this.case.n === this.state.of) {
+      this.toSeal();
+    } else if (await this.sync.flush() && await this.report()) {
+      await this.arrive(() => ask(`${this.base}next/`, {}));
+    }
+  }
+
+  async arrive(request) {
+    this.going = true;
+    await this.report();
+    const found = await this.guarded(request);
+    if (found) await this.showCase(found);
+    this.going = false;
+  }
+
+  async showCase(found) {
+    this.case = found;
+    this.activeMs = found.active_ms;
+    this.sync.know(found.case, found.version);
+    this.form.show(this.sync.pending(found.case) ?? found.answer);
+    this.adjuster?.set(this.form.answer.display);
+    this.one("[data-title]").textContent = document.title = `Case ${found.n} of ${this.state.of}`;
+    this.one("[data-training]").hidden = this.one("[data-training-words]").hidden = !found.training;
+    this.drawAssistance(found.assistance);
+    this.one("[data-action='case-next']").textContent = found.n === this.state.of ? "Check and sign" : "Next case";
+    if (this.state.navigation === "free") window.history.replaceState(null, "", `#case-${found.n}`);
+    const shown = this.stage.fill(found.fields);
+    this.stage.markKeys(this.form.answer.key_images);
+    await shown;
+    this.drawTodo();
+    this.refresh();
+  }
+
+  /** Progress, and the list of cases where one may move freely. */
+  async refresh() {
+    const state = await ask(`${this.base}state/`).catch(() => null);
+    if (!state) return;
+    this.state = state;
+    const minutes = state.minutes_left;
+    this.one("[data-left]").textContent = minutes === null ? "" : minutes < 1 ? "less than a minute left" : `about ${minutes} minute${minutes === 1 ? "" : "s"} left`;
+    const list = this.one("[data-cases]");
+    list?.replaceChildren(...state.cases.map((line) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      button.type = "button";
+      const words = line.answered && line.viewed ? "finished" : line.answered ? "fields not seen" : "open";
+      button.className = `desk-case is-${words.split(" ")[0]}`;
+      button.textContent = line.n;
+      button.setAttribute("aria-label", `Case ${line.n}, ${words}`);
+      button.title = words;
+      if (line.case === this.case.case) button.setAttribute("aria-current", "true");
+      button.addEventListener("click", () => this.go(line));
+      item.append(button);
+      return item;
+    }));
+  }
+
+  answered(answer) {
+    const display = this.adjuster ? this.stage.core.adjust : answer.display;
+    this.form.answer.display = display;
+    this.stage.markKeys(answer.key_images);
+    this.drawTodo();
+    this.sync.save(this.case.case, { ...answer, display });
+  }
+
+  adjusted(values) {
+    this.stage.setAdjust(values);
+    const answer = this.form?.answer;
+    if (!answer || (answer.display.brightness === values.brightness && answer.display.contrast === values.contrast)) return;
+    answer.display = values;
+    if (answer.diagnosis || answer.cannot_decide) this.sync.save(this.case.case, structuredClone(answer));
+  }
+
+  toggleKey() {
+    const n = this.stage.field?.n;
+    if (!n || !this.state.answers.key_images) return;
+    const keys = this.form.answer.key_images;
+    this.form.change({ key_images: keys.includes(n) ? keys.filter((key) => key !== n) : [...keys, n].sort((a, b) => a - b) });
+    this.drawPosition();
+  }
+
+  tick(ms) {
+    if (!this.case) return;
+    this.activeMs += ms;
+    this.stage.tick(ms);
+  }
+
+  seenSoon() {
+    this.drawTodo();
+    this.report();
+  }
+
+  /** Tell the server what was looked at. Totals, so that a lost or doubled report does no harm. */
+  async report({ leaving = false } = {}) {
+    if (!this.case || !this.clock) return true;
+    const { fields, done } = this.stage.report();
+    if (!Object.keys(fields).length) return true;
+    const body = { active_ms: Math.round(this.activeMs), fields };
+    try {
+      await ask(`${this.base}case/${this.case.case}/seen/`, body, { keepalive: leaving });
+      done();
+      return true;
+    } catch (error) {
+      if (error.status === 401 && !leaving) await this.locked(error);
+      return false;
+    }
+  }
+
+  openPoints() {
+    const unseen = this.stage.unseen;
+    const fields = unseen && this.state.require_all_viewed ? [`${unseen} field${unseen === 1 ? "" : "s"} not seen`] : [];
+    return [...fields, ...this.form.missing()];
+  }
+
+  toSeal() {
+    this.one("[data-seal-link]").click();
+  }
+
+  // -- what the page says ----------------------------------------------------------------------------------------
+
+  drawPosition() {
+    const field = this.stage.field;
+    this.one("[data-field-position]").textContent = field ? `Field ${field.n} of ${this.stage.fields.length}` : "";
+    this.one("[data-action='key-image']")?.setAttribute("aria-pressed", String(this.form?.answer?.key_images.includes(field?.n) ?? false));
+  }
+
+  drawTodo(asked = false) {
+    if (!this.form?.answer) return;
+    const open = this.openPoints();
+    const todo = this.one("[data-todo]");
+    todo.textContent = open.length ? `Still open: ${open.join(", ")}.` : "This case is finished.";
+    todo.classList.toggle("is-asked", asked && open.length > 0);
+    todo.classList.toggle("is-done", open.length === 0);
+  }
+
+  drawSaved({ pending, at, failing }) {
+    const badge = this.one("[data-saved]");
+    const waiting = `${pending} answer${pending === 1 ? "" : "s"} not yet on the server`;
+    badge.dataset.saved = failing ? "failing" : pending ? "saving" : "saved";
+    badge.textContent = pending || failing ? (failing ? `${pending ? waiting : "No connection"}, trying again` : "Saving") : at ? `Saved ${at.toLocaleTimeString()}` : "";
+    this.one("[data-action='case-next']").dataset.pending = pending;
+  }
+
+  drawAssistance(payload) {
+    const box = this.one("[data-ai]");
+    box.hidden = !payload;
+    box.replaceChildren();
+    if (!payload) return;
+    const line = (tag, text, name = "") => {
+      const element = document.createElement(tag);
+      element.textContent = text;
+      element.className = name;
+      box.append(element);
+    };
+    line("h2", `AI result, ${payload.pipeline}`);
+    for (const result of payload.results) {
+      line("p", result.title, "desk-ai-title");
+      if (result.sentences.length) line("p", `${result.sentences.join("; ")}.`, "small");
+      if (result.deciding.length) line("p", `Deciding fields: ${result.deciding.join(", ")}`, "small text-muted");
+    }
+    if (payload.synthetic) line("p", "Synthetic demonstration model.", "synthetic-note");
+  }
+
+  // -- dialogs ---------------------------------------------------------------------------------------------------
+
+  /** The desk is locked or the sign-in is over: mended here, nothing is lost. Resolves when one may go on. */
+  locked(error) {
+    this.clock?.stop();
+    const dialog = this.one(error.code === "E_LOCKED" ? "[data-locked]" : "[data-signin]");
+    this.root.classList.add("is-locked");
+    this.waiting ??= new Promise((resolve) => { this.unlocked = resolve; });
+    if (!dialog.open && !this.root.querySelector("dialog[open]")) dialog.showModal();
+    return this.waiting;
+  }
+
+  goOn() {
+    this.root.classList.remove("is-locked");
+    this.clock?.go();
+    this.unlocked?.();
+    this.waiting = this.unlocked = null;
+    this.sync?.release();
+  }
+
+  async unlock(event) {
+    event.preventDefault();
+    const field = this.one("#desk-password");
+    const words = this.one("[data-unlock-error]");
+    try {
+      await ask(this.root.dataset.unlock, { password: field.value, code: "" });
+      words.textContent = "";
+      this.one("[data-locked]").close();
+      this.goOn();
+    } catch (error) {
+      if (error.code === "E_LOGIN") {
+        this.one("[data-locked]").close();
+        this.one("[data-signin]").showModal();
+      } else {
+        words.textContent = error.message;
+      }
+    } finally {
+      field.value = "";
+    }
+  }
+
+  clash(item, body) {
+    const dialog = this.one("[data-clash]");
+    this.one("[data-clash-mine]").textContent = answerText(item.answer, this.state.classes);
+    this.one("[data-clash-theirs]").textContent = answerText(body.answer, this.state.classes);
+    for (const button of dialog.querySelectorAll("[data-clash-keep]")) {
+      button.onclick = async () => {
+        const keep = button.dataset.clashKeep === "mine";
+        dialog.close();
+        await this.sync.settle(item, { version: body.version, keep });
+        if (!keep && item.case === this.case?.case) this.form.show(body.answer);
+        this.stage.markKeys(this.form.answer.key_images);
+        this.drawTodo();
+      };
+    }
+    dialog.showModal();
+  }
+
+  pause() {
+    this.report();
+    this.clock.stop();
+    this.one("[data-paused]").showModal();
+  }
+
+  surround() {
+    const now = this.root.dataset.viewerSurround ?? "dark";
+    this.root.dataset.viewerSurround = SURROUNDS[(SURROUNDS.indexOf(now) + 1) % SURROUNDS.length];
+  }
+
+  keepView() {
+    this.stage.keepView = !this.stage.keepView;
+    this.drawKeepView();
+  }
+
+  drawKeepView() {
+    this.one("[data-action='keep-view']").setAttribute("aria-pressed", String(this.stage.keepView));
+  }
+
+  bind() {
+    const { stage, form } = this;
+    const before = () => this.go(this.state.cases.find(({ n }) => n === this.case.n - 1));
+    const look = (across, down) => () => stage.core.panBy(across, down);
+    const step = (name, by) => () => this.adjuster?.step(name, by);
+    const actions = {
+      next: () => stage.show(stage.index + 1), previous: () => stage.show(stage.index - 1), unseen: () => stage.nextUnseen(),
+      first: () => stage.show(0), last: () => stage.show(stage.fields.length - 1),
+      fit: () => stage.core.fit(), "zoom-in": () => stage.core.zoomBy(1.5), "zoom-out": () => stage.core.zoomBy(1 / 1.5),
+      "keep-view": () => this.keepView(), compare: () => this.compare(),
+      "look-left": look(-0.25, 0), "look-right": look(0.25, 0), "look-up": look(0, -0.25), "look-down": look(0, 0.25),
+      brighter: step("brightness", 1), darker: step("brightness", -1), "contrast-up": step("contrast", 1),
+      "contrast-down": step("contrast", -1), "reset-display": () => this.adjuster?.reset(), surround: () => this.surround(),
+      cannot: () => form.cannotDecide(), clear: () => form.clear(), recognised: () => form.toggleRecognised(),
+      comment: () => this.one("[data-comment]")?.focus(), "key-image": () => this.toggleKey(),
+      "case-next": () => this.goNext(), "case-before": before, pause: () => this.pause(), help: () => this.showHelp(),
+    };
+    this.keymap = new Keymap(DESK_KEYS);
+    for (const [action, run] of Object.entries(actions)) this.keymap.on(action, run);
+    this.state.classes.forEach((_, index) => this.keymap.on(`choose-${index + 1}`, () => form.choose(index + 1)));
+    if (this.state.answers.confidence) {
+      for (const n of [1, 2, 3, 4, 5]) this.keymap.on(`sure-${n}`, () => form.confidence(n));
+    }
+    document.addEventListener("keydown", (event) => this.pressed(event));
+    for (const button of this.root.querySelectorAll("[data-action]")) {
+      button.addEventListener("click", (event) => {
+        if (event.detail > 0) button.blur();
+        this.keymap.run(button.dataset.action, event);
+      });
+    }
+    this.drawKeepView();
+    this.one("[data-unlock-form]").addEventListener("submit", (event) => this.unlock(event));
+    this.one("[data-locked]").addEventListener("cancel", (event) => event.preventDefault());
+    this.one("[data-signin]").addEventListener("close", () => this.goOn());
+    this.one("[data-paused]").addEventListener("close", () => this.clock.go());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.report({ leaving: true }));
+    window.addEventListener("beforeunload", (event) => { if (this.sync.queue.size) event.preventDefault(); });
+    window.addEventListener("hashchange", () => {
+      const n = Number(/^#case-(\d+)$/.exec(window.location.hash)?.[1]);
+      this.go(this.state.cases.find((line) => line.n === n));
+    });
+  }
+
+  pressed(event) {
+    if (isTyping(event.target)) {
+      if (event.key === "Escape" || (event.key === "Enter" && event.target.tagName === "INPUT")) event.target.blur();
+      return;
+    }
+    if (document.querySelector("dialog[open]")) return;
+    const sure = shiftedDigit(event);
+    if (sure) {
+      event.preventDefault();
+      this.form.confidence(sure);
+    } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      this.toSeal();
+    } else if (!(event.key === "Enter" && event.target.closest?.("button, a, summary"))) {
+      this.keymap.handle(event);
+    }
+  }
+
+  compare() {
+    this.stage.hold();
+    this.one("[data-action='compare']").setAttribute("aria-pressed", String(Boolean(this.stage.held)));
+  }
+
+  showHelp() {
+    const dialog = this.one("[data-help]");
+    renderSheet(dialog.querySelector("[data-sheet]"), this.keymap);
+    dialog.showModal();
+  }
+}
+
+export function init(root) {
+  for (const element of root.querySelectorAll("[data-desk]")) {
+    const board = new ReadingBoard(element);
+    element.board = board; // for tests
+    board.start();
+  }
+}
+
+init(document);

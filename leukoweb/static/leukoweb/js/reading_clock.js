@@ -1,0 +1,47 @@
+// Active time: the page is in sight, in focus, and somebody moved something within the last minute.
+
+const TICK_MS = 250;
+const LONGEST_TICK_MS = 1000; // a sleeping computer is no reading time
+const RESTS_AFTER_MS = 60_000;
+const SIGNS_OF_LIFE = ["pointerdown", "pointermove", "keydown", "wheel", "touchstart"];
+
+export class ActiveClock {
+  #last = performance.now();
+  #alive = performance.now();
+  #stopped = false;
+  #idleSaid = false;
+
+  /** @param {{tick: (ms: number) => void, idle: () => void, idleMinutes: number}} hooks */
+  constructor({ tick, idle, idleMinutes }) {
+    this.tick = tick;
+    this.idle = idle;
+    this.idleMs = idleMinutes * 60_000;
+    for (const name of SIGNS_OF_LIFE) {
+      document.addEventListener(name, () => { this.#alive = performance.now(); }, { passive: true, capture: true });
+    }
+    window.setInterval(() => this.#step(), TICK_MS);
+  }
+
+  #step() {
+    const now = performance.now();
+    const passed = Math.min(now - this.#last, LONGEST_TICK_MS);
+    this.#last = now;
+    const quiet = now - this.#alive;
+    if (quiet > this.idleMs && !this.#idleSaid && !this.#stopped) {
+      this.#idleSaid = true;
+      this.idle();
+    }
+    const here = document.visibilityState === "visible" && document.hasFocus();
+    if (!this.#stopped && here && quiet < RESTS_AFTER_MS) this.tick(passed);
+  }
+
+  stop() {
+    this.#stopped = true;
+  }
+
+  go() {
+    this.#stopped = false;
+    this.#idleSaid = false;
+    this.#alive = performance.now();
+  }
+}

@@ -1,0 +1,170 @@
+// The stage of the reading board: one field, or two side by side that move together; filmstrip, zoom, what was seen.
+
+import { fromHex, seenParts, share, toHex } from "./reading_coverage.js";
+import { FieldImages } from "./reading_fields.js";
+import { createViewer } from "./viewer_core.js";
+import { ScaleBar } from "./viewer_scale.js";
+import { Filmstrip } from "./viewer_strip.js";
+
+const AHEAD = 3;
+
+export class FieldStage {
+  fields = [];
+  index = -1;
+
+  /** @param {HTMLElement} root  @param {{imageUrl: Function, thumbUrl: Function, seen: () => void, shown: () => void}} hooks */
+  constructor(root, hooks) {
+    this.root = root;
+    this.hooks = hooks;
+    this.core = createViewer(root.querySelector("[data-stage]"), { navigator: true });
+    this.images = new FieldImages(hooks.imageUrl);
+    this.strip = new Filmstrip(root.querySelector("[data-strip]"), (index) => this.show(index));
+    this.keepView = false;
+    this.held = null;
+    this.core.onChange(() => this.#viewMoved());
+  }
+
+  /** Show another case. ``fields`` as the server lists them. */
+  async fill(fields, next = []) {
+    this.unhold();
+    this.fields = fields.map((field) => ({ ...field, bits: fromHex(field.coverage), fresh: false }));
+    this.index = -1;
+    this.images.keepOnly([...fields.map(({ image }) => image), ...next]);
+    const strip = fields.map((field) => ({ id: field.image, position: field.n, thumb_url: this.hooks.thumbUrl(field.image) }));
+    this.strip.fill(strip, new Set(fields.filter(({ seen }) => seen).map(({ image }) => image)));
+    const um = fields.find((field) => field.um)?.um ?? NaN;
+    this.scale = new ScaleBar(this.root.querySelector("[data-scale]"), um);
+    const first = this.fields.findIndex(({ seen }) => !seen);
+    await this.show(Math.max(first, 0), { fresh: true });
+  }
+
+  async show(index, { fresh = false } = {}) {
+    const field = this.fields[index];
+    if (!field || (index === this.index && !this.failed)) return;
+    this.index = index;
+    this.failed = false;
+    this.strip.setCurrent(index);
+    this.core.label = `Field ${field.n} of ${this.fields.length}`;
+    this.hooks.shown();
+    const late = window.setTimeout(() => this.say(`Loading field ${field.n}`), 300);
+    try {
+      const address = await this.images.get(field.image);
+      if (this.fields[this.index] !== field) return;
+      if (await this.core.open(address, { keepView: this.keepView && !fresh })) this.#arrived(field, index);
+    } catch {
+      if (this.fields[this.index] === field) {
+        this.failed = true;
+        this.say(`Field ${field.n} could not be loaded. Go on, or click it in the strip to try again.`);
+      }
+    } finally {
+      window.clearTimeout(late);
+    }
+  }
+
+  #arrived(field, index) {
+    this.say("");
+    field.fresh = true;
+    if (!field.seen) {
+      field.seen = true;
+      this.strip.markSeen(index);
+    }
+    this.#viewMoved();
+    this.images.ahead(this.fields.slice(index + 1, index + 1 + AHEAD).map(({ image }) => image));
+    this.hooks.seen();
+  }
+
+  get field() {
+    return this.fields[this.index] ?? null;
+  }
+
+  get unseen() {
+    return this.fields.filter(({ seen }) => !seen).length;
+  }
+
+  nextUnseen() {
+    const after = this.fields.findIndex(({ seen }, index) => !seen && index > this.index);
+    this.show(after >= 0 ? after : this.fields.findIndex(({ seen }) => !seen));
+  }
+
+  /** Active time passes on the field that is shown. */
+  tick(ms) {
+    const field = this.field;
+    if (!field?.fresh) return;
+    field.ms += ms;
+    field.dirty = true;
+  }
+
+  #viewMoved() {
+    const scale = this.core.imageScale;
+    this.scale?.update(scale);
+    this.root.querySelector("[data-zoom]").textContent = scale ? `${Math.round(scale * 100)} %` : "";
+    const field = this.field;
+    const size = this.core.imageSize;
+    if (field?.fresh && size) {
+      const before = field.bits;
+      field.bits |= seenParts(this.core.getView(), size, scale);
+      if (field.bits !== before) field.dirty = true;
+      this.root.querySelector("[data-strip]").children[this.index]?.firstElementChild?.style.setProperty("--looked", share(field.bits));
+    }
+    if (this.other && !this.linking) {
+      this.linking = true;
+      this.other.setView(this.core.getView());
+      this.linking = false;
+    }
+  }
+
+  /** Totals that the server has not got: token -> {ms, coverage}. */
+  report() {
+    const changed = this.fields.filter((field) => field.dirty || (field.fresh && !field.told));
+    const fields = Object.fromEntries(changed.map((f) => [f.image, { ms: Math.round(f.ms), coverage: toHex(f.bits) }]));
+    return { fields, done: () => changed.forEach((field) => { field.dirty = false; field.told = true; }) };
+  }
+
+  /** Hold the shown field on the right while one goes on on the left; again to let go. */
+  async hold() {
+    if (this.held) return this.unhold();
+    const field = this.field;
+    if (!field) return undefined;
+    this.held = field;
+    const pane = this.root.querySelector("[data-pane='held']");
+    pane.hidden = false;
+    this.root.querySelector("[data-stages]").classList.add("is-pair");
+    this.root.querySelector("[data-held-name]").textContent = `Held: field ${field.n}`;
+    this.other = createViewer(this.root.querySelector("[data-held]"), { label: `Held field ${field.n}` });
+    this.other.setAdjust(this.core.adjust);
+    await this.other.open(await this.images.get(field.image));
+    this.other?.setView(this.core.getView());
+    return undefined;
+  }
+
+  unhold() {
+    if (!this.held) return;
+    this.held = null;
+    this.other?.destroy();
+    this.other = null;
+    this.root.querySelector("[data-held]").replaceChildren();
+    this.root.querySelector("[data-pane='held']").hidden = true;
+    this.root.querySelector("[data-stages]").classList.remove("is-pair");
+  }
+
+  setAdjust(values) {
+    this.core.setAdjust(values);
+    this.other?.setAdjust(values);
+  }
+
+  /** Positions of the key fields get their mark in the strip. */
+  markKeys(positions) {
+    this.fields.forEach((field, index) => {
+      const button = this.strip.list.children[index]?.firstElementChild;
+      const key = positions.includes(field.n);
+      button?.classList.toggle("is-key", key);
+      button?.setAttribute("aria-label", `Field ${field.n}${field.seen ? ", seen" : ""}${key ? ", key field" : ""}`);
+    });
+  }
+
+  say(text) {
+    const message = this.root.querySelector("[data-message]");
+    message.textContent = text;
+    message.hidden = !text;
+  }
+}

@@ -1,0 +1,63 @@
+"""When a session may open: the washout, said with its date."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.db.models import Max
+from django.utils import timezone
+
+from leukoweb.core.exceptions import Conflict
+from reader_study.models import ReadingSession, SessionCase
+
+
+class NotOpenYet(Conflict):
+    code = "E_WASHOUT"
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The reader's time zone; UTC where the browser named one that nobody knows."""
+    return ZoneInfo(name if name in available_timezones() else "UTC")
+
+
+def date_text(at: datetime, zone: str) -> str:
+    """``Thursday 7 January 2027, 14:03 (Europe/Berlin)``"""
+    local = at.astimezone(zone_of(zone))
+    return f"{local:%A} {local.day} {local:%B %Y, %H:%M} ({local.tzinfo})"
+
+
+def washout_end(session: ReadingSession) -> datetime | None:
+    """When the washout of every case of a finished session is over: the latest look at any, and the days."""
+    last = SessionCase.objects.filter(session=session).aggregate(last=Max("last_at"))["last"]
+    return None if last is None else last + timedelta(days=session.washout_days)
+
+
+def require_open_time(session: ReadingSession, now: datetime) -> None:
+    """Refuse before the time, with the date.
+
+    Raises
+    ------
+    NotOpenYet
+        The washout runs, or the session before is not sealed.
+    """
+    zone = session.reader.time_zone
+    if session.opens_at is None:
+        before = ReadingSession.objects.filter(reader_id=session.reader_id, number__lt=session.number)
+        unsealed = before.exclude(state__in=[ReadingSession.State.SEALED, ReadingSession.State.VOID]).exists()
+        if unsealed:
+            raise NotOpenYet(
+                f"Session {session.number} opens after session {session.number - 1} is sealed.",
+                hint="Finish and sign the session before.",
+            )
+    elif now < session.opens_at:
+        raise NotOpenYet(
+            f"This session opens on {date_text(session.opens_at, zone)}.",
+            hint="Until then the first reading should fade from memory.",
+        )
+
+
+def require_may_open(session: ReadingSession) -> None:
+    """``require_open_time`` now, for a session that has not begun."""
+    if session.state == ReadingSession.State.PLANNED:
+        require_open_time(session, timezone.now())

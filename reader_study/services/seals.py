@@ -1,0 +1,153 @@
+"""The seal of a session: drafts become readings, signed, and the next session gets its date.
+
+The reader's request may not read who a case is, so one statement copies the answer and lets the database fill in the
+identity. It returns nothing, and it is the only statement that names the two tables (``reader_study.sealed``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict, NotAllowed
+from leukoweb.core.signing import Signature
+from reader_study.answers import Answer, answer_missing, empty_answer
+from reader_study.models import DraftReading, Reading, ReadingSession, SessionCase, SessionImage, SessionSeal
+from reader_study.sealed import sealing
+from reader_study.selectors.reading import session_cases
+from reader_study.services.clock import washout_end
+from reader_study.services.readings import locked_session
+
+MEANING = "These are my own diagnoses, made without knowledge of any other result."
+COLUMNS = (
+    "position", "diagnosis", "cannot_decide", "reason", "confidence", "recognised", "recognised_note", "key_images",
+    "comment", "display", "n_images", "n_viewed", "coverage", "active_ms", "answered_at", "recorded_at", "imported",
+    "reread",
+)  # fmt: skip
+
+
+class NotFinished(Conflict):
+    code = "E_UNFINISHED"
+
+
+def seal_statement() -> str:
+    """``INSERT ... SELECT``: the values from the draft, the identity from the row that the reader may not read."""
+    columns = ", ".join(f'"{name}"' for name in ("session_id", *COLUMNS, "study_case_id"))
+    marks = ", ".join(_mark(name) for name in ("session_id", *COLUMNS))
+    return (
+        f'INSERT INTO "reader_study_reading" ({columns}) '  # noqa: S608 (names of our own columns)
+        f'SELECT {marks}, "study_case_id" FROM "reader_study_caseidentity" WHERE "case_id" = %s'
+    )
+
+
+def _mark(name: str) -> str:
+    """PostgreSQL wants the type of each value in a SELECT said."""
+    if connection.vendor != "postgresql":
+        return "%s"
+    return f"CAST(%s AS {_field(name.removesuffix('_id')).db_type(connection)})"
+
+
+def open_points(session: ReadingSession) -> tuple[list[int], list[int]]:
+    """Positions of cases without a complete answer, and of cases with a field that was not looked at. 1 query."""
+    cases = list(session_cases(session))
+    unanswered = [case.position for case in cases if answer_missing(case.draft.answer, session.rules)]
+    unseen = [case.position for case in cases if case.n_seen < case.n_images]  # type: ignore[attr-defined]
+    return unanswered, unseen
+
+
+@transaction.atomic
+def session_seal(*, session: ReadingSession, signature: Signature) -> SessionSeal:
+    """Sign and close. After it nothing of the session changes, and nothing of it can be reached.
+
+    Raises
+    ------
+    NotAllowed
+        The signature is not the reader's.
+    NotFinished
+        A case is not answered, or has fields that were not looked at where the protocol asks for all.
+    """
+    session = locked_session(session)
+    signer = signature.user
+    if signer is None or signer.pk != session.reader.user_id:
+        raise NotAllowed("Only the reader signs a session.")
+    unanswered, unseen = open_points(session)
+    if unanswered or (unseen and session.rules["require_all_viewed"]):
+        raise NotFinished(
+            f"{len(unanswered)} cases are not answered and {len(unseen)} have fields that you have not seen.",
+            hint="Finish them, then sign.",
+        )
+    now = timezone.now()
+    rows = [_row(case, now) for case in session_cases(session).prefetch_related("images")]
+    statement = seal_statement()
+    with sealing(statement), connection.cursor() as cursor:
+        for case_id, row in rows:
+            cursor.execute(statement, [session.pk, *(_stored(name, row[name]) for name in COLUMNS), case_id])
+            if cursor.rowcount != 1:
+                raise RuntimeError("a case without an identity")
+    sha256 = readings_sha256([row for _, row in rows])
+    seal = SessionSeal.objects.create(
+        session=session, signed_by=signer, signed_name=signature.name, meaning=signature.meaning,
+        n_readings=len(rows),
+        readings_sha256=sha256,
+    )  # fmt: skip
+    DraftReading.objects.filter(case__session=session).delete()
+    session.state, session.sealed_at = ReadingSession.State.SEALED, now
+    session.save(update_fields=["state", "sealed_at"])
+    following = ReadingSession.objects.filter(reader=session.reader, number=session.number + 1)
+    following.filter(state=ReadingSession.State.PLANNED).update(opens_at=washout_end(session))
+    audit_record(
+        actor=signer, action="reading.seal", target=f"session:{session.pk}",
+        data={"readings": len(rows), "readings_sha256": sha256, "signature": signature.as_dict()},
+    )  # fmt: skip
+    return seal
+
+
+def _row(case: SessionCase, now: Any) -> tuple[int, dict[str, Any]]:
+    images: list[SessionImage] = list(case.images.all())
+    answer: Answer = empty_answer() | case.draft.answer
+    capture = {image.position: image.capture_position for image in images}
+    cells = sum(int(image.coverage, 16).bit_count() for image in images)
+    return case.pk, {
+        **{name: answer[name] for name in COLUMNS if name in answer},
+        "position": case.position,
+        "key_images": sorted(capture[position] for position in answer["key_images"]),
+        "n_images": len(images),
+        "n_viewed": sum(image.seen_at is not None for image in images),
+        "coverage": round(cells / (64 * len(images)), 4),
+        "active_ms": case.active_ms,
+        "answered_at": case.draft.updated_at,
+        "recorded_at": now,
+        "imported": False,
+        "reread": False,
+    }
+
+
+def _stored(name: str, value: Any) -> Any:
+    return _field(name).get_db_prep_save(value, connection)
+
+
+def _field(name: str) -> Any:
+    return Reading._meta.get_field(name)
+
+
+SIGNED = tuple(name for name in COLUMNS if name not in ("recorded_at", "imported", "reread"))
+
+
+def readings_sha256(rows: list[dict[str, Any]]) -> str:
+    """SHA-256 of the canonical JSON of a session's readings in order: what the signature binds."""
+    signed = [{name: row[name] for name in SIGNED} for row in sorted(rows, key=lambda row: row["position"])]
+    for row in signed:
+        row["answered_at"] = row["answered_at"].isoformat(timespec="microseconds") if row["answered_at"] else None
+    text = json.dumps(signed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seal_verify(session: ReadingSession) -> bool:
+    """Whether the stored readings are those that were signed. Not for blind requests."""
+    rows = [{name: getattr(reading, name) for name in SIGNED} for reading in session.readings.filter(reread=False)]
+    return readings_sha256(rows) == session.seal.readings_sha256

@@ -1,0 +1,88 @@
+"""Pages of a reader: own sessions, consent and instructions, the board, the seal. Blind: see docs/blinding.md."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods, require_safe
+
+from leukoweb.core.http import person
+from leukoweb.core.permissions import requires
+from leukoweb.core.signing import SignatureForm
+from reader_study.forms import ConsentForm, UnlockForm
+from reader_study.selectors.reading import class_line, home_sessions, session_of
+from reader_study.services.clock import NotOpenYet, require_may_open
+from reader_study.services.readings import session_open
+from reader_study.services.seals import MEANING, open_points, session_seal
+from reader_study.views.blind import own_session, page, wake
+
+CONFIDENCES = ((1, "a guess"), (2, ""), (3, ""), (4, ""), (5, "certain"))
+
+
+@require_safe
+@requires("studies.read")
+def reading_home(request: HttpRequest) -> HttpResponse:
+    return render(request, "reader_study/reading_home.html", {"sessions": home_sessions(person(request))})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("studies.read")
+def reading_start(request: HttpRequest, session: str) -> HttpResponse:
+    """Consent and instructions first; before its time the page says when the session opens."""
+    found = session_of(person(request), session, states=("planned", "open"))
+    form = ConsentForm(request.POST or None, needs_consent=found.state == "planned")
+    context = {"session": found, "form": form, "rules": found.rules, "n_cases": found.cases.count()}
+    try:
+        require_may_open(found)
+        if request.method == "POST" and form.is_valid():
+            session_open(actor=person(request), session=found, **form.cleaned_data)
+            wake(request)
+            return redirect("reading_board", session)
+    except NotOpenYet as error:
+        status = 409 if request.method == "POST" else 200
+        return render(request, "reader_study/reading_washout.html", context | {"error": error}, status=status)
+    return render(request, "reader_study/reading_start.html", context, status=400 if form.errors else 200)
+
+
+@require_safe
+@requires("studies.read")
+@page
+def reading_board(request: HttpRequest, session: str) -> HttpResponse:
+    found = own_session(request, session)
+    classes = [class_line(name, key) for key, name in enumerate(found.rules["classes"], start=1)]
+    context = {"session": found, "rules": found.rules, "classes": classes, "confidences": CONFIDENCES}
+    return render(request, "reader_study/reading_board.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("studies.read")
+@page
+def reading_seal(request: HttpRequest, session: str) -> HttpResponse:
+    """What is missing, or the signature. After it the session cannot be reached any more."""
+    found = own_session(request, session)
+    form = SignatureForm(request.POST or None, request=request, meaning=MEANING)
+    if request.method == "POST" and form.is_valid() and form.signed is not None:
+        session_seal(session=found, signature=form.signed)
+        messages.success(request, f"Session {found.number} is signed and sealed. Thank you.")
+        return redirect("reading_home")
+    unanswered, unseen = open_points(found)
+    blocked = bool(unanswered or (unseen and found.rules["require_all_viewed"]))
+    context = {"session": found, "rules": found.rules, "form": form, "blocked": blocked, "unanswered": unanswered,
+               "unseen": unseen, "n_cases": found.cases.count()}  # fmt: skip
+    return render(request, "reader_study/reading_seal.html", context, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("studies.read")
+def reading_unlock(request: HttpRequest) -> HttpResponse:
+    """The password again after the idle limit. Everything is where it was."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    safe = target.startswith("/read/") and url_has_allowed_host_and_scheme(target, None)
+    form = UnlockForm(request.POST or None, request=request)
+    if request.method == "POST" and form.is_valid():
+        wake(request)
+        return redirect(target if safe else "reading_home")
+    context = {"form": form, "next": target if safe else ""}
+    return render(request, "reader_study/reading_unlock.html", context, status=400 if form.errors else 200)
