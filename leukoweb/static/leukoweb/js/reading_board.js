@@ -4,6 +4,7 @@ import { Keymap, isTyping, renderSheet } from "./keymap.js";
 import { AnswerForm, answerText } from "./reading_answer.js";
 import { ask } from "./reading_api.js";
 import { ActiveClock } from "./reading_clock.js";
+import { drawAssistance, drawCases, drawSaved, minutesText } from "./reading_draw.js";
 import { DESK_KEYS, shiftedDigit } from "./reading_keys.js";
 import { FieldStage } from "./reading_stage.js";
 import { Queue } from "./reading_store.js";
@@ -115,7 +116,7 @@ export class ReadingBoard {
     this.adjuster?.set(this.form.answer.display);
     this.one("[data-title]").textContent = document.title = `Case ${found.n} of ${this.state.of}`;
     this.one("[data-training]").hidden = this.one("[data-training-words]").hidden = !found.training;
-    this.drawAssistance(found.assistance);
+    drawAssistance(this.one("[data-ai]"), found.assistance);
     this.one("[data-action='case-next']").textContent = found.n === this.state.of ? "Check and sign" : "Next case";
     if (this.state.navigation === "free") window.history.replaceState(null, "", `#case-${found.n}`);
     const shown = this.stage.fill(found.fields);
@@ -130,23 +131,8 @@ export class ReadingBoard {
     const state = await ask(`${this.base}state/`).catch(() => null);
     if (!state) return;
     this.state = state;
-    const minutes = state.minutes_left;
-    this.one("[data-left]").textContent = minutes === null ? "" : minutes < 1 ? "less than a minute left" : `about ${minutes} minute${minutes === 1 ? "" : "s"} left`;
-    const list = this.one("[data-cases]");
-    list?.replaceChildren(...state.cases.map((line) => {
-      const item = document.createElement("li");
-      const button = document.createElement("button");
-      button.type = "button";
-      const words = line.answered && line.viewed ? "finished" : line.answered ? "fields not seen" : "open";
-      button.className = `desk-case is-${words.split(" ")[0]}`;
-      button.textContent = line.n;
-      button.setAttribute("aria-label", `Case ${line.n}, ${words}`);
-      button.title = words;
-      if (line.case === this.case.case) button.setAttribute("aria-current", "true");
-      button.addEventListener("click", () => this.go(line));
-      item.append(button);
-      return item;
-    }));
+    this.one("[data-left]").textContent = minutesText(state.minutes_left);
+    drawCases(this.one("[data-cases]"), state.cases, this.case.case, (line) => this.go(line));
   }
 
   answered(answer) {
@@ -227,32 +213,8 @@ export class ReadingBoard {
     todo.classList.toggle("is-done", open.length === 0);
   }
 
-  drawSaved({ pending, at, failing }) {
-    const badge = this.one("[data-saved]");
-    const waiting = `${pending} answer${pending === 1 ? "" : "s"} not yet on the server`;
-    badge.dataset.saved = failing ? "failing" : pending ? "saving" : "saved";
-    badge.textContent = pending || failing ? (failing ? `${pending ? waiting : "No connection"}, trying again` : "Saving") : at ? `Saved ${at.toLocaleTimeString()}` : "";
-    this.one("[data-action='case-next']").dataset.pending = pending;
-  }
-
-  drawAssistance(payload) {
-    const box = this.one("[data-ai]");
-    box.hidden = !payload;
-    box.replaceChildren();
-    if (!payload) return;
-    const line = (tag, text, name = "") => {
-      const element = document.createElement(tag);
-      element.textContent = text;
-      element.className = name;
-      box.append(element);
-    };
-    line("h2", `AI result, ${payload.pipeline}`);
-    for (const result of payload.results) {
-      line("p", result.title, "desk-ai-title");
-      if (result.sentences.length) line("p", `${result.sentences.join("; ")}.`, "small");
-      if (result.deciding.length) line("p", `Deciding fields: ${result.deciding.join(", ")}`, "small text-muted");
-    }
-    if (payload.synthetic) line("p", "Synthetic demonstration model.", "synthetic-note");
+  drawSaved(state) {
+    drawSaved(this.one("[data-saved]"), state);
   }
 
   // -- dialogs ---------------------------------------------------------------------------------------------------
