@@ -1,0 +1,254 @@
+"""kill -9 of the web server during uploads: no row without its file, nothing partial at a final name, no orphan kept.
+
+``FAULT_KILLS`` (100) says how often. A file whose upload was cut is sent again, as the browser does, until it is in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import json
+import os
+import queue
+import random
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leukoweb.management.commands.up import web_command
+from tests.faults.stack import ROOT, Stack, wait_until
+from tests.test_launcher import environment
+
+pytestmark = pytest.mark.faults
+KILLS = int(os.environ.get("FAULT_KILLS", "100"))
+SEED, SENDERS, PER_BATCH = 20_241_126, 6, 60
+TOKEN = "x" * 32
+
+
+def picture(number: int) -> tuple[str, bytes]:
+    """A file that no other number gives; every third one is a BMP, which is converted while it is taken in."""
+    pixels = np.random.default_rng(number).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    kind = "BMP" if number % 3 == 0 else "JPEG"
+    buffer = io.BytesIO()
+    Image.fromarray(pixels, "RGB").save(buffer, kind)
+    return f"{number:05d}.{kind.lower()}", buffer.getvalue()
+
+
+class Web:
+    """gunicorn as the launcher starts it, in a group of its own that can be killed whole."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = web_command("127.0.0.1", self.stack.port)
+        log = (self.stack.data / "web.log").open("ab")
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(self.stack.data), stdout=log, stderr=log, start_new_session=True
+        )
+        log.close()
+        wait_until(self.answers, seconds=120, what="the web server answering")
+
+    def answers(self) -> bool:
+        try:
+            return self.ask("GET", "/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "", cookie: str = "") -> Any:
+        line = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=60)
+        headers = {"Host": "localhost", "X-CSRFToken": TOKEN, "Cookie": f"csrftoken={TOKEN}; {cookie}"}
+        if kind:
+            headers["Content-Type"] = kind
+        try:
+            line.request(method, path, body, headers)
+            answer = line.getresponse()
+            return answer.status, answer.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            line.close()
+
+    def kill(self) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Senders:
+    """Threads that announce and send files until they are told to come to an end."""
+
+    def __init__(self, web: Web, cookie: str, slide: int) -> None:
+        self.web, self.cookie, self.slide = web, cookie, slide
+        self.waiting: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        self.numbers = iter(range(1_000_000))
+        self.lock = threading.Lock()
+        self.in_flight = self.cut = self.sent = 0
+        self.names: set[str] = set()
+        self.ending = False
+        self.troubles: list[str] = []
+        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(SENDERS)]
+
+    def start(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def end(self) -> None:
+        self.ending = True
+        for thread in self.threads:
+            thread.join(timeout=300)
+            assert not thread.is_alive(), "a sender did not come to an end"
+        assert not self.troubles, self.troubles[:5]
+
+    def _work(self) -> None:
+        while not (self.ending and self.waiting.empty()):
+            try:
+                address, data = self.waiting.get_nowait()
+            except queue.Empty:
+                if not self.ending:
+                    self._announce()
+                continue
+            self._send(address, data)
+
+    def _announce(self) -> None:
+        with self.lock:
+            files = dict(picture(next(self.numbers)) for _ in range(PER_BATCH)) if self.waiting.empty() else {}
+        if not files:
+            return
+        rows = [{"path": n, "size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in files.items()]
+        body = json.dumps({"slide": self.slide, "files": rows}).encode()
+        while True:
+            try:
+                status, answer = self.web.ask("POST", "/api/v1/uploads/", body, "application/json", self.cookie)
+            except OSError:
+                self.cut += 1
+                time.sleep(0.2)
+                continue
+            if status != 201:
+                self.troubles.append(f"announce: {status} {answer[:200]!r}")
+                return
+            break
+        batch = json.loads(answer)
+        self.names.update(files)
+        for item in batch["items"]:
+            if item["needed"]:
+                self.waiting.put((f"/api/v1/uploads/{batch['id']}/items/{item['id']}/", files[item["path"]]))
+
+    def _send(self, address: str, data: bytes) -> None:
+        self.in_flight += 1
+        try:
+            status, answer = self.web.ask("PUT", address, data, "application/octet-stream", self.cookie)
+        except OSError:
+            self.cut += 1
+            self.waiting.put((address, data))
+            time.sleep(0.2)
+            return
+        finally:
+            self.in_flight -= 1
+        # A batch whose last file was stored by a request that was cut is closed: the file is in.
+        if status == 200 or (status == 409 and b"closed" in answer):
+            self.sent += 1
+        else:
+            self.troubles.append(f"{address}: {status} {answer[:200]!r}")
+
+
+class Inspector:
+    """Looks at a stopped server's disk and database after each kill."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack, self.blobs = stack, stack.data / "blobs"
+        self.hashed: set[Path] = set()
+        self.dangling = self.partial = self.half_rows = 0
+
+    def look(self) -> None:
+        named = self.named()
+        files = {path for path in self.blobs.glob("??/??/*") if not path.name.startswith(".")}
+        self.dangling += len(named - {path.name for path in files})
+        for path in files - self.hashed:
+            self.partial += hashlib.sha256(path.read_bytes()).hexdigest() != path.name
+        self.hashed = files
+        sql = ("SELECT count(*) FROM cases_hpfimage i LEFT JOIN cases_imageoriginalname n ON n.image_id = i.id "
+               "WHERE n.id IS NULL")  # fmt: skip
+        self.half_rows += self.stack.rows(sql)[0][0]
+
+    def named(self) -> set[str]:
+        return {row[0] for row in self.stack.rows("SELECT content_sha256 FROM cases_hpfimage")}
+
+    def left_over(self) -> tuple[int, int]:
+        """(files that no row names, temporary files)"""
+        names = [path.name for path in self.blobs.glob("??/??/*")]
+        temporary = [name for name in names if name.startswith(".")]
+        return len(set(names) - set(temporary) - self.named()), len(temporary)
+
+
+def prepared(folder: Path) -> tuple[Stack, str, int]:
+    """An empty installation with a slide, and the session of a technician."""
+    stack = Stack(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    stack.manage("migrate", "--verbosity", "0")
+    made = stack.python(
+        "from cases import services\n"
+        "from leukoweb.core.models import User\n"
+        "from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY\n"
+        "from django.contrib.sessions.backends.db import SessionStore\n"
+        "user = User.objects.create_user(username='sender', password='correct horse', role='technician')\n"
+        "cohort = services.cohort_create(actor=user, name='Faults', purpose='external')\n"
+        "slide = services.slide_ensure(actor=user, cohort=cohort, patient_code='K', slide_code='K-S1')\n"
+        "session = SessionStore()\n"
+        "session[SESSION_KEY] = str(user.pk)\n"
+        "session[BACKEND_SESSION_KEY] = 'django.contrib.auth.backends.ModelBackend'\n"
+        "session[HASH_SESSION_KEY] = user.get_session_auth_hash()\n"
+        "session.save()\n"
+        "from django.conf import settings\n"
+        "print(settings.SESSION_COOKIE_NAME, session.session_key, slide.pk)\n"
+    )
+    name, key, slide = made.split()
+    return stack, f"{name}={key}", int(slide)
+
+
+def test_the_web_server_killed_during_uploads(tmp_path: Path) -> None:
+    stack, cookie, slide = prepared(tmp_path / "state")
+    chooser, web, inspector = random.Random(SEED), Web(stack), Inspector(stack)
+    senders = Senders(web, cookie, slide)
+    web.start()
+    senders.start()
+    orphans = temporary = kills = 0
+    try:
+        while kills < KILLS:
+            wait_until(lambda: senders.in_flight > 0 or bool(senders.troubles), seconds=120, what="an upload under way")
+            assert not senders.troubles, senders.troubles[:5]
+            time.sleep(chooser.uniform(0.02, 0.8))
+            web.kill()
+            kills += 1
+            inspector.look()
+            orphans, temporary = inspector.left_over()
+            web.start()
+        senders.end()
+    finally:
+        web.kill()
+    inspector.look()
+    orphans, temporary = inspector.left_over()
+    stack.manage("sweep_media", "--older-than", "0")
+    after = inspector.left_over()
+    stored = stack.rows("SELECT original.name FROM cases_imageoriginalname original")
+    print(
+        f"{kills} kills (seed {SEED}): {len(stored)} files stored, {senders.cut} requests cut and sent again; "
+        f"{inspector.dangling} rows without file, {inspector.partial} partial files at final names, "
+        f"{inspector.half_rows} rows without their name; before the sweep {orphans} orphans and {temporary} temporary "
+        f"files, after it {after[0]} and {after[1]}."
+    )
+    assert (inspector.dangling, inspector.partial, inspector.half_rows) == (0, 0, 0)
+    assert after == (0, 0)
+    assert sorted(name for (name,) in stored) == sorted(senders.names), "each announced file is in, and once"
+    assert inspector.named() == {path.name for path in inspector.blobs.glob("??/??/*")}
+    stack.manage("verify_media")
+    assert stack.rows("SELECT count(*) FROM cases_uploadbatch WHERE closed_at IS NULL")[0][0] <= kills
