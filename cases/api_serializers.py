@@ -10,6 +10,7 @@ from rest_framework import serializers
 from cases.models import HpfImage, UploadBatch, UploadItem
 from cases.services.uploads import Announced
 from leukoweb.core.api_serializers import StrictSerializer
+from leukoweb.core.exceptions import DomainError
 
 FILES_PER_PAGE = 1000
 BYTES_MAX = 2**53 - 1  # what a browser can count
@@ -34,13 +35,24 @@ class FileIn(StrictSerializer):
         )
 
 
+def require_one_page(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if len(files) > FILES_PER_PAGE:
+        raise DomainError(
+            f"{len(files):,} files in one manifest; the limit is {FILES_PER_PAGE:,}.", code="E_TOO_MANY", field="files",
+            hint="Announce the others in further requests to the same upload.",
+        )  # fmt: skip
+    return files
+
+
 class SlideIn(StrictSerializer):
     patient = serializers.CharField(max_length=60)
     slide = serializers.CharField(max_length=60)
 
 
 class FilesIn(StrictSerializer):
-    files = FileIn(many=True, max_length=FILES_PER_PAGE)  # type: ignore[call-arg]
+    files = FileIn(many=True)
+
+    validate_files = staticmethod(require_one_page)
 
 
 class UploadIn(StrictSerializer):
@@ -49,7 +61,9 @@ class UploadIn(StrictSerializer):
     cohort = serializers.IntegerField(required=False, min_value=1, max_value=2**62)
     slide = serializers.IntegerField(required=False, min_value=1, max_value=2**62)
     slides = SlideIn(many=True, required=False, max_length=5000, default=list)  # type: ignore[call-arg]
-    files = FileIn(many=True, required=False, max_length=FILES_PER_PAGE, default=list)  # type: ignore[call-arg]
+    files = FileIn(many=True, required=False, default=list)
+
+    validate_files = staticmethod(require_one_page)
 
 
 class ItemOut(serializers.ModelSerializer):  # type: ignore[type-arg]

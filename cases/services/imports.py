@@ -13,6 +13,7 @@ from django.db import transaction
 from cases.acquisition_csv import ReferenceRow
 from cases.imaging import DEFAULT_LIMITS, ImageTooLarge, accept_image
 from cases.models import Cohort, HpfImage, Patient, Slide
+from cases.naming import printable
 from cases.services.cohorts import cohort_create
 from cases.services.images import image_add
 from cases.services.import_plan import Plan, PlannedSlide, Refusal, codes_free, unnamed_code
@@ -33,13 +34,19 @@ class ImportReport:
     new_references: int = 0
     refusals: list[Refusal] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """The report in words, one line for each part."""
-        return [
+        lines = [
             f"{self.new} new images in {self.new_slides} new slides, {self.already} already there,"
             f" {len(self.duplicates)} duplicates, {len(self.refusals)} refused, {self.new_references} new references."
         ]
+        if self.left_out:
+            more = f" and {len(self.left_out) - 10} more" if len(self.left_out) > 10 else ""
+            names = ", ".join(printable(path) for path in self.left_out[:10])
+            lines.append(f"Left out, because by their names they are no images: {names}{more}.")
+        return lines
 
 
 def cohort_ensure(*, actor: User | None, name: str, purpose: str | None) -> Cohort:
@@ -76,7 +83,7 @@ def read_bounded(path: Path) -> bytes:
 
 def import_check(plan: Plan, cohort_name: str) -> ImportReport:
     """A dry run: check every file as an import would, and write nothing. ``new`` counts what would be taken in."""
-    report = ImportReport(refusals=list(plan.refusals))
+    report = ImportReport(refusals=list(plan.refusals), left_out=plan.left_out)
     images = HpfImage.objects.filter(slide__patient__cohort__name=cohort_name, slide__patient__withdrawn_at=None)
     stored = set(images.values_list("received_sha256", flat=True))
     for planned in plan.slides:
@@ -112,7 +119,7 @@ def import_run(
     tell
         Called with one line after each slide.
     """
-    report = ImportReport(refusals=list(plan.refusals))
+    report = ImportReport(refusals=list(plan.refusals), left_out=plan.left_out)
     for number, planned in enumerate(plan.slides, start=1):
         hashes = _hash_files(plan.root, planned, report)
         try:

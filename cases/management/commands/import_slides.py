@@ -45,8 +45,10 @@ class Command(BaseCommand):
             self.stdout.write(f"duplicate  {path}  {where}")
         for refusal in report.refusals:
             self.stderr.write(f"refused  {refusal.path}  {refusal.code}  {refusal.message} {refusal.hint}".rstrip())
-        for line in report.lines():
-            self.stdout.write(("Dry run, nothing was written. Would be: " if options["dry_run"] else "") + line)
+        counts, *more = report.lines()
+        self.stdout.write(("Dry run, nothing was written. Would be: " if options["dry_run"] else "") + counts)
+        for line in more:
+            self.stdout.write(line)
         if report.refusals:
             raise CommandError(f"{len(report.refusals)} files were refused.", returncode=1)
 
