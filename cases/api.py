@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from typing import Any, cast
 
@@ -146,7 +147,8 @@ class UploadItemBody(APIView):
         items = UploadItem.objects.select_related("slide__patient", "batch__cohort")
         item = get_object_or_404(items, pk=item_id, batch=batch, archive=None)
         _require_length(request, item)
-        body = cast(Readable, request.data)  # what RawBody handed on
+        # What RawBody handed on; an empty body reaches no parser.
+        body = cast(Readable, request.data) if item.size_bytes else io.BytesIO()
         try:
             if item.is_archive:
                 return self._archive(request, item, body)
