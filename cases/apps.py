@@ -6,8 +6,11 @@ class CasesConfig(AppConfig):
     verbose_name = "Patients, slides and images"
 
     def ready(self) -> None:
+        from leukoweb.core.jobs.daily import register_daily
         from leukoweb.core.jobs.registry import register_kind
 
         register_kind("cases.ingest_archive", "cases.worker:ingest_archive", queue="ops", unit="images")
         register_kind("cases.find_text", "cases.worker:find_text_of_slide", queue="ops", unit="images")
         register_kind("cases.measure", "cases.worker:measure_images", queue="ops", unit="images")
+        register_kind("cases.sweep_media", "cases.worker:sweep_media", queue="ops")
+        register_daily("cases.sweep_media", "Remove stored files that no record names")

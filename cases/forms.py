@@ -96,6 +96,10 @@ class ReviewForm(forms.Form):
     seen = forms.CharField(max_length=64, widget=forms.HiddenInput)
 
 
+class RemoveForm(forms.Form):
+    reason = forms.CharField(max_length=500, label="Why it is removed", help_text=_REASON)
+
+
 class WithdrawForm(forms.Form):
     """The code is typed again, because nothing brings the pixels back."""
 

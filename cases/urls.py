@@ -25,6 +25,7 @@ urlpatterns = [
     path("images/<uuid:public_id>/", images.image_file, name="image_file"),
     path("images/<uuid:public_id>/thumb/", images.image_thumb, name="image_thumb"),
     path("images/<uuid:public_id>/preview/", images.image_preview, name="image_preview"),
+    path("images/<uuid:public_id>/remove/", images.image_remove, name="image_remove"),
     path("images/<uuid:public_id>/view/", images.image_viewer, name="image_viewer"),
     path("sorting/", sorting.sorting_home, name="sorting_home"),
     path("sorting/<uuid:task_id>/board/", sorting.sorting_board, name="sorting_board"),

@@ -9,6 +9,7 @@ from cases.selectors.curation import contents_unmeasured
 from cases.services.archives import archive_path
 from cases.services.curation import content_measure, quality_store
 from cases.services.images import image_prepare, image_store
+from cases.services.sweeping import media_sweep
 from cases.services.uploads import close_if_complete, item_refuse, item_settle
 from cases.text_hint import VERSION, find_text
 from leukoweb.core.exceptions import DomainError, NotFound
@@ -88,6 +89,11 @@ def _finish(item: UploadItem, members: dict[str, UploadItem]) -> str:
     close_if_complete(item.batch)
     refused = sum(member.state == State.REFUSED for member in members.values())
     return f"{len(members) - refused} images taken in, {refused} refused"
+
+
+def sweep_media(context: JobContext) -> str:
+    """The daily sweep. Payload: none."""
+    return str(media_sweep())
 
 
 def find_text_of_slide(context: JobContext) -> str:

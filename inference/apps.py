@@ -6,7 +6,11 @@ class InferenceConfig(AppConfig):
     verbose_name = "AI pipeline"
 
     def ready(self) -> None:
+        from cases.services.removals import register_freezer
+        from inference.holds import results_on
         from leukoweb.core.jobs.registry import register_kind
+
+        register_freezer(results_on)
 
         register_kind("inference.run", "inference.worker.prediction:run_pipeline", queue="infer", unit="images")
         register_kind("inference.saliency", "inference.worker.saliency:render_map", queue="infer", unit="maps")

@@ -6,6 +6,9 @@ class ReaderStudyConfig(AppConfig):
     verbose_name = "Reader studies"
 
     def ready(self) -> None:
+        from cases.services.removals import register_freezer
         from leukoweb.core.hooks import register_role_hook
+        from reader_study.holds import cases_on
 
         register_role_hook("reader_study.services.voiding:role_changed")
+        register_freezer(cases_on)

@@ -5,6 +5,7 @@ from cases.services.exposures import exposure_record
 from cases.services.images import ImageAdded, Prepared, image_add, image_prepare, image_store, images_move
 from cases.services.patients import patient_create, patient_recode
 from cases.services.references import reference_add
+from cases.services.removals import image_remove
 from cases.services.reviews import slide_review, slide_review_by_system
 from cases.services.slides import ACQUISITION_FIELDS, slide_change, slide_create, slide_recode
 from cases.services.uploads import slide_ensure
@@ -18,6 +19,7 @@ __all__ = [
     "exposure_record",
     "image_add",
     "image_prepare",
+    "image_remove",
     "image_store",
     "images_move",
     "patient_create",

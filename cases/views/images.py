@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import uuid
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
 
-from cases import selectors
+from cases import selectors, services
+from cases.forms import RemoveForm
 from cases.models import HpfImage
 from cases.services.content import PREVIEW_PX, THUMBNAIL_PX, thumbnail_of
-from leukoweb.core.http import blob_response
+from cases.views.shared import add_errors
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import blob_response, person
 from leukoweb.core.permissions import requires
 
 FOREVER = "private, max-age=31536000, immutable"
@@ -54,3 +58,21 @@ def image_viewer(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     image = selectors.image_get(public_id)
     context = {"image": image, "slide": image.slide, "n_images": selectors.image_list(image.slide).count()}
     return render(request, "cases/viewer.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("slides.mend")
+def image_remove(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """One field, for good; what rests on it is said instead where something does."""
+    image = selectors.image_get(public_id)
+    form = RemoveForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.image_remove(actor=person(request), image=image, reason=form.cleaned_data["reason"])
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, f"Field {image.position} was removed from slide {image.slide}.")
+            return redirect("slide_detail", image.slide_id)
+    context = {"form": form, "image": image, "slide": image.slide}
+    return render(request, "cases/image_remove.html", context, status=400 if form.errors else 200)

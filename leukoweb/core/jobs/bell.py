@@ -37,9 +37,11 @@ def publish(job_id: uuid.UUID | str) -> bool:
 
 
 def reap_and_ring() -> int:
-    """One round of the reaper. Returns how many bells were rung."""
+    """One round of the reaper, which also queues the daily chores. Returns how many bells were rung."""
     from leukoweb.core.jobs import ledger
+    from leukoweb.core.jobs.daily import daily_create
 
+    daily_create()
     rung = 0
     for job_id in ledger.reap():
         if not publish(job_id):

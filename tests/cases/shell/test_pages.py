@@ -40,6 +40,7 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "slide_reviews": ("", {T, A}),
     "slide_review": ("slide", {T, A}),
     "image_preview": ("image", {T, A}),
+    "image_remove": ("image", {T, A}),
     "image_file": ("image", ALL),
     "image_thumb": ("image", ALL),
     "image_viewer": ("image", ALL),

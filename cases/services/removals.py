@@ -1,0 +1,73 @@
+"""Taking a single field out for good: a label in the picture, a field of somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import transaction
+from django.db.models import ProtectedError
+
+from cases.models import HpfImage, Slide
+from cases.services.checks import require_live
+from cases.services.content import contents_purge
+from cases.services.patients import require_reason
+from cases.services.reviews import review_reset
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict
+from leukoweb.core.models import User
+
+Freezer = Callable[[HpfImage], str]
+_freezers: list[Freezer] = []
+_PROTECTORS = {
+    "datasetentry": "a frozen dataset version", "sortingdecision": "a sorter's decision",
+    "sortingitem": "a sorting task", "adjudicationdecision": "an adjudicated label", "exclusion": "a curation decision",
+    "duplicatesettlement": "a settled duplicate", "sessionimage": "a reading session",
+}  # fmt: skip
+
+
+def register_freezer(freezer: Freezer) -> None:
+    """For apps above, from their ``ready()``: says in words what of theirs holds an image ("a result"), or ""."""
+    if freezer not in _freezers:
+        _freezers.append(freezer)
+
+
+def image_remove(*, actor: User, image: HpfImage, reason: str) -> bool:
+    """Delete an image that nothing else rests on. The record keeps its hash, its place and the reason.
+
+    The pixels go too, unless another live slide has them. Returns whether they went. The removal is on record before
+    the file goes; a kill in between is made good by the sweep.
+
+    Raises
+    ------
+    DomainError
+        No reason given.
+    Conflict
+        The patient was withdrawn, or a dataset, a decision, a result or a study holds the image (E_FROZEN).
+    """
+    require_reason(reason)
+    with transaction.atomic():
+        slide = Slide.objects.select_for_update(of=("self",)).select_related("patient").get(pk=image.slide_id)
+        require_live(slide.patient)
+        for freezer in _freezers:
+            if held := freezer(image):
+                raise _frozen(image, held)
+        content, number = image.content_sha256, image.pk
+        try:
+            with transaction.atomic():
+                image.delete()
+        except ProtectedError as error:
+            first = next(iter(error.protected_objects))
+            raise _frozen(image, _PROTECTORS.get(first._meta.model_name or "", "another record")) from error
+        review_reset(slide.pk)
+        audit_record(
+            actor=actor, action="image.remove", target=f"slide:{slide.pk}", reason=reason.strip(),
+            data={"image": number, "position": image.position, "content_sha256": content},
+        )  # fmt: skip
+    return bool(contents_purge([content]))
+
+
+def _frozen(image: HpfImage, held: str) -> Conflict:
+    return Conflict(
+        f"Field {image.position} cannot be removed: {held} rests on it.", code="E_FROZEN",
+        hint="Exclude it in curation, or withdraw the patient if the picture must go.",
+    )  # fmt: skip
