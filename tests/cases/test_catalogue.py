@@ -7,8 +7,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,7 @@ from leukoweb.core.models import AuditEvent
 from leukoweb.core.storage import blobs
 from tests.cases.catalogue import API_ROWS, CSV_ROWS, ELSEWHERE, FILE, IMAGE_ROWS, JPEG, ROWS, ZIP_ROWS, Row
 from tests.cases.image_files import field, saved
-from tests.test_launcher import environment
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.django_db
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 State = UploadItem.State
@@ -307,114 +303,6 @@ def test_113_an_expired_sign_in(page: Browser) -> None:
     response = page.put(batch, batch["items"][0], JPEG)
     assert (response.status_code, error_of(response)["code"]) == (401, "E_LOGIN")
     nothing_written()
-
-
-# -- the command line, as a person runs it --------------------------------------------------------------------------
-
-
-def manage(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "manage.py", *words], cwd=ROOT, env=environment(data), capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Row]:
-    """Every input that a folder can hold, each in a folder of its own: {path in the folder: row}."""
-    root = tmp_path_factory.mktemp("catalogue")
-    found = {}
-    for number, row in enumerate(row for row in IMAGE_ROWS if "import" in row.doors):
-        path = root / f"{number:03d}" / row.name
-        path.parent.mkdir()
-        path.write_bytes(row.make())
-        found[str(path.relative_to(root))] = row
-    found["root"] = root  # type: ignore[assignment]
-    return found
-
-
-def test_import_slides_names_each_bad_file_and_takes_the_others(
-    files: dict[str, Row], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    state = tmp_path_factory.mktemp("state")
-    root, rows = files["root"], {path: row for path, row in files.items() if path != "root"}
-    unready = manage(state, "import_slides", str(root), "--cohort", "Catalogue")
-    assert (unready.returncode, unready.stderr.count("\n")) == (2, 1)
-    assert "manage.py migrate" in unready.stderr, "row 118: an older database"
-    assert manage(state, "migrate", "--verbosity", "0").returncode == 0
-    done = manage(state, "import_slides", str(root), "--cohort", "Catalogue")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    refused = {}
-    for line in done.stderr.splitlines()[:-1]:
-        word, path, code, message = line.split("  ", 3)
-        assert word == "refused"
-        assert len(message) > 20
-        refused[path] = code
-    assert refused == {path: row.code for path, row in rows.items() if row.code}
-    taken = sum(not row.code for row in rows.values())
-    assert f"{taken} new images" in done.stdout
-    stored = [path.name for path in (state / "blobs").rglob("*") if path.is_file()]
-    assert not [name for name in stored if name.startswith(".")]
-    wanted = {row.make() for row in rows.values() if not row.code}
-    assert len(stored) <= len(wanted)
-    assert manage(state, "verify_media").returncode == 0
-    assert manage(state, "sweep_media", "--older-than", "0").stdout.startswith("0 stored files")
-
-
-def test_diagnose_names_each_bad_file(files: dict[str, Row]) -> None:
-    root, rows = Path(str(files["root"])), {path: row for path, row in files.items() if path != "root"}
-    bad = {str(root / path): row for path, row in rows.items() if row.code}
-    done = manage(root / "nowhere", "diagnose", *bad)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "Traceback" not in done.stderr
-    *lines, last = done.stderr.splitlines()
-    assert "E_NO_IMAGES" in last
-    said = {}
-    for line in lines:
-        path, code, message = line.split(": ", 2)
-        assert len(message) > 20
-        said[path] = code
-    assert said == {path: row.code for path, row in bad.items()}
-
-
-def test_diagnose_reads_what_is_taken_in(files: dict[str, Row]) -> None:
-    root, rows = Path(str(files["root"])), {path: row for path, row in files.items() if path != "root"}
-    good = [str(root / path) for path, row in rows.items() if not row.code]
-    done = manage(root / "nowhere", "diagnose", "--json", *good)
-    assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
-    assert len(report["images"]) + len(report["duplicates"]) == len(good)
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "says"),
-    [
-        (["import_slides", "/no/such/folder", "--cohort", "X"], 2, "E_FOLDER"),
-        (["import_slides", "{file}", "--cohort", "X"], 2, "E_FOLDER"),
-        (["import_slides", "{folder}", "--cohort", "X", "--csv", "/no/such.csv"], 2, "E_FILE_MISSING"),
-        (["import_slides", "{folder}", "--cohort", "X", "--patient-pattern", "("], 2, "E_PATTERN"),
-        (["import_slides", "{folder}", "--cohort", "X", "--nope"], 2, "unrecognized arguments: --nope"),
-        (["import_references", "/no/such.csv"], 2, "cannot be read"),
-        (["import_references", "{folder}"], 2, "cannot be read"),
-        (["diagnose", "/no/such/file.jpg"], 1, "E_NOT_FOUND"),
-        (["diagnose", "{folder}"], 1, "E_EMPTY_FOLDER"),
-        (["diagnose", "{file}", "--rules", "none"], 2, "E_RULE_SET"),
-        (["diagnose", "{file}", "--pipeline", "/no/such/folder"], 2, "E_"),
-        (["diagnose", "{file}", "--engine", "abacus"], 2, "E_ENGINE"),
-        (["diagnose"], 2, "required: PATH"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
-)
-def test_118_wrong_use_of_the_command_line(words: list[str], code: int, says: str, tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "a.jpg").write_bytes(JPEG)
-    filled = [word.format(folder=tmp_path / "folder", file=tmp_path / "a.jpg") for word in words]
-    done = manage(tmp_path / "state", *filled)
-    assert done.returncode == code, done.stderr
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
 
 
 def test_rows_of_other_parts_say_where_they_are_held() -> None:
