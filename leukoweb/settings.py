@@ -258,6 +258,14 @@ if ACCEL_LOCATION and not (ACCEL_LOCATION.startswith("/") and ACCEL_LOCATION.end
 FILE_UPLOAD_TEMP_DIR = env.str("UPLOAD_TEMP_DIR", default="") or None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # manifests; images are streamed and have limits of their own
 
+# -- mail ----------------------------------------------------------------------------------------------------------
+_mail = env.email_url("EMAIL_URL", default="consolemail://")
+for _name in ("BACKEND", "HOST", "HOST_USER", "HOST_PASSWORD", "PORT", "USE_TLS", "USE_SSL"):
+    if (_value := _mail.get(f"EMAIL_{_name}")) is not None:
+        globals()[f"EMAIL_{_name}"] = _value
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="leukoweb@localhost")
+
 # -- work ----------------------------------------------------------------------------------------------------------
 REDIS_URL = _secret("REDIS_URL")
 _socket = laptop.socket_path(DATA_DIR)

@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("cases.urls")),
     path("", include("inference.urls")),
     path("", include("reader_study.urls")),
+    path("", include("reader_study.study_urls")),
     path("api/v1/", include("leukoweb.api_urls")),
 ]
 

@@ -48,3 +48,8 @@ def reading_started(study: Study) -> bool:
     """Whether anybody has opened a session (or readings were imported)."""
     sessions = ReadingSession.objects.filter(reader__study=study)
     return sessions.filter(Q(opened_at__isnull=False) | Q(state__in=[_STATE.OPEN, _STATE.SEALED])).exists()
+
+
+def protocol_history(study: Study) -> QuerySet[ProtocolVersion]:
+    """All locked versions, the newest first."""
+    return study.protocols.select_related("signed_by").order_by("-version")

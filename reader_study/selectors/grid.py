@@ -1,0 +1,86 @@
+"""How far everybody is: reader x session x case, with states and times. Never an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+from django.db.models import Q
+
+from reader_study.models import CaseIdentity, Reading, ReadingSession, Study, StudyCase
+
+PANEL = "Panel"  # label of the panel that re-reads after the unblinding; it is no reader
+WORDS = {"": "not begun", "opened": "opened", "answered": "answered", "done": "sealed", "void": "void"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One case in one session. ``seconds`` of active time; ``at`` of the answer."""
+
+    code: str
+    state: str = ""
+    seconds: float | None = None
+    at: datetime | None = None
+
+    @property
+    def words(self) -> str:
+        time = f", {self.seconds:.0f} s" if self.seconds else ""
+        return f"{self.code}: {WORDS[self.state]}{time}"
+
+
+@dataclass
+class Row:
+    """One session with a cell for each case, in the order of the codes (which is nobody's reading order)."""
+
+    session: ReadingSession
+    cells: list[Cell] = field(default_factory=list)
+
+    @property
+    def n_done(self) -> int:
+        return sum(cell.state in ("answered", "done") for cell in self.cells)
+
+    @property
+    def median_seconds(self) -> float | None:
+        times = [cell.seconds for cell in self.cells if cell.seconds and cell.state in ("answered", "done")]
+        return median(times) if times else None
+
+    @property
+    def minutes_left(self) -> int | None:
+        if self.session.state != ReadingSession.State.OPEN or self.median_seconds is None:
+            return None
+        return round((len(self.cells) - self.n_done) * self.median_seconds / 60)
+
+
+def study_grid(study: Study) -> tuple[list[str], list[Row]]:
+    """Codes of the cases and a row for each session. 4 queries, whatever the number of readers and cases.
+
+    Whether an open case is answered is asked of the database, so that no answer even reaches this process.
+    """
+    cases = list(StudyCase.objects.filter(study=study, training=False).order_by("code").values_list("pk", "code"))
+    sessions = (
+        ReadingSession.objects.filter(reader__study=study)
+        .exclude(reader__label=PANEL)
+        .select_related("reader__user", "reader__replaces")
+        .order_by("reader__label", "number")
+    )
+    rows = {session.pk: Row(session) for session in sessions}
+    answered = ~Q(case__draft__answer__diagnosis="") & Q(case__draft__answer__has_key="diagnosis")
+    answered |= Q(case__draft__answer__cannot_decide=True)
+    found: dict[tuple[int, int], dict[str, Any]] = {}
+    identities = CaseIdentity.objects.filter(case__session__reader__study=study, case__training=False)
+    decided = set(identities.filter(answered).values_list("case", flat=True))
+    columns = ("case", "case__session", "study_case", "case__opened_at", "case__active_ms")
+    for case, session, study_case, opened, active in identities.values_list(*columns):
+        state = "answered" if case in decided else "opened" if opened else ""
+        found[session, study_case] = {"state": state, "seconds": active / 1000 if opened else None, "at": opened}
+    readings = Reading.objects.filter(session__reader__study=study, reread=False, study_case__training=False)
+    for session, study_case, active, at in readings.values_list("session", "study_case", "active_ms", "answered_at"):
+        found[session, study_case] = {"state": "done", "seconds": active / 1000 if active else None, "at": at}
+    for pk, row in rows.items():
+        void = row.session.state == ReadingSession.State.VOID
+        for case, code in cases:
+            cell = found.get((pk, case), {"state": ""})
+            row.cells.append(Cell(code, **(cell | ({"state": "void"} if void else {}))))
+    return [code for _, code in cases], list(rows.values())

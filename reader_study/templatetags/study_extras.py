@@ -1,0 +1,24 @@
+"""Small filters of the study pages."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from django import template
+
+if TYPE_CHECKING:
+    from reader_study.selectors.grid import Row
+
+register = template.Library()
+
+
+@register.filter
+def figure(value: float, digits: int) -> str:
+    """A number with so many decimals; a dash where it is undefined."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+@register.filter
+def count_state(row: Row, state: str) -> int:
+    return sum(cell.state == state for cell in row.cells)

@@ -1,0 +1,182 @@
+"""Deeds that are signed: lock, amend, extend, replace, freeze, unblind, import."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from cases.views.shared import add_errors
+from leukoweb.core.exceptions import DomainError, NotFound
+from leukoweb.core.http import person
+from leukoweb.core.permissions import requires
+from leukoweb.core.signing import SignatureForm
+from reader_study import conduct_forms as forms
+from reader_study.models import Study
+from reader_study.protocol import amendment_problems, diff, dump_yaml, load_yaml, protocol_sha256
+from reader_study.selectors.confounders import confounders
+from reader_study.selectors.feasibility import feasibility
+from reader_study.selectors.studies import protocol_current, reading_started, study_get
+from reader_study.services import conduct, locking
+from reader_study.views.shown import protocol_sections
+
+SIGNED = ["GET", "HEAD", "POST"]
+
+
+def _page(
+    request: HttpRequest, study: Study, form: SignatureForm, deed: Callable[[dict[str, Any], Any], Any], *,
+    done: str, template: str = "reader_study/study_sign.html", **context: Any,
+) -> HttpResponse:  # fmt: skip
+    """Show the form; on POST do the deed with what was typed and the signature, or say why not."""
+    if request.method == "POST" and form.is_valid():
+        try:
+            deed(form.cleaned_data, form.signed)
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, done)
+            return redirect("study_detail", study.public_id)
+    context |= {"study": study, "form": form}
+    return render(request, template, context, status=400 if form.errors else 200)
+
+
+@sensitive_post_parameters("password", "code")
+@require_http_methods(SIGNED)
+@requires("studies.manage")
+def study_lock(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    study = study_get(public_id, for_user=person(request))
+    found = feasibility(study, study.draft)
+    form = forms.LockForm(
+        request.POST or None, request=request, initial={"sha256": protocol_sha256(study.draft)},
+        meaning="I approve this protocol; from now on it changes only by a signed amendment.",
+    )  # fmt: skip
+    return _page(
+        request, study, form,
+        lambda data, signature: locking.study_lock(
+            actor=person(request), study=study, signature=signature, sha256=data["sha256"]
+        ),
+        done="The protocol is locked. Readers can be invited.", template="reader_study/study_lock.html",
+        sections=protocol_sections(study.draft), found=found, report=confounders(study.draft, found.cases),
+        sha256=protocol_sha256(study.draft),
+    )  # fmt: skip
+
+
+@sensitive_post_parameters("password", "code")
+@require_http_methods(SIGNED)
+@requires("studies.manage")
+def study_amend(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """The locked protocol as a text to edit. ``Show changes`` signs nothing."""
+    study = study_get(public_id, for_user=person(request))
+    locked = _locked(study)
+    meaning = "I approve this amendment of the protocol."
+    if request.POST.get("do") == "preview":
+        form = forms.AmendForm(request=request, meaning=meaning,
+                               initial={key: request.POST.get(key, "") for key in ("protocol", "reason")})  # fmt: skip
+        context = {"study": study, "form": form, "previewed": True} | _preview(study, request.POST.get("protocol", ""))
+        return render(request, "reader_study/study_amend.html", context)
+    form = forms.AmendForm(
+        request.POST or None, request=request, meaning=meaning, initial={"protocol": dump_yaml(locked.document)}
+    )
+    return _page(
+        request, study, form,
+        lambda data, signature: locking.protocol_amend(
+            actor=person(request), study=study, document=load_yaml(data["protocol"]), reason=data["reason"],
+            signature=signature,
+        ),
+        done="The amendment is signed.", template="reader_study/study_amend.html",
+    )  # fmt: skip
+
+
+def _locked(study: Study) -> Any:
+    locked = protocol_current(study)
+    if locked is None:
+        raise NotFound("This protocol is not locked yet.", hint="Edit the draft in the designer.")
+    return locked
+
+
+def _preview(study: Study, text: str) -> dict[str, Any]:
+    try:
+        document = load_yaml(text)
+    except DomainError as error:
+        return {"refusal": error}
+    before = _locked(study).document
+    problems = amendment_problems(before, document, reading_started=reading_started(study))
+    return {"changes": diff(before, document), "problems": problems}
+
+
+@sensitive_post_parameters("password", "code")
+@require_http_methods(SIGNED)
+@requires("studies.manage")
+def study_extend(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    study = study_get(public_id, for_user=person(request))
+    form = forms.ExtendForm(request.POST or None, request=request, initial={"closes_on": study.closes_on},
+                            meaning="I approve this amendment of the protocol.")  # fmt: skip
+    return _page(
+        request, study, form,
+        lambda data, signature: conduct.study_extend(
+            actor=person(request), study=study, closes_on=data["closes_on"], reason=data["reason"], signature=signature
+        ),
+        done="The last day of reading was moved.", title="Move the last day of reading", button="Sign and move",
+        text="This is an amendment: the protocol gets a new version.",
+    )  # fmt: skip
+
+
+@sensitive_post_parameters("password", "code")
+@require_http_methods(SIGNED)
+@requires("studies.manage")
+def reader_replace(request: HttpRequest, public_id: uuid.UUID, pk: int) -> HttpResponse:
+    study = study_get(public_id, for_user=person(request))
+    reader = study.readers.filter(pk=pk).first()
+    if reader is None:
+        raise NotFound("This study has no such reader.")
+    form = forms.ReplaceForm(request.POST or None, request=request, initial={"label": f"{reader.label}b"},
+                             meaning="I approve this amendment of the protocol.")  # fmt: skip
+    return _page(
+        request, study, form,
+        lambda data, signature: conduct.reader_replace(
+            actor=person(request), reader=reader, replacement=form.replacement(), reason=data["reason"],
+            signature=signature,
+        ),
+        done=f"{reader.label} was replaced.", title=f"Replace reader {reader.label}", button="Sign and replace",
+        text="Sealed sessions stay as they are; unfinished ones become void. The new reader gets orders of their own.",
+    )  # fmt: skip
+
+
+@sensitive_post_parameters("password", "code")
+@require_http_methods(SIGNED)
+@requires("studies.manage")
+def study_freeze(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    study = study_get(public_id, for_user=person(request))
+    form = forms.FreezeForm(request.POST or None, request=request,
+                            meaning="I confirm that the reading is over; no answer is added or changed.")  # fmt: skip
+    return _page(
+        request, study, form,
+        lambda data, signature: conduct.study_freeze(
+            actor=person(request), study=study, signature=signature, stop_reason=data["stop_reason"]
+        ),
+        done="The data are frozen.", title="Freeze the data", button="Sign and freeze",
+        text="After this nobody reads any more. The study stays blind until it is unblinded.",
+    )  # fmt: skip
+
+
+@sensitive_post_parameters("password", "code")
+@require_http_methods(SIGNED)
+@requires("studies.manage")
+def study_unblind(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    study = study_get(public_id, for_user=person(request))
+    form = forms.UnblindForm(request.POST or None, request=request,
+                             meaning="I unblind this study: answers may be seen beside the reference.")  # fmt: skip
+    return _page(
+        request, study, form,
+        lambda data, signature: conduct.study_unblind(
+            actor=person(request), study=study, reason=data["reason"], signature=signature
+        ),
+        done="The study is unblinded.", title="Unblind the study", button="Sign and unblind",
+        text="This happens once and is on record with your reason. It cannot be taken back.",
+    )  # fmt: skip

@@ -1,0 +1,114 @@
+"""Studies: the list, one study with its grid, the readable protocol and its file."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from cases.views.shared import add_errors
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import person
+from leukoweb.core.models import User
+from leukoweb.core.permissions import requires
+from reader_study.conduct_forms import CoordinatorForm, StudyForm
+from reader_study.protocol import diff, dump_yaml
+from reader_study.selectors.grid import PANEL, study_grid
+from reader_study.selectors.studies import protocol_current, protocol_history, study_get, study_list
+from reader_study.services import invitations, studies
+from reader_study.views.shown import protocol_sections
+
+YAML = "application/yaml; charset=utf-8"
+
+
+@require_safe
+@requires("studies.manage")
+def study_index(request: HttpRequest) -> HttpResponse:
+    return render(request, "reader_study/study_list.html", {"studies": study_list(person(request))})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("studies.manage")
+def study_create(request: HttpRequest) -> HttpResponse:
+    form = StudyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            study = studies.study_create(actor=person(request), title=form.cleaned_data["title"])
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            return redirect("study_design", study.public_id)
+    return render(request, "reader_study/study_create.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@require_safe
+@requires("studies.manage")
+def study_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Where the study stands: the grid, and what can be done now."""
+    study = study_get(public_id, for_user=person(request))
+    codes, rows = study_grid(study)
+    people = study.coordinators.order_by("username")
+    context = {
+        "study": study, "codes": codes, "rows": rows, "protocol": protocol_current(study), "coordinators": people,
+        "running": study.state in ("locked", "reading"), "frozen": study.state in ("frozen", "stopped"),
+        "unfinished": [row for row in rows if row.session.state in ("planned", "open")],
+        "coordinator_form": CoordinatorForm(study=study),
+        "readers": study.readers.exclude(label=PANEL).select_related("user").order_by("label"),
+    }  # fmt: skip
+    return render(request, "reader_study/study_detail.html", context)
+
+
+@require_safe
+@requires("studies.manage")
+def study_protocol(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """The protocol as people read it, with every version and what each amendment changed."""
+    study = study_get(public_id, for_user=person(request))
+    versions = list(protocol_history(study))
+    history = [
+        (version, diff(before.document, version.document) if before else [])
+        for version, before in zip(versions, [*versions[1:], None], strict=True)
+    ]  # fmt: skip
+    document = versions[0].document if versions else study.draft
+    context = {"study": study, "sections": protocol_sections(document), "history": history}
+    return render(request, "reader_study/study_protocol.html", context)
+
+
+@require_safe
+@requires("studies.manage")
+def study_protocol_file(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    study = study_get(public_id, for_user=person(request))
+    locked = protocol_current(study)
+    response = HttpResponse(dump_yaml(locked.document if locked else study.draft), content_type=YAML)
+    version = f"v{locked.version}" if locked else "draft"
+    response["Content-Disposition"] = f'attachment; filename="protocol-{str(study.public_id)[:8]}-{version}.yaml"'
+    return response
+
+
+@require_POST
+@requires("studies.manage")
+def study_coordinators(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Add or take off a coordinator."""
+    study = study_get(public_id, for_user=person(request))
+    user = User.objects.filter(pk=request.POST.get("user") or 0).first()
+    if user is None:
+        raise DomainError("Choose a coordinator.", field="user")
+    deed = studies.coordinator_remove if request.POST.get("do") == "remove" else studies.coordinator_add
+    deed(actor=person(request), study=study, user=user)
+    messages.success(request, f"The coordinators were changed ({user}).")
+    return redirect("study_list") if user == request.user else redirect("study_detail", public_id)
+
+
+@require_POST
+@requires("studies.manage")
+def study_invite(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Write to every reader who has something to read."""
+    study = study_get(public_id, for_user=person(request))
+    address = request.build_absolute_uri("/read/")
+    sent = invitations.invitations_send(actor=person(request), study=study, address=address)
+    messages.success(request, f"{len(sent.sent)} mails are on their way.")
+    if sent.without_address:
+        messages.warning(request, f"No mail address is known of {', '.join(sent.without_address)}.")
+    return redirect("study_detail", public_id)

@@ -1,0 +1,207 @@
+"""Pages of the coordinator: signed deeds, mails, the grid; and that nobody else gets there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from leukoweb.core.models import AuditEvent, User
+from reader_study.models import CaseIdentity, DraftReading, SessionCase, Study
+from reader_study.protocol import dump_yaml
+from reader_study.selectors.grid import study_grid
+from tests.conftest import BACKEND
+from tests.reader_study.pages import SIGNED, url
+from tests.reader_study.protocols import reader
+from tests.reader_study.studies import cohort, make_locked, make_study, mark, sessions, user, world
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def coordinator(db: None) -> User:
+    return world()
+
+
+@pytest.fixture
+def client(coordinator: User) -> Client:
+    client = Client()
+    client.force_login(coordinator, backend=BACKEND)
+    return client
+
+
+def lock_page(client: Client, study: Study) -> str:
+    page = client.get(url("study_lock", study)).content.decode()
+    return re.search(r'name="sha256" value="([0-9a-f]{64})"', page)[1]  # type: ignore[index]
+
+
+def test_locking_asks_for_the_password_again(client: Client, coordinator: User) -> None:
+    study = make_study(coordinator)
+    sha256 = lock_page(client, study)
+    for wrong in ({"password": "wrong"}, {"password": ""}, {"agree": ""}, {"signed_name": ""}):
+        assert client.post(url("study_lock", study), SIGNED | {"sha256": sha256} | wrong).status_code == 400
+        study.refresh_from_db()
+        assert study.state == "draft"
+    assert client.post(url("study_lock", study), SIGNED | {"sha256": sha256}).status_code == 302
+    study.refresh_from_db()
+    assert study.state == "locked"
+    protocol = study.protocols.get()
+    assert (protocol.signed_name, protocol.sha256) == ("Dr C", sha256)
+    assert AuditEvent.objects.get(action="study.lock").data["signature"]["method"] == "password"
+    assert client.get(url("study_design", study)).status_code == 409
+
+
+def test_without_a_password_a_fresh_confirmation_signs_once(client: Client, coordinator: User) -> None:
+    import time
+
+    coordinator.set_unusable_password()
+    coordinator.save()
+    client.force_login(coordinator, backend=BACKEND)
+    studies = [make_study(coordinator, f"S{n}") for n in range(2)]
+    data = {"signed_name": "Dr C", "agree": "on"}
+    refused = client.post(url("study_lock", studies[0]), data | {"sha256": lock_page(client, studies[0])})
+    assert b"fresh confirmation" in refused.content
+    session = client.session
+    session["account_authentication_methods"] = [
+        {"method": "mfa", "type": "webauthn", "at": time.time() - 400, "reauthenticated": True}
+    ]
+    session["account_authentication_methods_user"] = str(coordinator.pk)
+    session.save()
+    assert (
+        client.post(url("study_lock", studies[0]), data | {"sha256": lock_page(client, studies[0])}).status_code == 400
+    )
+    session["account_authentication_methods"] = [
+        {"method": "mfa", "type": "webauthn", "at": time.time() - 5, "reauthenticated": True}
+    ]
+    session.save()
+    assert (
+        client.post(url("study_lock", studies[0]), data | {"sha256": lock_page(client, studies[0])}).status_code == 302
+    )
+    again = client.post(url("study_lock", studies[1]), data | {"sha256": lock_page(client, studies[1])})
+    assert again.status_code == 400
+    assert AuditEvent.objects.get(action="study.lock").data["signature"]["method"] == "webauthn"
+
+
+def test_a_one_time_code_signs(client: Client, coordinator: User) -> None:
+    from allauth.mfa.totp.internal import auth
+
+    secret = auth.generate_totp_secret()
+    auth.TOTP.activate(coordinator, secret)
+    study = make_study(coordinator)
+    code = auth.format_hotp_value(auth.hotp_value(secret, next(iter(auth.yield_hotp_counters_from_time()))))
+    data = {"signed_name": "Dr C", "agree": "on", "sha256": lock_page(client, study)}
+    assert client.post(url("study_lock", study), data | {"code": "000000"}).status_code == 400
+    assert client.post(url("study_lock", study), data | {"code": code}).status_code == 302
+
+
+def test_the_whole_way_by_pages(client: Client, coordinator: User) -> None:
+    study = make_locked(coordinator)
+    assert client.get(url("study_extend", study)).status_code == 200
+    day = timezone.localdate() + timezone.timedelta(days=30)
+    client.post(url("study_extend", study), SIGNED | {"closes_on": day.isoformat(), "reason": "a reader was ill"})
+    study.refresh_from_db()
+    assert study.closes_on == day
+    p1 = study.readers.get(label="P1")
+    change = SIGNED | {"label": "P1b", "username": "p3", "reason": "left the hospital"}
+    assert client.post(url("study_reader_replace", study, p1.pk), change).status_code == 302
+    assert client.post(url("study_freeze", study), SIGNED).status_code == 400
+    for session in sessions(study):
+        if session.state == "planned":
+            mark(session, "sealed")
+    assert client.post(url("study_freeze", study), SIGNED).status_code == 302
+    assert client.get(url("study_walk", study)).status_code == 409
+    assert client.post(url("study_unblind", study), SIGNED).status_code == 400
+    assert client.post(url("study_unblind", study), SIGNED | {"reason": "as planned"}).status_code == 302
+    study.refresh_from_db()
+    assert study.state == "unblinded"
+    assert client.get(url("study_protocol", study)).content.count(b"Version ") >= 3
+
+
+def test_an_amendment_shows_its_changes_before_it_is_signed(client: Client, coordinator: User) -> None:
+    study = make_locked(coordinator)
+    text = dump_yaml(study.draft | {"closes_on": "2030-01-01"})
+    page = client.post(url("study_amend", study), {"do": "preview", "protocol": text, "reason": "more time"})
+    assert "closes_on: None -&gt; &#x27;2030-01-01&#x27;" in page.content.decode()
+    assert study.protocols.count() == 1
+    assert client.post(url("study_amend", study), SIGNED | {"protocol": text, "reason": "more time"}).status_code == 302
+    assert study.protocols.count() == 2
+    never = dump_yaml(study.draft | {"order_seed": 5})
+    refused = client.post(url("study_amend", study), SIGNED | {"protocol": never, "reason": "more time"})
+    assert b"order_seed cannot change after the lock" in refused.content
+
+
+def test_mails_say_nothing(client: Client, coordinator: User, django_capture_on_commit_callbacks: Any) -> None:
+    study = make_locked(coordinator)
+    User.objects.filter(username="p1").update(email="p1@example.org")
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(url("study_invite", study))
+    assert [message.to for message in mail.outbox] == [["p1@example.org"]]
+    text = mail.outbox[0].subject + mail.outbox[0].body
+    for secret in (study.title, "P1", "AML", "External", "starter", str(study.public_id)):
+        assert secret not in text
+    assert AuditEvent.objects.get(action="study.invite").data == {"readers": ["P1"], "without": ["P2"]}
+
+
+def test_the_grid_shows_states_and_times_and_never_an_answer(client: Client, coordinator: User) -> None:
+    study = make_locked(coordinator)
+    first = sessions(study)[0]
+    mark(first, "open")
+    cases = list(SessionCase.objects.filter(session=first).order_by("position"))
+    for case, answer in zip(cases, [{"diagnosis": "AML"}, {"diagnosis": "", "cannot_decide": True}, {}], strict=False):
+        SessionCase.objects.filter(pk=case.pk).update(opened_at=timezone.now(), active_ms=61_000)
+        DraftReading.objects.filter(case=case).update(answer=answer)
+    codes, rows = study_grid(study)
+    by_code = {cell.code: cell for cell in rows[0].cells}
+    names = [CaseIdentity.objects.get(case=case).study_case.code for case in cases]
+    assert [by_code[name].state for name in names] == ["answered", "answered", "opened", "", "", ""]
+    assert (rows[0].n_done, rows[0].median_seconds, rows[0].minutes_left) == (2, 61, 4)
+    page = client.get(url("study_detail", study)).content.decode()
+    assert "2 of 6" in page
+    assert not re.search(r"\bAML\b", page)
+    assert codes == sorted(codes)
+
+
+def test_the_grid_asks_the_same_number_of_questions_for_any_size(
+    coordinator: User, django_assert_num_queries: Any
+) -> None:
+    small = make_locked(coordinator, "Small")
+    cohort(30, name="Large", images=1)
+    people = [reader(f"R{n}", user("pathologist", f"r{n}").username, ("blinded",) * 3) for n in range(4)]
+    large = make_locked(
+        coordinator, "Large", readers=people, cases={"cohort": "Large", "patients": "all", "training": []}
+    )
+    for study in (small, large):
+        with django_assert_num_queries(5):
+            _, rows = study_grid(study)
+            assert [row.session.reader.user.username for row in rows]
+
+
+ADDRESSES = [
+    "study_detail", "study_design", "study_confounders", "study_protocol", "study_protocol_file", "study_lock",
+    "study_amend", "study_extend", "study_freeze", "study_unblind", "study_walk",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_another_coordinators_study_does_not_exist(coordinator: User, name: str) -> None:
+    study = make_study(coordinator)
+    other = Client()
+    other.force_login(user("coordinator", "other"), backend=BACKEND)
+    known, unknown = other.get(url(name, study)), other.get(url(name, Study()))
+    assert (known.status_code, unknown.status_code) == (404, 404)
+    assert other.post(url(name, study)).status_code in (404, 405)
+
+
+@pytest.mark.parametrize("role", ["technician", "pathologist", "admin"])
+def test_no_other_role_gets_in(coordinator: User, role: str) -> None:
+    study = make_study(coordinator)
+    client = Client()
+    client.force_login(user(role, "somebody"), backend=BACKEND)
+    for name in (*ADDRESSES, "study_list"):
+        args = [] if name == "study_list" else [study.public_id]
+        assert client.get(reverse(name, args=args)).status_code == 403

@@ -1,0 +1,75 @@
+"""After the unblinding: the walk through the cases, and the panel that reads again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from cases.models import Exposure
+from leukoweb.core.models import User
+from reader_study.models import Reading, Study, StudyCase
+from reader_study.selectors.grid import study_grid
+from tests.conftest import BACKEND
+from tests.reader_study.pages import url
+from tests.reader_study.studies import make_locked, mark, sessions, world
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def coordinator(db: None) -> User:
+    return world()
+
+
+@pytest.fixture
+def client(coordinator: User) -> Client:
+    client = Client()
+    client.force_login(coordinator, backend=BACKEND)
+    return client
+
+
+def unblinded(coordinator: User) -> Study:
+    study = make_locked(coordinator)
+    answers = {"P1": "AML", "P2": "CLL"}
+    for session in sessions(study):
+        for position, case in enumerate(StudyCase.objects.filter(study=study), start=1):
+            Reading.objects.create(
+                session=session, study_case=case, position=position, diagnosis=answers[session.reader.label],
+                n_images=3, n_viewed=3, active_ms=5000,
+            )  # fmt: skip
+        mark(session, "sealed")
+    Study.objects.filter(pk=study.pk).update(state="unblinded")
+    study.refresh_from_db()
+    return study
+
+
+def test_the_walk_names_disputes_and_records_who_looked(
+    client: Client, coordinator: User, django_assert_max_num_queries: Any
+) -> None:
+    study = unblinded(coordinator)
+    page = client.get(url("study_walk", study)).content.decode()
+    assert page.count("differs") >= 6
+    assert Exposure.objects.filter(user=coordinator, kind="reference").count() == 6
+    with django_assert_max_num_queries(20):
+        client.get(url("study_walk", study))
+    code = study.cases.filter(patient__code="Ext-001").get().code  # AML
+    page = client.get(url("study_walk_case", study, code)).content.decode()
+    assert "Patient Ext-001" in page
+    assert page.count("image_thumb") == 0
+    assert page.count("<img") >= 3
+
+
+def test_a_panel_reads_again_and_the_originals_stay(client: Client, coordinator: User) -> None:
+    study = unblinded(coordinator)
+    before = list(Reading.objects.order_by("pk").values())
+    code = study.cases.first().code
+    data = {"members": "A, B", "diagnosis": "ALL", "comment": "clear in field 2"}
+    assert client.post(url("study_walk_case", study, code), data).status_code == 302
+    reread = Reading.objects.get(reread=True)
+    assert (reread.diagnosis, reread.session.reader.label) == ("ALL", "Panel")
+    assert list(Reading.objects.filter(reread=False).order_by("pk").values()) == before
+    assert b"has read case" in client.post(url("study_walk_case", study, code), data | {"diagnosis": "AML"}).content
+    _, rows = study_grid(study)
+    assert {row.session.reader.label for row in rows} == {"P1", "P2"}
