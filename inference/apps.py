@@ -14,3 +14,6 @@ class InferenceConfig(AppConfig):
 
         register_kind("inference.run", "inference.worker.prediction:run_pipeline", queue="infer", unit="images")
         register_kind("inference.saliency", "inference.worker.saliency:render_map", queue="infer", unit="maps")
+        register_kind("training.run", "inference.worker.training:train_run", queue="train", unit="epochs")
+        register_kind("training.estimate", "inference.worker.training:estimate_run", queue="train", unit="models")
+        register_kind("training.evaluate", "inference.worker.evaluation:evaluate_job", queue="train", unit="images")

@@ -146,7 +146,8 @@ def build(out: Path, *, n_patients: int, cell_epochs: int, epochs: int, seed: in
         learning_rate=3e-3,
         seed=seed,
         threads=threads,
-        bf16=True,
+        precision="bf16",
+        schedule="one-cycle",
         colour_jitter=COLOUR_JITTER,
     )
     with tempfile.TemporaryDirectory() as scratch:
@@ -239,7 +240,7 @@ def _export(
 ) -> ModelFolder:
     model = save_model_folder(folder, trained.network, card, half=True)
     model = calibrate_recheck(model, np.concatenate([validation.images, unseen.images]))
-    logits = open_engine(model, "openvino", precision="fp32").infer(unseen.images).logits
+    logits = open_engine(model, "openvino", precision="fp32").infer(np.asarray(unseen.images)).logits
     figures = _rounded(evaluate(logits, unseen)) | {"styles": list(HELD_OUT_STYLES)}
     return with_metrics(model, {"unseen_patients_and_styles": figures})
 

@@ -1,5 +1,18 @@
 from inference.models.predictions import ImagePrediction, PatientPrediction
 from inference.models.registry import ModelVersion, PipelineVersion
 from inference.models.runs import PipelineRun
+from inference.models.training import Evaluation, Promotion, TrainingEpoch, TrainingNote, TrainingPart, TrainingRun
 
-__all__ = ["ImagePrediction", "ModelVersion", "PatientPrediction", "PipelineRun", "PipelineVersion"]
+__all__ = [
+    "Evaluation",
+    "ImagePrediction",
+    "ModelVersion",
+    "PatientPrediction",
+    "PipelineRun",
+    "PipelineVersion",
+    "Promotion",
+    "TrainingEpoch",
+    "TrainingNote",
+    "TrainingPart",
+    "TrainingRun",
+]

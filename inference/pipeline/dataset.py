@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,14 @@ class DatasetInvalid(DomainError):
     code = "E_DATASET"
 
 
+class Images(Protocol):
+    """What a trainer needs of images: their number, and rows of them. An array in memory is one; so is a disk cache."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> NDArray[np.uint8]: ...  # (k, size_px, size_px, 3)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageSet:
     """Network inputs for one model.
@@ -23,7 +32,7 @@ class ImageSet:
     Attributes
     ----------
     images
-        (n, size_px, size_px, 3) uint8 as ``Recipe.prepare`` makes them.
+        (n, size_px, size_px, 3) uint8 as ``Recipe.prepare`` makes them, in memory or read when asked for.
     targets
         (n,) index into ``classes``.
     patients
@@ -32,7 +41,7 @@ class ImageSet:
         In the slot's order.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | Images
     targets: NDArray[np.int64]
     patients: tuple[str, ...]
     classes: tuple[str, ...]
@@ -48,6 +57,11 @@ class ImageSet:
         """Images of each class."""
         numbers = np.bincount(self.targets, minlength=len(self.classes))
         return {name: int(number) for name, number in zip(self.classes, numbers, strict=True)}
+
+
+    def shuffled(self, seed: int) -> ImageSet:
+        """The same images under permuted targets: a control from which nothing can be learned."""
+        return replace(self, targets=np.random.default_rng([seed, 0x5AFE]).permutation(self.targets))
 
 
 def require_apart(training: ImageSet, validation: ImageSet) -> None:

@@ -10,6 +10,7 @@ from inference.pipeline.augment import augment
 from inference.pipeline.dataset import DatasetInvalid, ImageSet, require_apart
 from inference.pipeline.preprocess import Recipe
 from inference.pipeline.train import Epoch, TrainingSettings, evaluate, train
+from inference.pipeline.training_config import ConfigInvalid
 from tests.inference.pipeline.models import ARCHITECTURE
 
 RECIPE = Recipe(size_px=32)
@@ -47,7 +48,7 @@ def test_it_learns_reports_every_epoch_and_repeats_itself() -> None:
 def test_false_ends_it_with_the_best_epoch_so_far() -> None:
     trained = train(
         coloured(16, "a"), coloured(8, "b", 1), architecture=ARCHITECTURE, recipe=RECIPE,
-        settings=TrainingSettings(epochs=5, batch_size=8, threads=1, bf16=True), on_epoch=lambda epoch: False,
+        settings=TrainingSettings(epochs=5, batch_size=8, threads=1, precision="bf16"), on_epoch=lambda epoch: False,
     )  # fmt: skip
     assert len(trained.history) == 1
     assert trained.best_epoch == 1
@@ -84,7 +85,7 @@ def test_sets_and_settings_that_make_no_sense_are_refused() -> None:
     for targets, patients in (([0], ("p", "q")), ([0, 2], ("p", "q")), ([-1, 0], ("p", "q")), ([0, 1], ("p",))):
         with pytest.raises(DatasetInvalid):
             ImageSet(images, np.array(targets), patients, CLASSES)
-    with pytest.raises(DatasetInvalid):
+    with pytest.raises(ConfigInvalid, match="epochs"):
         TrainingSettings(epochs=0)
     assert coloured(5, "a").counts() == {"LEUKEMIA": 3, "NO_LEUKEMIA": 2}
 

@@ -1,0 +1,103 @@
+"""Training runs, their progress, and the frozen images that they read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from cases.models import DatasetEntry, DatasetVersion
+from inference.models import Evaluation, PipelineVersion, Promotion, TrainingPart, TrainingRun
+from inference.pipeline.training_data import Entry
+from leukoweb.core.exceptions import NotFound
+
+
+def training_runs() -> QuerySet[TrainingRun]:
+    """Newest first, with what a list shows; one query, and one for the parts."""
+    runs = TrainingRun.objects.select_related("dataset", "job", "pipeline", "created_by")
+    return runs.prefetch_related("parts__model")
+
+
+def training_run_named(text: str) -> TrainingRun:
+    """By name; NotFound lists what exists."""
+    run = training_runs().filter(name=text).first()
+    if run is None:
+        known = ", ".join(TrainingRun.objects.values_list("name", flat=True)[:20]) or "none yet"
+        raise NotFound(f"There is no training run {text!r}.", hint=f"Known: {known}.")
+    return run
+
+
+def dataset_named(text: str) -> DatasetVersion:
+    """``NAME:VERSION``, or a name alone for its newest version; NotFound lists what exists."""
+    name, colon, version = text.rpartition(":")
+    found = DatasetVersion.objects.select_related("taxonomy")
+    if colon and version.isdigit():
+        row = found.filter(name=name, version=int(version)).first()
+    else:
+        row = found.filter(name=text).order_by("-version").first()
+    if row is None:
+        known = ", ".join(f"{d.name}:{d.version}" for d in DatasetVersion.objects.all()[:20]) or "none is frozen yet"
+        raise NotFound(f"There is no dataset version {text!r}.", hint=f"Known: {known}.", field="dataset")
+    return row
+
+
+def training_entries(dataset: DatasetVersion, split: str | None = None) -> list[Entry]:
+    """The images of a version in their frozen order; one query."""
+    rows = DatasetEntry.objects.filter(dataset=dataset).order_by("id")
+    if split is not None:
+        rows = rows.filter(split=split)
+    values = rows.values_list(
+        "content_sha256", "patient__code", "label", "split", "patient__cohort__purpose", "patient__withdrawn_at",
+        "image_id",
+    )  # fmt: skip
+    return [
+        Entry(sha256, patient, label, side, purpose == "external", withdrawn is not None, image)
+        for sha256, patient, label, side, purpose, withdrawn, image in values
+    ]
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is, in epochs, and how long the rest should take at the pace of the newest epochs."""
+
+    done: int
+    total: int
+    seconds_left: float | None
+    images_per_s: float | None
+
+
+def run_progress(run: TrainingRun) -> RunProgress:
+    """Two queries. Parts that stopped early count as complete."""
+    plan = run.plan
+    parts = list(run.parts.all())
+    total = sum(part.epochs_done if part.model_id else plan.settings.epochs for part in parts)
+    done = sum(part.epochs_done for part in parts)
+    newest = None
+    for part in parts:
+        if part.epochs_done and part.model_id is None:
+            newest = part.epochs.order_by("-number").first()
+    if newest is None:
+        return RunProgress(done, total, run.estimate.get("seconds") if not done else None, None)
+    return RunProgress(done, total, (total - done) * newest.seconds, newest.images_per_s)
+
+
+def evaluation_newest(pipeline: PipelineVersion, dataset: DatasetVersion) -> Evaluation | None:
+    return Evaluation.objects.filter(pipeline=pipeline, dataset=dataset).order_by("-id").first()
+
+
+def promotions() -> QuerySet[Promotion]:
+    return Promotion.objects.select_related("pipeline", "before", "promoted_by")
+
+
+def parts_of(run: TrainingRun) -> QuerySet[TrainingPart]:
+    return run.parts.select_related("model").prefetch_related("epochs")
+
+
+
+def weight_files() -> list[str]:
+    """Names of the files in DATA_DIR/weights that a training may start from."""
+    folder = settings.DATA_DIR / "weights"
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".pth") and p.is_file())

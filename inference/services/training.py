@@ -1,0 +1,174 @@
+"""Asking for trainings and their estimates. The caller rings the bell of the job."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from cases.models import DatasetVersion
+from inference.models import ModelVersion, TrainingPart, TrainingRun
+from inference.pipeline.errors import EngineUnavailable
+from inference.pipeline.rules import rule_set_named
+from inference.pipeline.training_config import PARTS, ConfigInvalid, TrainingConfig
+from inference.pipeline.training_data import PartMap, check_entries, part_map
+from inference.selectors.registry import pipeline_active
+from inference.selectors.training import training_entries, weight_files
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict
+from leukoweb.core.jobs.ledger import job_create, job_retry
+from leukoweb.core.models import Job, User
+
+KIND = "training.run"
+ESTIMATE_KIND = "training.estimate"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}")
+
+
+def require_trainable() -> None:
+    """EngineUnavailable, with what to install, where torch is not; looked up, not imported."""
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("torchvision") is None:
+        raise EngineUnavailable(
+            "Training needs PyTorch, which is not installed here. Predictions work without it.",
+            hint="Install it with: pip install -e '.[ai]', then start leukoweb again.",
+        )
+
+
+def check_dataset(dataset: DatasetVersion, config: TrainingConfig) -> list[PartMap]:
+    """The class maps of the parts, after every check that needs no file; TrainingRefused otherwise."""
+    maps = [part_map(part, dataset.taxonomy.maps) for part in config.models]
+    check_entries(training_entries(dataset), maps)
+    return maps
+
+
+@transaction.atomic
+def training_create(
+    *, actor: User | None, dataset: DatasetVersion, config: TrainingConfig, name: str = ""
+) -> TrainingRun:
+    """A draft with its parts; nothing is queued yet.
+
+    Raises
+    ------
+    TrainingRefused, ConfigInvalid, EngineUnavailable, RuleSetInvalid
+        What is wrong with the dataset, an option, or this installation.
+    """
+    require_trainable()
+    rule_set_named(config.rules)
+    check_dataset(dataset, config)
+    config, pins = _resolve_start(config)
+    name = name.strip() or _free_name(dataset)
+    if not _NAME.fullmatch(name):
+        raise ConfigInvalid(
+            f"The name {name[:80]!r} cannot be used.", field="name",
+            hint="1 to 60 letters, digits, spaces or . _ -, beginning with a letter or digit.",
+        )  # fmt: skip
+    try:
+        with transaction.atomic():
+            run = TrainingRun.objects.create(
+                name=name, dataset=dataset, config=config.as_dict(), environment=pins, created_by=actor
+            )
+    except IntegrityError as error:
+        raise Conflict(f"There is a training run {name!r} already.", hint="Choose another name.") from error
+    TrainingPart.objects.bulk_create(
+        [TrainingPart(run=run, part=part, position=i) for i, part in enumerate(config.models)]
+    )
+    audit_record(
+        actor=actor, action="training.create", target=f"training:{run.pk}",
+        data={"name": name, "dataset": str(dataset), "manifest": dataset.manifest_sha256, "config": config.as_dict()},
+    )  # fmt: skip
+    return run
+
+
+@transaction.atomic
+def training_start(*, actor: User | None, run: TrainingRun) -> Job:
+    """Queue the run; at most one unfinished job per run exists (the ledger's unique key)."""
+    run = TrainingRun.objects.select_for_update(of=("self",)).select_related("job").get(pk=run.pk)
+    require_trainable()
+    check_dataset(run.dataset, run.plan)
+    if run.job is not None:
+        raise Conflict(
+            f"{run.name} was started already ({run.job.get_status_display().lower()}).",
+            hint="Continue it from its page if it was cancelled or has failed.",
+        )
+    plan = run.plan
+    job = job_create(
+        kind=KIND, title=f"Training {run.name}", payload={"run": run.pk}, actor=actor, key=f"training:{run.pk}",
+        total_units=plan.settings.epochs * len(plan.models),
+    )  # fmt: skip
+    TrainingRun.objects.filter(pk=run.pk).update(job=job)
+    audit_record(actor=actor, action="training.start", target=f"training:{run.pk}", data={"name": run.name})
+    return job
+
+
+def training_continue(*, actor: User, run: TrainingRun) -> Job:
+    """Queue a cancelled or failed run again; it resumes after its last saved epoch."""
+    if run.job is None:
+        raise Conflict(f"{run.name} was not started yet.", hint="Start it.")
+    return job_retry(actor=actor, job=run.job)
+
+
+@transaction.atomic
+def estimate_request(*, actor: User | None, run: TrainingRun) -> Job:
+    """Queue the measurement of one step; its result appears on the draft."""
+    require_trainable()
+    if run.job is not None:
+        raise Conflict(f"{run.name} was started already; its page shows the time that is left.")
+    job = job_create(
+        kind=ESTIMATE_KIND, title=f"Time estimate for {run.name}", payload={"run": run.pk}, actor=actor,
+        key=f"training-estimate:{run.pk}", total_units=len(run.plan.models),
+    )  # fmt: skip
+    TrainingRun.objects.filter(pk=run.pk).update(estimate_job=job)
+    return job
+
+
+def _resolve_start(config: TrainingConfig) -> tuple[TrainingConfig, dict[str, Any]]:
+    """What the start weights name must be there. A registered model brings its network (and, for a quick retraining,
+    its input size) with it; the live models are pinned now."""
+    kind, _, value = config.initial_weights.partition(":")
+    field = "initial_weights"
+    if kind == "file" and value not in weight_files():
+        raise ConfigInvalid(
+            f"There is no file {value!r} in {settings.DATA_DIR / 'weights'}.", field=field,
+            hint="Put a safetensors file, or torchvision's unchanged download, there.",
+        )  # fmt: skip
+    if kind not in ("model", "live"):
+        return config, {}
+    bases: dict[str, ModelVersion] = {}
+    if kind == "model":
+        chosen = ModelVersion.objects.filter(pk=int(value)).first()
+        if chosen is None:
+            raise ConfigInvalid(f"There is no model {value}.", field=field)
+        bases = dict.fromkeys(config.models, chosen)
+    else:
+        active = pipeline_active()
+        lacking = [PARTS[p][2] for p in config.models if active is None or PARTS[p][0] not in active.slots]
+        if active is None or lacking:
+            raise ConfigInvalid(
+                f"The active pipeline has no model to start {lacking[0]} from.", field=field,
+                hint="Choose another start, or leave this model out.",
+            )  # fmt: skip
+        bases = {part: active.slots[PARTS[part][0]] for part in config.models}
+    cards = [model.card for model in bases.values()]
+    if any(card["architecture"] != cards[0]["architecture"] or card["recipe"] != cards[0]["recipe"] for card in cards):
+        raise ConfigInvalid(
+            "The models to start from are not of one network and input size.", field=field,
+            hint="Train them in runs of their own.",
+        )  # fmt: skip
+    config = replace(config, architecture=cards[0]["architecture"])
+    if config.method == "quick":
+        config = replace(config, size_px=cards[0]["recipe"]["size_px"])
+    pins = {"live": {part: model.pk for part, model in bases.items()}} if kind == "live" else {}
+    return config, pins
+
+
+def _free_name(dataset: DatasetVersion) -> str:
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{dataset.name}-{dataset.version}")[:50].strip("-") or "run"
+    number = 1
+    while TrainingRun.objects.filter(name=f"{base} run {number}").exists():
+        number += 1
+    return f"{base} run {number}"
+
+
