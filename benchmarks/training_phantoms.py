@@ -9,7 +9,6 @@ that know single cells, taught on other drawn patients; they stand in for an Ima
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import subprocess
 import sys
@@ -75,25 +74,27 @@ def take_in(cohort, orders, workers):
 
 
 def freeze(name, train, internal):
-    """A dataset version with exactly these rows, as the freezing service would write it."""
-    from cases.models import DatasetEntry, DatasetVersion, Taxonomy
-    from cases.taxonomy import LABELS, MAPS
+    """A dataset version with exactly these rows and the paper's split, as the freezing service would write it."""
+    from cases.manifests import Line, manifest
+    from cases.models import DatasetEntry, DatasetVersion
+    from cases.services.taxonomies import taxonomy_ensure
+    from leukoweb.core.storage import blobs
 
-    maps = {key: {"classes": list(m.classes), "by_label": dict(m.by_label)} for key, m in MAPS.items()}
-    taxonomy, _ = Taxonomy.objects.get_or_create(
-        name="paper", version=1, defaults={"labels": [{"name": label} for label in LABELS], "maps": maps,
-                                           "sha256": "0" * 64},
-    )  # fmt: skip
     rows = [(*row, "train") for row in train] + [(*row, "internal") for row in internal]
-    text = "\n".join(f"{image.content_sha256} {label} {split}" for image, _, label, split in rows)
+    rows.sort(key=lambda row: (row[1].code, row[0].slide.code, row[0].content_sha256))
+    lines = [Line(p.code, image.slide.code, image.content_sha256, label, split, 0) for image, p, label, split in rows]
+    content = manifest(choices={}, taxonomy={}, lines=lines, left_out=[], decisions_sha256="0" * 64)
     dataset = DatasetVersion.objects.create(
-        name=name, version=1, taxonomy=taxonomy, class_map="five", choices={}, flow=[], counts={}, proof={},
-        manifest_sha256=hashlib.sha256(text.encode()).hexdigest(), synthetic=True,
+        name=name, version=1, taxonomy=taxonomy_ensure(), class_map="five", choices={}, flow=[], counts={}, proof=[],
+        manifest_sha256=blobs().put(content), n_images=len(rows), n_patients=len({row[1].pk for row in rows}),
+        synthetic=True,
     )  # fmt: skip
     DatasetEntry.objects.bulk_create(
-        DatasetEntry(dataset=dataset, image=image, patient=patient, content_sha256=image.content_sha256, label=label,
-                     split=split)
-        for image, patient, label, split in rows
+        DatasetEntry(
+            dataset=dataset, number=n, image=image, patient=patient, patient_code=patient.code,
+            slide_code=image.slide.code, content_sha256=image.content_sha256, label=label, split=split,
+        )
+        for n, (image, patient, label, split) in enumerate(rows, start=1)
     )  # fmt: skip
 
 

@@ -33,7 +33,6 @@ class Entry:
     label: str
     split: str
     external: bool = False
-    withdrawn: bool = False
     image: int = 0  # the row's id, for pages that link to it
 
 
@@ -81,13 +80,12 @@ def check_entries(entries: Sequence[Entry], maps: Sequence[PartMap]) -> None:
     Raises
     ------
     TrainingRefused
-        ``E_DATASET_EMPTY``, ``E_EXTERNAL_PATIENT``, ``E_WITHDRAWN``, ``E_LEAK`` (a patient, or an identical image, on
-        both sides), ``E_CLASS_MAP`` (a label that a map does not know), ``E_CLASS_WITHOUT_PATIENTS``.
+        ``E_DATASET_EMPTY``, ``E_EXTERNAL_PATIENT``, ``E_LEAK`` (a patient, or an identical image, on both sides),
+        ``E_CLASS_MAP`` (a label that a map does not know), ``E_CLASS_WITHOUT_PATIENTS``.
     """
     if not entries:
         raise TrainingRefused("The dataset version holds no images.", code="E_DATASET_EMPTY", field="dataset")
     _refuse_patients(entries, [e for e in entries if e.external], "E_EXTERNAL_PATIENT", "of an external cohort")
-    _refuse_patients(entries, [e for e in entries if e.withdrawn], "E_WITHDRAWN", "withdrawn since it was frozen")
     sides: dict[str, set[str]] = defaultdict(set)
     contents: dict[str, set[str]] = defaultdict(set)
     for entry in entries:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cases.models import Cohort, DatasetEntry, DatasetVersion, HpfImage, ReferenceDiagnosis
+from cases.selectors.datasets import dataset_rows
 from inference.pipeline.classes import DIAGNOSES_5
 from inference.pipeline.training_data import INTERNAL
 from inference.pipeline.validation import size_group
@@ -27,16 +28,12 @@ class KnownPatient:
 
 def internal_patients(dataset: DatasetVersion) -> list[KnownPatient]:
     """Internal-validation patients of a version, in their frozen order; two queries."""
-    entries = (
-        DatasetEntry.objects.filter(dataset=dataset, split=INTERNAL)
-        .select_related("image__slide__device", "patient")
-        .order_by("id")
-    )
+    entries = dataset_rows(dataset).filter(split=INTERNAL).select_related("image__slide__device")
     images: dict[int, list[HpfImage]] = defaultdict(list)
     labels: dict[int, list[str]] = defaultdict(list)
     codes: dict[int, str] = {}
     for entry in entries:
-        codes.setdefault(entry.patient_id, entry.patient.code)
+        codes.setdefault(entry.patient_id, entry.patient_code)
         images[entry.patient_id].append(entry.image)
         labels[entry.patient_id].append(entry.label)
     references = _newest_references(codes)
@@ -77,8 +74,8 @@ def diagnosis_from_labels(classes: Iterable[str]) -> str:
 
 def entry_groups(dataset: DatasetVersion, split: str = INTERNAL) -> dict[str, list[str]]:
     """A word per image in frozen order: the capture device, and how many images its slide gave. One query."""
-    rows = DatasetEntry.objects.filter(dataset=dataset, split=split).select_related("image__slide__device")
-    images = [entry.image for entry in rows.order_by("id")]
+    rows = dataset_rows(dataset).filter(split=split).select_related("image__slide__device")
+    images = [entry.image for entry in rows]
     counts: dict[int, int] = defaultdict(int)
     for image in images:
         counts[image.slide_id] += 1
@@ -100,4 +97,4 @@ def _device(image: HpfImage) -> str:
 def seen_in_training(pipeline_datasets: Sequence[str], patients: Iterable[str]) -> int:
     """How many of ``patients`` (codes) are training patients of the named dataset versions (public ids)."""
     trained = DatasetEntry.objects.filter(dataset__public_id__in=pipeline_datasets, split="train")
-    return trained.filter(patient__code__in=list(patients)).values("patient").distinct().count()
+    return trained.filter(patient_code__in=list(patients)).values("patient").distinct().count()

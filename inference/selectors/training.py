@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import QuerySet
 
-from cases.models import DatasetEntry, DatasetVersion
+from cases.models import DatasetVersion
+from cases.selectors.datasets import dataset_rows
 from inference.models import Evaluation, PipelineVersion, Promotion, TrainingPart, TrainingRun
 from inference.pipeline.training_data import Entry
 from leukoweb.core.exceptions import NotFound
@@ -28,32 +29,17 @@ def training_run_named(text: str) -> TrainingRun:
     return run
 
 
-def dataset_named(text: str) -> DatasetVersion:
-    """``NAME:VERSION``, or a name alone for its newest version; NotFound lists what exists."""
-    name, colon, version = text.rpartition(":")
-    found = DatasetVersion.objects.select_related("taxonomy")
-    if colon and version.isdigit():
-        row = found.filter(name=name, version=int(version)).first()
-    else:
-        row = found.filter(name=text).order_by("-version").first()
-    if row is None:
-        known = ", ".join(f"{d.name}:{d.version}" for d in DatasetVersion.objects.all()[:20]) or "none is frozen yet"
-        raise NotFound(f"There is no dataset version {text!r}.", hint=f"Known: {known}.", field="dataset")
-    return row
-
-
 def training_entries(dataset: DatasetVersion, split: str | None = None) -> list[Entry]:
-    """The images of a version in their frozen order; one query."""
-    rows = DatasetEntry.objects.filter(dataset=dataset).order_by("id")
+    """The images of a version in manifest order, without patients who were withdrawn since; one query."""
+    rows = dataset_rows(dataset)
     if split is not None:
         rows = rows.filter(split=split)
     values = rows.values_list(
-        "content_sha256", "patient__code", "label", "split", "patient__cohort__purpose", "patient__withdrawn_at",
-        "image_id",
+        "content_sha256", "patient_code", "label", "split", "patient__cohort__purpose", "image_id"
     )  # fmt: skip
     return [
-        Entry(sha256, patient, label, side, purpose == "external", withdrawn is not None, image)
-        for sha256, patient, label, side, purpose, withdrawn, image in values
+        Entry(sha256, patient, label, side, purpose == "external", image)
+        for sha256, patient, label, side, purpose, image in values
     ]
 
 

@@ -15,12 +15,13 @@ from typing import Any
 
 from django.conf import settings
 
+from cases.selectors.datasets import dataset_withdrawn
 from inference.models import TrainingEpoch, TrainingNote, TrainingPart, TrainingRun
 from inference.pipeline.networks import require_torch
 from inference.pipeline.training_config import PARTS, TrainingConfig
 from inference.selectors.training import run_progress, training_entries
 from inference.services.training import check_dataset
-from inference.worker.training_images import decode_all, image_sets, verify_files
+from inference.worker.training_images import decode_all, image_sets, verify_files, verify_manifest
 from inference.worker.training_start import initial_weights
 from leukoweb.core.jobs.context import JobContext
 from leukoweb.statistics.results import to_json_value
@@ -37,10 +38,13 @@ def train_run(context: JobContext) -> str:
     entries = training_entries(run.dataset)
     say = Log(context, run)
     if "device" not in run.environment:
-        say(f"Started: {len(entries)} images of {run.dataset}, {', '.join(plan.models)}.")
+        gone = dataset_withdrawn(run.dataset)
+        left = f" {gone} images are left out: their patients were withdrawn after the freeze." if gone else ""
+        say(f"Started: {len(entries)} images of {run.dataset}, {', '.join(plan.models)}.{left}")
         run.environment = environment(plan) | run.environment
         run.save(update_fields=["environment"])
     _progress(context, run, "checking the files of the dataset")
+    verify_manifest(run.dataset)
     verify_files(entries, context.check)
     _progress(context, run, "decoding images")
     cache = decode_all(entries, plan.recipe, context.check)

@@ -10,6 +10,8 @@ import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
 
+from cases.models import DatasetVersion
+from cases.selectors.datasets import dataset_problems
 from inference.pipeline.dataset import ImageSet
 from inference.pipeline.image_cache import ArrayCache, CachedImages, fill, pixel_cache
 from inference.pipeline.preprocess import Recipe, decode
@@ -22,6 +24,15 @@ IN_MEMORY_BYTES = 4 * 2**30  # of decoded images; more is read from the disk cac
 
 def cache_folder(kind: str) -> Path:
     return Path(settings.CACHE_ROOT) / "training" / kind
+
+
+def verify_manifest(dataset: DatasetVersion) -> None:
+    """The rows of the version are those of its manifest; TrainingRefused says what differs."""
+    if problems := dataset_problems(dataset):
+        raise TrainingRefused(
+            f"{dataset} is not what was frozen: {problems[0]}. Nothing was trained.", code="E_MANIFEST",
+            hint="Restore the database and its files from one backup, or freeze a new version.", field="dataset",
+        )  # fmt: skip
 
 
 def verify_files(entries: Sequence[Entry], on_step: Callable[[], None]) -> None:

@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from cases.models import Cohort
+from cases.selectors.datasets import dataset_named
 from inference.pipeline.evaluation import LEVELS
 from inference.selectors.evaluation import cohort_patients
 from inference.selectors.registry import pipeline_active, pipeline_named
-from inference.selectors.training import dataset_named
 from inference.services.errors import PipelineMissing
 from leukoweb.core.exceptions import DomainError, NotFound
 

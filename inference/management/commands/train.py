@@ -7,10 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from cases.selectors.datasets import dataset_named
 from inference.management.seeing_through import PATIENCE_S, see_through
 from inference.models import TrainingRun
 from inference.pipeline.training_config import PARTS, PRESETS, ConfigInvalid
-from inference.selectors.training import dataset_named, training_run_named
+from inference.selectors.training import training_run_named
 from inference.services.training import estimate_request, training_continue, training_create, training_start
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.bell import ring

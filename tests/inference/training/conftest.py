@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +46,7 @@ def freeze(
     purpose: str = "development", seed: int = 0,
 ) -> Any:  # fmt: skip
     """A dataset version: for each label so many training patients, and ``internal`` more for validation."""
-    from cases.models import CaptureDevice, Cohort, DatasetEntry, DatasetVersion, Patient, Slide, Taxonomy
+    from cases.models import CaptureDevice, Cohort, Patient, Slide, Taxonomy
     from cases.services.images import image_add
 
     cohort, _ = Cohort.objects.get_or_create(name=f"{name} {purpose}", defaults={"purpose": purpose, "synthetic": True})
@@ -66,18 +65,30 @@ def freeze(
             for j in range(n_images):
                 added = image_add(actor=None, slide=slide, data=picture(label, seed + 1000 * i + j), name=f"{j}.png")
                 rows.append((added.image, patient, label, "train" if i < n else "internal"))
-    manifest = hashlib.sha256("\n".join(f"{r[0].content_sha256} {r[2]} {r[3]}" for r in rows).encode()).hexdigest()
+    return write_version(name, taxonomy, rows)
+
+
+def write_version(name: str, taxonomy: Any, rows: list[tuple[Any, Any, str, str]], version: int = 1) -> Any:
+    """The rows of a version with its manifest, as the freezing service leaves them; any row, also a wrong one."""
+    from cases.manifests import Line, manifest
+    from cases.models import DatasetEntry, DatasetVersion
+    from leukoweb.core.storage import blobs
+
+    rows = sorted(rows, key=lambda row: (row[1].code, row[0].slide.code, row[0].content_sha256))
+    lines = [Line(p.code, image.slide.code, image.content_sha256, label, split, 0) for image, p, label, split in rows]
+    content = manifest(choices={}, taxonomy={}, lines=lines, left_out=[], decisions_sha256="0" * 64)
     dataset = DatasetVersion.objects.create(
-        name=name, version=1, taxonomy=taxonomy, class_map="five", choices={}, flow=[], counts={}, proof={},
-        manifest_sha256=manifest, synthetic=True,
+        name=name, version=version, taxonomy=taxonomy, class_map="five", choices={}, flow=[], counts={}, proof=[],
+        manifest_sha256=blobs().put(content), n_images=len(rows),
+        n_patients=len({p.pk for _, p, _, _ in rows}), synthetic=True,
     )  # fmt: skip
     DatasetEntry.objects.bulk_create(
         [
             DatasetEntry(
-                dataset=dataset, image=image, patient=patient, content_sha256=image.content_sha256, label=label,
-                split=split,
+                dataset=dataset, number=n, image=image, patient=patient, patient_code=patient.code,
+                slide_code=image.slide.code, content_sha256=image.content_sha256, label=label, split=split,
             )
-            for image, patient, label, split in rows
+            for n, (image, patient, label, split) in enumerate(rows, start=1)
         ]
     )  # fmt: skip
     return dataset
