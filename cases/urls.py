@@ -1,6 +1,17 @@
 from django.urls import path
 
-from cases.views import cohorts, images, patients, references, reviews, slides, sorting, uploads
+from cases.views import (
+    cohorts,
+    curation,
+    datasets,
+    images,
+    patients,
+    references,
+    reviews,
+    slides,
+    sorting,
+    uploads,
+)
 
 urlpatterns = [
     path("cohorts/", cohorts.cohort_list, name="cohort_list"),
@@ -29,5 +40,20 @@ urlpatterns = [
     path("images/<uuid:public_id>/view/", images.image_viewer, name="image_viewer"),
     path("sorting/", sorting.sorting_home, name="sorting_home"),
     path("sorting/<uuid:task_id>/board/", sorting.sorting_board, name="sorting_board"),
+    path("curation/", curation.curation_home, name="curation_home"),
+    path("curation/exclude/", curation.curation_exclude, name="curation_exclude"),
+    path("curation/measure/", curation.curation_measure, name="curation_measure"),
+    path("curation/duplicates/", curation.curation_duplicates, name="curation_duplicates"),
+    path("curation/pairs/<uuid:first>/<uuid:second>/", curation.curation_pair, name="curation_pair"),
+    path("datasets/", datasets.dataset_list, name="dataset_list"),
+    path("datasets/new/", datasets.dataset_create, name="dataset_create"),
+    path("datasets/<uuid:public_id>/", datasets.dataset_detail, name="dataset_detail"),
+    path("datasets/<uuid:public_id>/flow.svg", datasets.dataset_flow_figure, name="dataset_flow_figure"),
+    path("datasets/<uuid:public_id>/table-1/", datasets.dataset_table_one, name="dataset_table_one"),
+    path("datasets/<uuid:public_id>/diff/<uuid:other>/", datasets.dataset_diff, name="dataset_diff"),
+    path("datasets/<uuid:public_id>/drift/", datasets.dataset_drift, name="dataset_drift"),
+    path("datasets/<uuid:public_id>/drift.svg", datasets.dataset_drift_figure, name="dataset_drift_figure"),
+    path("datasets/<uuid:public_id>/download/", datasets.dataset_download, name="dataset_download"),
+    path("datasets/<uuid:public_id>/manifest.json", datasets.dataset_manifest, name="dataset_manifest"),
     path("upload/", uploads.upload, name="upload"),
 ]

@@ -33,6 +33,7 @@ def images_measured() -> QuerySet[HpfImage]:
         .select_related("slide__patient__cohort", "slide__device")
         .annotate(
             **columns,
+            has_text=Exists(text.exclude(boxes=[])),
             text_boxes=Subquery(text.values("boxes")[:1], output_field=JSONField()),
             is_out=Subquery(newest.values("excluded")[:1], output_field=BooleanField(null=True)),
             out_reason=Subquery(newest.values("reason")[:1], output_field=CharField()),

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cases.consensus import Consensus, ConsensusRule
 from cases.dataset_choices import Settings
-from cases.flow import KEPT, Passed, Step, flow_of
+from cases.flow import Step
 from cases.likeness import groups
 from cases.manifests import Decided, LeftOut, Line, decisions_digest, manifest
-from cases.models import AdjudicationDecision, Cohort, HpfImage, SortingItem, SortingTask, Taxonomy
-from cases.selectors.curation import excluded_images
+from cases.models import AdjudicationDecision, Cohort, HpfImage, SortingItem, Taxonomy
 from cases.selectors.duplicates import Alike, Search, Seen, duplicates_find, live_seen
-from cases.selectors.sorting import consensus_for_task, rule_of
+from cases.selectors.usable import Choices, Row, images_usable
 from cases.splitting import (
     INTERNAL,
     TRAIN,
@@ -32,42 +30,9 @@ from cases.splitting import (
     stratum_of,
 )
 from cases.taxonomy import ClassMap
-from cases.taxonomy_data import read_taxonomy
 from leukoweb.core.exceptions import DomainError
 
 NO_LEUKEMIA = "NO_LEUKEMIA"
-
-
-@dataclass(frozen=True)
-class Choices:
-    """Rows and settings of a version to be. Several tasks: the first that settled an image gives its label."""
-
-    cohorts: tuple[Cohort, ...]
-    tasks: tuple[SortingTask, ...]
-    settings: Settings = field(default_factory=Settings)
-    rule: ConsensusRule | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """By names, never by ids."""
-        return {
-            **self.settings.as_dict(),
-            "cohorts": sorted(cohort.name for cohort in self.cohorts),
-            "tasks": [task.name for task in self.tasks],
-            "rules": [(self.rule or rule_of(task)).as_dict() for task in self.tasks],
-        }
-
-
-@dataclass(frozen=True)
-class Row:
-    """An image of the chosen cohorts."""
-
-    pk: int
-    content: str
-    position: int
-    slide_id: int
-    slide: str
-    patient_id: int
-    patient: str
 
 
 @dataclass(frozen=True)
@@ -131,7 +96,7 @@ def background_of(class_map: ClassMap) -> str | None:
     return class_map.by_label.get(NO_LEUKEMIA)
 
 
-def counts_of(lines: Sequence[Line], class_map: ClassMap) -> dict[str, Any]:
+def counts_of(lines: Sequence[Line], class_map: ClassMap, splits: Sequence[str] = (TRAIN, INTERNAL)) -> dict[str, Any]:
     """Images by split and label, images and patients by split and class, images by fold."""
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     images: dict[str, Counter[str]] = defaultdict(Counter)
@@ -146,7 +111,6 @@ def counts_of(lines: Sequence[Line], class_map: ClassMap) -> dict[str, Any]:
     patients: dict[str, Counter[str]] = defaultdict(Counter)
     for (split, _), counted in by_patient.items():
         patients[split][stratum_of(counted, class_map.classes, background_of(class_map))] += 1
-    splits = (TRAIN, INTERNAL)
     return {
         "classes": list(class_map.classes),
         "labels": {split: {name: labels[split][name] for name in class_map.labels} for split in splits},
@@ -158,11 +122,9 @@ def counts_of(lines: Sequence[Line], class_map: ClassMap) -> dict[str, Any]:
 
 def dataset_plan(choices: Choices) -> Plan:
     """Raises `DomainError` where the choices make no sense at all; everything else is in ``problems``."""
-    taxonomy, class_map = _taxonomy(choices)
-    rows = _rows(choices.cohorts)
-    settled = _consensus(choices)
-    steps, labels = _steps(rows, settled, choices)
-    kept = [row for row in rows if steps[row.pk] == KEPT]
+    usable = images_usable(choices)
+    taxonomy, class_map, rows, labels = usable.taxonomy, usable.class_map, usable.rows, usable.labels
+    kept = usable.kept
     problems, warnings = _purposes(choices), list[Problem]()
     search = duplicates_find(_with_external(choices.cohorts))
     problems += _duplicates(search, kept, rows)
@@ -174,89 +136,12 @@ def dataset_plan(choices: Choices) -> Plan:
     warnings += _warnings(images, class_map, search, {row.pk for row in kept})
     return Plan(
         choices=choices, taxonomy=taxonomy, class_map=class_map, images=tuple(sorted(images, key=lambda i: i.line)),
-        flow=tuple(flow_of(Passed(steps[row.pk], row.slide_id, row.patient_id) for row in rows)),
-        left_out=tuple(LeftOut(r.patient, r.slide, r.content, steps[r.pk]) for r in rows if steps[r.pk] != KEPT),
+        flow=usable.flow,
+        left_out=tuple(LeftOut(r.patient, r.slide, r.content, usable.steps[r.pk]) for r in usable.gone),
         checks=tuple(checks), problems=tuple(problems), warnings=tuple(warnings),
         synthetic=any(cohort.synthetic for cohort in choices.cohorts),
         decisions_sha256=_decisions(choices, rows),
     )  # fmt: skip
-
-
-def _taxonomy(choices: Choices) -> tuple[Taxonomy, ClassMap]:
-    if not choices.cohorts:
-        raise DomainError("No cohort was chosen.", field="cohorts", hint="Choose at least one development cohort.")
-    if not choices.tasks:
-        raise DomainError("No sorting task was chosen.", field="tasks", hint="Labels come from a sorting task.")
-    taxonomies = {task.taxonomy_id: task.taxonomy for task in choices.tasks}
-    if len(taxonomies) > 1:
-        told = " and ".join(sorted(str(taxonomy) for taxonomy in taxonomies.values()))
-        raise DomainError(
-            f"The tasks use different taxonomies ({told}).", field="tasks", hint="Choose tasks of one taxonomy version."
-        )
-    taxonomy = next(iter(taxonomies.values()))
-    maps = read_taxonomy(taxonomy.labels, taxonomy.maps, version=taxonomy.version).maps
-    name = choices.settings.class_map
-    if name not in maps:
-        known = ", ".join(maps)
-        raise DomainError(f"Taxonomy {taxonomy} has no map {name[:40]!r}.", field="class_map", hint=f"It has {known}.")
-    return taxonomy, maps[name]
-
-
-def _rows(cohorts: Iterable[Cohort]) -> list[Row]:
-    images = HpfImage.objects.filter(slide__patient__cohort__in=list(cohorts), slide__patient__withdrawn_at=None)
-    fields = (
-        "pk",
-        "content_sha256",
-        "position",
-        "slide_id",
-        "slide__code",
-        "slide__patient_id",
-        "slide__patient__code",
-    )
-    rows = [Row(*values) for values in images.order_by().values_list(*fields)]
-    return sorted(rows, key=lambda row: (row.patient, row.slide, row.position, row.content))
-
-
-def _consensus(choices: Choices) -> dict[int, Consensus]:
-    """The first task that settled an image; two tasks that settled it differently leave it disputed."""
-    found: dict[int, Consensus] = {}
-    for task in choices.tasks:
-        for image_id, this in consensus_for_task(task, choices.rule).items():
-            known = found.get(image_id)
-            if known is None or (this.settled and not known.settled):
-                found[image_id] = this
-            elif this.settled and known.settled and (this.verdict, this.label) != (known.verdict, known.label):
-                found[image_id] = Consensus("", "disputed", "", known.n_decisions + this.n_decisions)
-    return found
-
-
-_VERDICT_STEPS = {
-    "label": KEPT, "exclude": "sorted_out", "cannot_classify": "cannot_classify", "disputed": "disputed",
-    "open": "not_sorted",
-}  # fmt: skip
-
-
-def _steps(
-    rows: Sequence[Row], settled: dict[int, Consensus], choices: Choices
-) -> tuple[dict[int, str], dict[int, str]]:
-    """The step of every image, and the label of those that have one. Rows come in capture order."""
-    out = excluded_images(choices.cohorts)
-    steps: dict[int, str] = {}
-    seen: set[tuple[int, str]] = set()
-    for row in rows:
-        consensus = settled.get(row.pk)
-        if row.pk in out:
-            steps[row.pk] = f"excluded_{out[row.pk].reason}"
-        elif (row.patient_id, row.content) in seen:
-            steps[row.pk] = "copy"
-        else:
-            seen.add((row.patient_id, row.content))
-            steps[row.pk] = _VERDICT_STEPS[consensus.verdict] if consensus else "not_sorted"
-    per_slide = Counter(row.slide_id for row in rows if steps[row.pk] == KEPT)
-    for row in rows:
-        if steps[row.pk] == KEPT and per_slide[row.slide_id] < choices.settings.min_images:
-            steps[row.pk] = "small_slide"
-    return steps, {row.pk: settled[row.pk].label for row in rows if steps[row.pk] == KEPT}
 
 
 def _purposes(choices: Choices) -> list[Problem]:

@@ -128,3 +128,10 @@ def settlements() -> dict[tuple[int, int], DuplicateSettlement]:
     """The newest settlement of every pair that has one. 1 query."""
     rows = DuplicateSettlement.objects.select_related("decided_by").order_by("pk")
     return {(row.first_id, row.second_id): row for row in rows}
+
+
+def pair_settlements(one: HpfImage, other: HpfImage) -> list[DuplicateSettlement]:
+    """Everything that was decided about a pair, the newest first. 1 query."""
+    first, second = sorted((one.pk, other.pk))
+    rows = DuplicateSettlement.objects.filter(first=first, second=second)
+    return list(rows.select_related("decided_by").order_by("-pk"))

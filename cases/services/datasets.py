@@ -6,7 +6,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from cases.models import DatasetEntry, DatasetVersion
-from cases.selectors.dataset_plan import Choices, Plan, dataset_plan
+from cases.selectors.dataset_plan import Plan, dataset_plan
+from cases.selectors.usable import Choices
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User

@@ -11,7 +11,7 @@ import numpy as np
 from cases.dataset_choices import Settings
 from cases.models import Cohort, HpfImage, ImageQuality, Patient, Slide, SortingTask
 from cases.quality import MEASURE_VERSION
-from cases.selectors.dataset_plan import Choices
+from cases.selectors.usable import Choices
 from cases.services.label_imports import labels_import
 from cases.services.taxonomies import taxonomy_ensure
 

@@ -20,7 +20,8 @@ from cases.models import (
     SortingTask,
 )
 from cases.selectors import datasets as selectors
-from cases.selectors.dataset_plan import Choices, dataset_plan
+from cases.selectors.dataset_plan import dataset_plan
+from cases.selectors.usable import Choices
 from cases.services.curation import images_exclude
 from cases.services.datasets import CannotFreeze, dataset_freeze
 from leukoweb.core.exceptions import DomainError

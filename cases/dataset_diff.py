@@ -1,0 +1,69 @@
+"""What changed from one dataset version to another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cases.manifests import Line
+
+KINDS: Final[Mapping[str, str]] = {
+    "added": "Only in the second",
+    "removed": "Only in the first",
+    "relabelled": "Other label",
+    "moved": "Other side or fold",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One image: where it was and where it is. An image with another label that also moved is ``relabelled``."""
+
+    kind: str
+    before: Line | None
+    after: Line | None
+
+    @property
+    def line(self) -> Line:
+        line = self.after or self.before
+        if line is None:
+            raise ValueError("A change has a before or an after.")
+        return line
+
+
+def diff(first: Iterable[Line], second: Iterable[Line]) -> list[Change]:
+    """Changes by patient and image bytes, in the order of `KINDS`; a slide's new code alone is no change."""
+    old = {(line.patient, line.content_sha256): line for line in first}
+    new = {(line.patient, line.content_sha256): line for line in second}
+    changes = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if before is None:
+            changes.append(Change("added", None, after))
+        elif after is None:
+            changes.append(Change("removed", before, None))
+        elif before.label != after.label:
+            changes.append(Change("relabelled", before, after))
+        elif (before.split, before.fold) != (after.split, after.fold):
+            changes.append(Change("moved", before, after))
+    order = list(KINDS)
+    return sorted(changes, key=lambda change: order.index(change.kind))
+
+
+def transitions(changes: Sequence[Change]) -> list[tuple[str, str, int]]:
+    """(label before, label after, images) of the relabelled ones, the most frequent first."""
+    counted = Counter(
+        (c.before.label, c.after.label) for c in changes if c.kind == "relabelled" and c.before and c.after
+    )
+    return [(old, new, n) for (old, new), n in counted.most_common()]
+
+
+def changed_choices(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(setting, in the first, in the second) of the settings that differ."""
+    return [
+        (name, first.get(name), second.get(name))
+        for name in sorted(first.keys() | second.keys())
+        if first.get(name) != second.get(name)
+    ]

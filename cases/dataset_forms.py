@@ -1,0 +1,65 @@
+"""What a person chooses for a dataset version."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from django import forms
+
+from cases.consensus import RULES, ConsensusRule
+from cases.dataset_choices import Settings
+from cases.models import Cohort, SortingTask, Taxonomy
+from cases.selectors.usable import Choices
+
+TASKS_OWN = ""
+
+
+class DatasetForm(forms.Form):
+    name = forms.CharField(max_length=80, help_text="The next version of this name is made; a new name starts at 1.")
+    cohorts = forms.ModelMultipleChoiceField(
+        Cohort.objects.filter(purpose=Cohort.Purpose.DEVELOPMENT), widget=forms.CheckboxSelectMultiple,
+        help_text="Development cohorts only: external validation is never trained on.",
+    )  # fmt: skip
+    tasks = forms.ModelMultipleChoiceField(
+        SortingTask.objects.select_related("taxonomy").order_by("pk"), widget=forms.CheckboxSelectMultiple,
+        label="Sorting tasks", help_text="Where an image is in several, they must agree on it.",
+    )  # fmt: skip
+    rule = forms.ChoiceField(
+        choices=[(TASKS_OWN, "as each task says"), *((rule, rule) for rule in RULES)], required=False, label="Consensus"
+    )
+    class_map = forms.ChoiceField(
+        label="Class map", help_text="For stratifying and counting. Every image keeps its own label."
+    )
+    min_images = forms.IntegerField(
+        initial=3, min_value=1, max_value=1000, label="Minimum of images per slide",
+        help_text="Slides with fewer are left out.",
+    )  # fmt: skip
+    percent = forms.IntegerField(
+        initial=20, min_value=1, max_value=50, label="Internal validation, % of patients",
+        help_text="Not used with folds: then fold 1 is the internal part.",
+    )  # fmt: skip
+    folds = forms.IntegerField(initial=0, min_value=0, max_value=20, help_text="0 for none, or 2 to 20.")
+    seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, help_text="Of the split; stored with the version.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = {name for maps in Taxonomy.objects.values_list("maps", flat=True) for name in maps}
+        order = [name for name in ("five", "four", "three", "two") if name in names or not names]
+        self.fields["class_map"].choices = [  # type: ignore[attr-defined]
+            (name, name) for name in [*order, *sorted(names - set(order))]
+        ]
+        self.fields["seed"].initial = secrets.randbelow(10**6)
+
+    def choices(self) -> Choices:
+        """Only after `is_valid`. Raises `DomainError` for what `Settings` refuses."""
+        data = self.cleaned_data
+        return Choices(
+            cohorts=tuple(data["cohorts"]),
+            tasks=tuple(data["tasks"]),
+            settings=Settings(
+                class_map=data["class_map"], min_images=data["min_images"], fraction=data["percent"] / 100,
+                folds=data["folds"], seed=data["seed"],
+            ),
+            rule=ConsensusRule(data["rule"]) if data["rule"] else None,
+        )  # fmt: skip

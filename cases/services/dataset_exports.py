@@ -1,0 +1,98 @@
+"""A dataset version as files: image folders or COCO, each with a CSV, the manifest and Croissant metadata."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from cases.exporting import Exported, coco, croissant, images_csv, zip_stream
+from cases.models import DatasetVersion
+from cases.selectors.datasets import dataset_class_map, dataset_rows, dataset_withdrawn, manifest_bytes
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.models import User
+from leukoweb.core.storage import blobs
+
+LAYOUTS = {"folders": "Image folders and CSV", "coco": "COCO and CSV"}
+_ENDINGS = {"JPEG": "jpg", "PNG": "png"}
+
+
+def export_name(version: DatasetVersion, layout: str) -> str:
+    """A file name of plain characters."""
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", version.name).strip("-.") or "dataset"
+    return f"{words}-{version.version}-{layout}.zip"
+
+
+def dataset_export(*, actor: User | None, version: DatasetVersion, layout: str = "folders") -> Iterator[bytes]:
+    """The zip of a version in pieces, as it is made. Patients withdrawn since the freeze are not in it.
+
+    ``folders``: ``images/<split>/<label>/``; ``coco``: ``images/<split>/`` with ``coco/<split>.json``. Both have
+    ``images.csv``, ``manifest.json`` (whose SHA-256 is the version's) and ``croissant.json``.
+
+    Raises
+    ------
+    DomainError
+        An unknown layout. A missing file ends the stream with an error: run `manage.py verify_media` first.
+    """
+    if layout not in LAYOUTS:
+        raise DomainError(
+            f"{layout[:40]!r} is not a layout.", field="layout", hint=f"Choose one of {', '.join(LAYOUTS)}."
+        )
+    rows = _rows(version, layout)
+    audit_record(
+        actor=actor, action="dataset.export", target=f"dataset:{version.pk}",
+        data={"version": str(version), "layout": layout, "n_images": len(rows)},
+    )  # fmt: skip
+    return zip_stream(_files(version, layout, rows))
+
+
+def _rows(version: DatasetVersion, layout: str) -> list[Exported]:
+    class_map = dataset_class_map(version)
+    entries = dataset_rows(version).select_related("image__slide__device")
+    exported = []
+    for entry in entries:
+        image, slide = entry.image, entry.image.slide
+        folder = f"images/{entry.split}/{entry.label}" if layout == "folders" else f"images/{entry.split}"
+        device = slide.device
+        exported.append(
+            Exported(
+                file=f"{folder}/{entry.content_sha256[:16]}-{entry.number:05d}.{_ENDINGS[image.format]}",
+                patient=entry.patient_code, slide=entry.slide_code, position=image.position, label=entry.label,
+                class_name=class_map(entry.label), split=entry.split, fold=entry.fold,
+                content_sha256=entry.content_sha256, width_px=image.width_px, height_px=image.height_px,
+                camera=device.camera if device else "", microscope=device.microscope if device else "",
+                stain=slide.stain, magnification=slide.magnification,
+            )
+        )  # fmt: skip
+    return exported
+
+
+def _files(version: DatasetVersion, layout: str, rows: list[Exported]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    words = _words(version, rows)
+    table = images_csv(rows)
+    yield "README.txt", lambda: words.encode()
+    yield "images.csv", lambda: table
+    yield "manifest.json", lambda: manifest_bytes(version)
+    meta = croissant(name=version.name, version=str(version.version), csv_bytes=table, description=words)
+    yield "croissant.json", lambda: meta
+    if layout == "coco":
+        for split in ("train", "internal"):
+            part = [row for row in rows if row.split == split]
+            yield f"coco/{split}.json", partial(coco, part, description=f"{version}, {split}")
+    for row in rows:
+        yield row.file, partial(blobs().read, row.content_sha256)
+
+
+def _words(version: DatasetVersion, rows: list[Exported]) -> str:
+    gone = dataset_withdrawn(version)
+    lines = [
+        f"Dataset {version}: {len(rows)} images. Research use only. Not for diagnosis.",
+        f"SHA-256 of manifest.json: {version.manifest_sha256}",
+        f"Taxonomy {version.taxonomy}, class map {version.class_map}.",
+    ]
+    if version.synthetic:
+        lines.append("PHANTOM: drawn images, not people.")
+    if gone:
+        lines.append(f"{gone} images of the manifest are missing: their patients were withdrawn after the freeze.")
+    return "\n".join(lines) + "\n"

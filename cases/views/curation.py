@@ -1,0 +1,135 @@
+"""Curation: measured images with reasons to take them out, and duplicates side by side."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from cases import selectors
+from cases.curation_forms import SORTS, ExcludeForm, ImagesFilterForm, SettleForm, ordered
+from cases.models import Cohort, HpfImage
+from cases.selectors.curation import images_measured, images_unmeasured
+from cases.selectors.duplicates import Alike, duplicates_find, live_seen, pair_settlements
+from cases.services.curation import duplicate_settle, images_by_public_id, images_exclude, measure_request
+from cases.views.shared import add_errors
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import person
+from leukoweb.core.jobs.bell import ring
+from leukoweb.core.models import Job
+from leukoweb.core.permissions import requires
+
+PER_PAGE = 60
+PAIRS_PER_PAGE = 20
+
+
+@require_safe
+@requires("curation.manage")
+def curation_home(request: HttpRequest) -> HttpResponse:
+    """Images with their measures; sorted and narrowed by the address."""
+    form = ImagesFilterForm(request.GET)
+    sort = request.GET.get("sort", "slide")
+    rows = ordered(form.narrow(images_measured()), sort)
+    query = request.GET.copy()
+    for name in ("page", "sort"):
+        query.pop(name, None)
+    context = {
+        "form": form, "page": Paginator(rows, PER_PAGE).get_page(request.GET.get("page")), "sort": sort,
+        "sorts": SORTS, "query": query.urlencode(), "exclude": ExcludeForm(auto_id="exclude_%s"),
+        "n_unmeasured": images_unmeasured().count(), "narrowed": any(query.values()),
+        "job": Job.objects.filter(kind="cases.measure", status__in=Job.ACTIVE).first(),
+        "any_images": HpfImage.objects.exists(),
+    }  # fmt: skip
+    return render(request, "cases/curation_home.html", context)
+
+
+@require_POST
+@requires("curation.manage")
+def curation_exclude(request: HttpRequest) -> HttpResponse:
+    """The ticked images, or everything that fits the filter in the address, out or in again."""
+    back = f"{reverse('curation_home')}?{request.GET.urlencode()}"
+    form = ExcludeForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, f"Nothing was changed. {' '.join(str(e) for e in form.errors.values())}")
+        return redirect(back)
+    chosen = form.cleaned_data
+    try:
+        images = _chosen(request, everything=chosen["everything"])
+        excluded = chosen["action"] == "exclude"
+        n = images_exclude(
+            actor=person(request), images=images, reason=chosen["reason"], note=chosen["note"], excluded=excluded
+        )
+        messages.success(request, f"{n} image{'' if n == 1 else 's'} {'taken out' if excluded else 'taken in again'}.")
+    except DomainError as error:
+        messages.error(request, f"{error.message} {error.hint}".strip())
+    return redirect(back)
+
+
+def _chosen(request: HttpRequest, *, everything: bool) -> list[HpfImage]:
+    if everything:
+        return list(ImagesFilterForm(request.GET).narrow(images_measured()).order_by("pk"))
+    try:
+        ids = [str(uuid.UUID(value)) for value in request.POST.getlist("images")]
+    except ValueError as error:
+        raise DomainError("An image was named wrongly.", hint="Load the list again.") from error
+    return images_by_public_id(ids)
+
+
+@require_POST
+@requires("curation.manage")
+def curation_measure(request: HttpRequest) -> HttpResponse:
+    job = measure_request(actor=person(request))
+    if job is None:
+        messages.info(request, "Everything is measured already.")
+    else:
+        ring(job.pk)
+    return redirect("curation_home")
+
+
+@require_safe
+@requires("curation.manage")
+def curation_duplicates(request: HttpRequest) -> HttpResponse:
+    """Pairs that look the same: across patients first, then within, the settled ones last."""
+    wanted = request.GET.get("cohort", "")
+    cohort = Cohort.objects.filter(pk=wanted).first() if wanted.isdigit() else None
+    search = duplicates_find(live_seen([cohort] if cohort else None))
+    page = Paginator(search.pairs, PAIRS_PER_PAGE).get_page(request.GET.get("page"))
+    shown: list[Alike] = list(page.object_list)
+    ids = {pk for pair in shown for pk in (pair.first, pair.second)}
+    images = HpfImage.objects.filter(pk__in=ids).select_related("slide__patient__cohort", "slide__device").in_bulk()
+    rows = [(pair, images[pair.first], images[pair.second]) for pair in shown]
+    context = {
+        "rows": rows, "page": page, "search": search, "cohorts": Cohort.objects.all(), "cohort": cohort,
+        "n_within": sum(not pair.across_patients and pair.settlement is None for pair in search.pairs),
+        "n_settled": sum(pair.settlement is not None for pair in search.pairs),
+        "query": f"cohort={cohort.pk}" if cohort else "",
+    }  # fmt: skip
+    return render(request, "cases/curation_duplicates.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("curation.manage")
+def curation_pair(request: HttpRequest, first: uuid.UUID, second: uuid.UUID) -> HttpResponse:
+    """Two fields side by side, and what is decided about them."""
+    one, other = sorted((selectors.image_get(first), selectors.image_get(second)), key=lambda image: image.pk)
+    identical = one.content_sha256 == other.content_sha256
+    form = SettleForm(request.POST or None, identical=identical)
+    if request.method == "POST" and form.is_valid():
+        try:
+            duplicate_settle(actor=person(request), first=one, second=other, **form.cleaned_data)
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, "The pair is settled.")
+            return redirect("curation_duplicates")
+    context: dict[str, Any] = {
+        "pair_images": [one, other], "identical": identical, "form": form,
+        "across": one.slide.patient_id != other.slide.patient_id, "history": pair_settlements(one, other),
+    }  # fmt: skip
+    return render(request, "cases/curation_pair.html", context, status=400 if form.errors else 200)

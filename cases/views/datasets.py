@@ -1,0 +1,183 @@
+"""Dataset versions: the list, a new one with its preview, one version and what is made of it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from cases.dataset_diff import KINDS, changed_choices, diff, transitions
+from cases.dataset_forms import DatasetForm
+from cases.figures import drift_svg, flow_svg
+from cases.models import Cohort, DatasetVersion, SortingTask
+from cases.selectors import comparisons
+from cases.selectors import datasets as selectors
+from cases.selectors.dataset_plan import Plan, dataset_plan
+from cases.services.dataset_exports import LAYOUTS, dataset_export, export_name
+from cases.services.datasets import dataset_freeze
+from cases.views.shared import add_errors
+from leukoweb.core.exceptions import DomainError, NotFound
+from leukoweb.core.http import person
+from leukoweb.core.permissions import requires
+
+PER_PAGE = 50
+ROWS_SHOWN = 200
+
+
+@require_safe
+@requires("datasets.view")
+def dataset_list(request: HttpRequest) -> HttpResponse:
+    page = Paginator(selectors.dataset_list(), PER_PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "ready": SortingTask.objects.exists()}
+    return render(request, "cases/dataset_list.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("datasets.freeze")
+def dataset_create(request: HttpRequest) -> HttpResponse:
+    """The form; a POST shows what would be frozen, or freezes it."""
+    form = DatasetForm(request.POST or None)
+    plan: Plan | None = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            choices = form.choices()
+            if "freeze" in request.POST:
+                version = dataset_freeze(actor=person(request), name=form.cleaned_data["name"], choices=choices)
+                messages.success(request, f"{version} is frozen.")
+                return redirect("dataset_detail", version.public_id)
+            plan = dataset_plan(choices)
+        except DomainError as error:
+            add_errors(form, error)
+    context: dict[str, Any] = {"form": form, "plan": plan, "tasks": SortingTask.objects.exists()}
+    if plan:
+        context |= {"counts": counts_table(plan.counts), "flow": plan.flow, "checks": plan.checks}
+    return render(request, "cases/dataset_form.html", context, status=400 if form.errors else 200)
+
+
+def counts_table(counts: dict[str, Any]) -> list[tuple[str, str, list[int], int]]:
+    """(part, images or patients, cells in class order, total) for a template."""
+    titles = {"train": "Training", "internal": "Internal validation"}
+    return [
+        (title, what.capitalize(), cells := [counts[what][part][name] for name in counts["classes"]], sum(cells))
+        for part, title in titles.items()
+        for what in ("images", "patients")
+    ]
+
+
+@require_safe
+@requires("datasets.view")
+def dataset_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    version = selectors.dataset_get(public_id)
+    folds = [
+        (fold, cells := [named[name] for name in version.counts["classes"]], sum(cells))
+        for fold, named in version.counts["folds"].items()
+    ]
+    context = {
+        "version": version, "counts": counts_table(version.counts), "flow": version.flow, "checks": version.proof,
+        "folds": folds, "n_withdrawn": selectors.dataset_withdrawn(version),
+        "problems": selectors.dataset_problems(version), "layouts": LAYOUTS,
+        "others": selectors.dataset_list().exclude(pk=version.pk)[:20],
+    }  # fmt: skip
+    return render(request, "cases/dataset_detail.html", context)
+
+
+@require_safe
+@requires("datasets.view")
+def dataset_flow_figure(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    return _svg(flow_svg(selectors.dataset_get(public_id).flow), forever=True)
+
+
+def _svg(content: bytes, *, forever: bool = False) -> HttpResponse:
+    response = HttpResponse(content, content_type="image/svg+xml")
+    response["Cache-Control"] = "private, max-age=31536000, immutable" if forever else "private, no-cache"
+    return response
+
+
+@require_safe
+@requires("datasets.view")
+def dataset_table_one(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """The paper's Table 1 of this version and, if chosen, an external cohort."""
+    version = selectors.dataset_get(public_id)
+    external = Cohort.objects.filter(purpose=Cohort.Purpose.EXTERNAL)
+    wanted, problem, cohort = request.GET.get("external", ""), None, None
+    try:
+        cohort = external.filter(pk=wanted).first() if wanted.isdigit() else None
+        table = comparisons.table_one_of(version, cohort)
+    except DomainError as error:
+        problem, table = error, comparisons.table_one_of(version, None)
+    context = {"version": version, "table": table, "external": external, "cohort": cohort, "problem": problem}
+    return render(request, "cases/dataset_table_one.html", context)
+
+
+@require_safe
+@requires("datasets.view")
+def dataset_diff(request: HttpRequest, public_id: uuid.UUID, other: uuid.UUID) -> HttpResponse:
+    first, second = selectors.dataset_get(public_id), selectors.dataset_get(other)
+    changes = diff(selectors.manifest_lines(first), selectors.manifest_lines(second))
+    counted = [(title, sum(c.kind == kind for c in changes)) for kind, title in KINDS.items()]
+    context = {
+        "first": first, "second": second, "counted": counted, "changes": changes[:ROWS_SHOWN], "n": len(changes),
+        "kinds": KINDS, "transitions": transitions(changes),
+        "choices": changed_choices(first.choices, second.choices),
+    }  # fmt: skip
+    return render(request, "cases/dataset_diff.html", context)
+
+
+@require_safe
+@requires("datasets.view")
+def dataset_drift(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Two sets chosen in the address: the figures as numbers, the plot as an image of its own."""
+    version = selectors.dataset_get(public_id)
+    sets = comparisons.sets_of(version)
+    context: dict[str, Any] = {"version": version, "sets": sets, "a": request.GET.get("a", "train")}
+    context["b"] = request.GET.get("b", "internal")
+    try:
+        context["drift"] = _drift(version, sets, context["a"], context["b"])
+    except DomainError as error:
+        context["problem"] = error
+    return render(request, "cases/dataset_drift.html", context)
+
+
+def _drift(version: DatasetVersion, sets: list[comparisons.Set], a: str, b: str) -> comparisons.Drift:
+    by_key = {one.key: one for one in sets}
+    if a not in by_key or b not in by_key:
+        raise NotFound("There is no such set.", hint="Choose two from the list.")
+    return comparisons.drift_of(version, by_key[a], by_key[b])
+
+
+@require_safe
+@requires("datasets.view")
+def dataset_drift_figure(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    version = selectors.dataset_get(public_id)
+    sets = comparisons.sets_of(version)
+    drift = _drift(version, sets, request.GET.get("a", "train"), request.GET.get("b", "internal"))
+    names = (drift.first.title, drift.second.title)
+    return _svg(drift_svg(drift.first.values, drift.second.values, names, drift.mix))
+
+
+@require_POST
+@requires("datasets.view")
+def dataset_download(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
+    """The images with their labels as a zip, streamed."""
+    version = selectors.dataset_get(public_id)
+    layout = request.POST.get("layout", "folders")
+    chunks = dataset_export(actor=person(request), version=version, layout=layout)
+    response = StreamingHttpResponse(chunks, content_type="application/zip")
+    response["Content-Disposition"] = f'attachment; filename="{export_name(version, layout)}"'
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+@require_safe
+@requires("datasets.view")
+def dataset_manifest(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """The manifest whose SHA-256 is the version's hash."""
+    version = selectors.dataset_get(public_id)
+    response = HttpResponse(selectors.manifest_bytes(version), content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="{export_name(version, "manifest")[:-4]}.json"'
+    return response

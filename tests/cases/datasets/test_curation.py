@@ -1,0 +1,305 @@
+"""Quality, exclusions and duplicates: services, pages, the job."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from PIL import Image, ImageEnhance, ImageFilter
+
+from cases import services
+from cases.likeness import groups, likeness, signature
+from cases.models import Cohort, DuplicateSettlement, Exclusion, HpfImage, ImageQuality, Slide, SortingTask
+from cases.quality import measure
+from cases.selectors.curation import contents_unmeasured, excluded_images, images_measured
+from cases.selectors.dataset_plan import dataset_plan
+from cases.selectors.duplicates import duplicates_find, live_seen
+from cases.services.curation import contents_measure, duplicate_settle, images_exclude, measure_request
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.models import AuditEvent
+from tests.cases.datasets.rows import choices_of, cohort_make, images_make, quality_make
+
+Small = tuple[Cohort, SortingTask]
+
+
+def smear(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """Dots on a bright ground, enough for hashes and measures; not a phantom."""
+    rng = np.random.default_rng(seed)
+    field = Image.new("RGB", size, (235, 230, 232))
+    for _ in range(70):
+        x, y, r = rng.integers(0, size[0]), rng.integers(0, size[1]), int(rng.integers(7, 12))
+        disc = Image.new("L", (2 * r, 2 * r), 0)
+        disc.paste(255, (2, 2, 2 * r - 2, 2 * r - 2))
+        colour = (205, 150, 150) if rng.random() < 0.92 else (95, 50, 140)
+        field.paste(colour, (int(x) - r, int(y) - r), disc)
+    return field
+
+
+def encoded(image: Image.Image, quality: int = 90) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+# -- the measures ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("radius", [1, 2, 4])
+def test_a_blurred_copy_is_less_sharp(radius: int) -> None:
+    field = smear(1)
+    assert measure(field.filter(ImageFilter.GaussianBlur(radius))).sharpness < measure(field).sharpness - 0.05
+
+
+def test_measures_say_what_they_are_called_for() -> None:
+    field = smear(1)
+    found = measure(field)
+    assert measure(ImageEnhance.Brightness(field).enhance(0.5)).exposure < found.exposure / 1.8
+    assert measure(ImageEnhance.Brightness(field).enhance(1.5)).clipped > 0.5 > found.clipped
+    assert measure(ImageEnhance.Color(field).enhance(0.2)).stain < found.stain / 2
+    shade = np.asarray(field, dtype=float) * np.linspace(0.5, 1, field.width)[None, :, None]
+    assert measure(Image.fromarray(shade.astype(np.uint8))).illumination > 0.2 > found.illumination
+    assert found.nucleated > 0
+    only_red = np.asarray(field).copy()
+    only_red[(only_red == (95, 50, 140)).all(axis=2)] = (205, 150, 150)
+    assert measure(Image.fromarray(only_red)).nucleated == 0
+
+
+def test_a_blank_image_can_be_measured() -> None:
+    blank = measure(Image.new("RGB", (64, 64), (255, 255, 255)))
+    assert (blank.sharpness, blank.stain, blank.nucleated, blank.clipped) == (0, 0, 0, 1)
+    assert likeness(blank.signature, signature(smear(1))) == 0
+
+
+def test_groups_join_pairs() -> None:
+    assert groups(5, [(0, 1), (3, 4), (1, 4)]).tolist() == [0, 0, 2, 0, 0]
+
+
+# -- duplicates -----------------------------------------------------------------------------------------------------
+@pytest.fixture
+def two_patients(technician: Any) -> tuple[Slide, Slide]:
+    cohort = services.cohort_create(actor=technician, name="Training", purpose="development")
+    slides = [
+        services.slide_create(
+            actor=technician,
+            patient=services.patient_create(actor=technician, cohort=cohort, code=code),
+            code=f"{code}-S1",
+        )
+        for code in ("A", "B")
+    ]
+    return slides[0], slides[1]
+
+
+def store(slide: Slide, data: bytes) -> HpfImage:
+    return services.image_add(actor=None, slide=slide, data=data, name="field.jpg").image
+
+
+COPIES: dict[str, Callable[[Image.Image], bytes]] = {
+    "exact": encoded,
+    "jpeg 60": lambda image: encoded(image, 60),
+    "jpeg 75": lambda image: encoded(image, 75),
+    "resized": lambda image: encoded(image.resize((304, 228), Image.Resampling.BICUBIC)),
+    "brighter": lambda image: encoded(ImageEnhance.Brightness(image).enhance(1.06)),
+    "darker": lambda image: encoded(ImageEnhance.Brightness(image).enhance(0.85)),
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_planted_copy_across_patients_is_found_and_nothing_else(two_patients: tuple[Slide, Slide], kind: str) -> None:
+    first = store(two_patients[0], encoded(smear(1)))
+    copy = store(two_patients[1], COPIES[kind](smear(1)))
+    for seed in range(2, 8):
+        store(two_patients[seed % 2], encoded(smear(seed)))
+    contents_measure(contents_unmeasured())
+    search = duplicates_find(live_seen())
+    assert [(pair.first, pair.second) for pair in search.alarms] == [(first.pk, copy.pk)]
+    assert len(search.pairs) == 1
+    assert search.pairs[0].exact == (kind == "exact")
+
+
+def test_a_copy_within_a_patient_is_a_warning(two_patients: tuple[Slide, Slide]) -> None:
+    store(two_patients[0], encoded(smear(1)))
+    store(two_patients[0], encoded(smear(1), 60))
+    contents_measure(contents_unmeasured())
+    search = duplicates_find(live_seen())
+    assert (len(search.pairs), search.alarms) == (1, [])
+
+
+def test_what_was_not_measured_is_told(two_patients: tuple[Slide, Slide]) -> None:
+    store(two_patients[0], encoded(smear(1)))
+    store(two_patients[1], encoded(smear(1), 60))
+    search = duplicates_find(live_seen())
+    assert search.pairs == []
+    assert len(search.unmeasured) == 2
+
+
+def plant(small: Small, *, exact: bool) -> tuple[HpfImage, HpfImage]:
+    """Make an image of P-2 look like one of P-3."""
+    one, other = (
+        HpfImage.objects.get(slide__code="P-2-S1", position=1),
+        HpfImage.objects.get(slide__code="P-3-S1", position=1),
+    )
+    if exact:
+        HpfImage.objects.filter(pk=other.pk).update(content_sha256=one.content_sha256, phash=one.phash)
+    else:
+        HpfImage.objects.filter(pk=other.pk).update(phash=f"{int(one.phash, 16) ^ 5:016x}")
+        for image in (one, other):
+            quality_make(image.content_sha256, seed=1)
+    return HpfImage.objects.get(pk=one.pk), HpfImage.objects.get(pk=other.pk)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_dataset_refuses_an_unsettled_pair_across_patients(small: Small, exact: bool) -> None:
+    one, other = plant(small, exact=exact)
+    choices = choices_of([small[0]], [small[1]], min_images=1)
+    assert dataset_plan(choices).problems[0].code == "E_DUPLICATES"
+    duplicate_settle(actor=None, first=other, second=one, outcome="keep_second", note="Field of P-2, says the logbook")
+    row = DuplicateSettlement.objects.get()
+    assert (row.first_id, row.second_id, row.outcome) == (one.pk, other.pk, "keep_first")  # smaller id first
+    plan = dataset_plan(choices)
+    assert plan.problems == ()
+    assert {step.step: step.n_images for step in plan.flow}["excluded_duplicate"] == 1
+    images_exclude(actor=None, images=[other], reason="duplicate", excluded=False)  # taken in again
+    assert dataset_plan(choices).problems[0].code == "E_DUPLICATES"
+
+
+def test_two_fields_that_only_look_alike_can_both_stay(small: Small) -> None:
+    one, other = plant(small, exact=False)
+    duplicate_settle(actor=None, first=one, second=other, outcome="keep_both", note="Other cells at the edge")
+    assert dataset_plan(choices_of([small[0]], [small[1]])).problems == ()
+
+
+def test_an_unmeasured_candidate_stops_a_freeze(small: Small) -> None:
+    _, other = plant(small, exact=False)
+    ImageQuality.objects.filter(content_sha256=other.content_sha256).delete()
+    assert [p.code for p in dataset_plan(choices_of([small[0]], [small[1]])).problems] == ["E_UNMEASURED"]
+
+
+def test_an_image_that_an_external_patient_has_too_stops_a_freeze(small: Small) -> None:
+    cohort_make("External", {"X": {"AML": 3}}, purpose="external")
+    ours, theirs = (
+        HpfImage.objects.get(slide__code="P-2-S1", position=1),
+        HpfImage.objects.get(slide__code="X-S1", position=1),
+    )
+    HpfImage.objects.filter(pk=theirs.pk).update(content_sha256=ours.content_sha256)
+    codes = [problem.code for problem in dataset_plan(choices_of([small[0]], [small[1]])).problems]
+    assert codes == ["E_DUPLICATES", "E_LEAK"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "note", "field"),
+    [("keep_both", "x", "outcome"), ("keep_first", "", "note"), ("keep_some", "x", "outcome")],
+)
+def test_settlements_that_make_no_sense(small: Small, outcome: str, note: str, field: str) -> None:
+    one, other = plant(small, exact=True)
+    with pytest.raises(DomainError) as refused:
+        duplicate_settle(actor=None, first=one, second=other, outcome=outcome, note=note)
+    assert refused.value.field == field
+    assert not DuplicateSettlement.objects.exists()
+
+
+# -- exclusions -----------------------------------------------------------------------------------------------------
+def test_images_go_out_and_come_in_again_in_bulk(small: Small, admin_user: Any) -> None:
+    images = list(HpfImage.objects.filter(slide__patient__code__in=["P-1", "P-4"]))
+    assert images_exclude(actor=admin_user, images=images, reason="blur") == 13
+    assert images_exclude(actor=admin_user, images=images, reason="blur") == 0  # nothing changes twice
+    assert len(excluded_images()) == 13
+    assert images_exclude(actor=admin_user, images=images[:5], reason="stain") == 5  # another reason is news
+    assert images_exclude(actor=admin_user, images=images[:3], reason="stain", excluded=False) == 3
+    assert len(excluded_images([small[0]])) == 10
+    assert Exclusion.objects.count() == 21  # nothing is overwritten
+    assert AuditEvent.objects.filter(action="images.exclude").count() == 2
+
+
+@pytest.mark.parametrize(("reason", "note"), [("ugly", ""), ("other", ""), ("blur", "x" * 301)])
+def test_reasons_are_checked(small: Small, reason: str, note: str) -> None:
+    with pytest.raises(DomainError):
+        images_exclude(actor=None, images=list(HpfImage.objects.all()[:2]), reason=reason, note=note)
+    with pytest.raises(DomainError):
+        images_exclude(actor=None, images=[], reason="blur")
+
+
+# -- the job and the pages ------------------------------------------------------------------------------------------
+def test_the_job_measures_each_content_once_and_skips_what_is_lost(
+    two_patients: tuple[Slide, Slide], admin_user: Any, run_jobs: Callable[[], int]
+) -> None:
+    from leukoweb.core.storage import blobs
+
+    for seed in range(4):
+        store(two_patients[0], encoded(smear(seed)))
+    store(two_patients[1], encoded(smear(0)))
+    lost = HpfImage.objects.get(position=3)
+    blobs().purge(lost.content_sha256)
+    job = measure_request(actor=admin_user)
+    assert job is not None
+    assert measure_request(actor=admin_user) == job  # queued once
+    assert run_jobs() == 1
+    job.refresh_from_db()
+    assert job.status == "done"
+    assert "3 images measured; 1 stored files could not be read" in job.note
+    assert ImageQuality.objects.count() == 3
+    assert images_measured().filter(sharpness=None).count() == 1
+
+
+def test_measures_go_with_the_pixels_of_a_withdrawn_patient(two_patients: tuple[Slide, Slide], admin_user: Any) -> None:
+    store(two_patients[0], encoded(smear(1)))
+    contents_measure(contents_unmeasured())
+    services.patient_withdraw(actor=admin_user, patient=two_patients[0].patient, reason="Consent withdrawn")
+    assert not ImageQuality.objects.exists()
+
+
+def test_the_list_sorts_narrows_and_takes_out(small: Small, as_role: Any) -> None:
+    admin = as_role("admin")
+    images = list(HpfImage.objects.filter(slide__code="P-4-S1"))
+    for n, image in enumerate(images):
+        quality_make(image.content_sha256, sharpness=0.1 * n)
+    page = admin.get(reverse("curation_home"), {"sort": "sharpness", "q": "P-4"})
+    assert [image.pk for image in page.context["page"]] == [image.pk for image in images]
+    page = admin.get(reverse("curation_home"), {"sort": "-sharpness"})
+    assert page.context["page"][0].pk == images[-1].pk
+    assert page.context["n_unmeasured"] == 41 - 8
+    url = reverse("curation_exclude") + "?q=P-4&sort=sharpness"
+    ticked = {"action": "exclude", "reason": "blur", "images": [str(image.public_id) for image in images[:2]]}
+    assert admin.post(url, ticked).status_code == 302
+    assert len(excluded_images()) == 2
+    admin.post(url, {"action": "exclude", "reason": "stain", "everything": "1"})
+    assert len(excluded_images()) == 8
+    for state, n in (("in", 33), ("out", 8), ("unmeasured", 33), ("text", 0)):
+        assert admin.get(reverse("curation_home"), {"state": state}).context["page"].paginator.count == n, state
+    assert "Tick at least one" in admin.post(url, {"action": "exclude", "reason": "blur"}, follow=True).content.decode()
+    bad = {"action": "exclude", "reason": "blur", "images": ["x"]}
+    assert "named wrongly" in admin.post(url, bad, follow=True).content.decode()
+
+
+def test_two_fields_are_compared_and_settled_on_a_page(small: Small, as_role: Any) -> None:
+    one, other = plant(small, exact=True)
+    admin = as_role("admin")
+    listed = admin.get(reverse("curation_duplicates")).content.decode()
+    assert "1 pair across patients" in listed
+    url = reverse("curation_pair", args=[other.public_id, one.public_id])
+    assert url.split("/")[-3] in listed
+    assert admin.post(url, {"outcome": "keep_both", "note": "x"}).status_code == 400
+    assert admin.post(url, {"outcome": "keep_first"}).status_code == 400  # two patients: a note is needed
+    assert admin.post(url, {"outcome": "keep_first", "note": "Logbook"}).status_code == 302
+    assert "Same" not in (page := admin.get(url).content.decode())
+    assert "The same: keep the first" in page
+    assert "across patients.</strong>" not in admin.get(reverse("curation_duplicates")).content.decode()
+
+
+@pytest.mark.parametrize("name", ["curation_home", "curation_duplicates"])
+def test_pages_take_as_many_queries_for_many_images_as_for_few(small: Small, as_role: Any, name: str) -> None:
+    admin = as_role("admin")
+    plant(small, exact=False)
+    admin.get(reverse(name))
+    with CaptureQueriesContext(connection) as few:
+        admin.get(reverse(name))
+    for n in range(20):
+        images_make(Slide.objects.get(code="P-5-S1"), 3, tag=str(n))
+    for image in HpfImage.objects.filter(slide__code="P-5-S1"):
+        quality_make(image.content_sha256)
+    with CaptureQueriesContext(connection) as many:
+        admin.get(reverse(name))
+    assert len(many) == len(few)
