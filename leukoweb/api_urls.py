@@ -9,5 +9,6 @@ urlpatterns = [
     path("docs/", apidocs.docs, name="api_docs"),
     path("", include("cases.api_urls")),
     path("", include("inference.api_urls")),
+    path("", include("reader_study.study_api_urls")),
     path("", include("leukoweb.core.api_urls")),
 ]

@@ -19,6 +19,7 @@ urlpatterns = [
     path("studies/<uuid:public_id>/readers/<int:pk>/replace/", conduct.reader_replace, name="study_reader_replace"),
     path("studies/<uuid:public_id>/coordinators/", studies.study_coordinators, name="study_coordinators"),
     path("studies/<uuid:public_id>/invite/", studies.study_invite, name="study_invite"),
+    path("studies/<uuid:public_id>/readings/import/", conduct.study_import, name="study_import"),
     path("studies/<uuid:public_id>/freeze/", conduct.study_freeze, name="study_freeze"),
     path("studies/<uuid:public_id>/unblind/", conduct.study_unblind, name="study_unblind"),
     path("studies/<uuid:public_id>/cases/", walkthrough.study_walk, name="study_walk"),

@@ -23,7 +23,7 @@ from reader_study.protocol import amendment_problems, diff, dump_yaml, load_yaml
 from reader_study.selectors.confounders import confounders
 from reader_study.selectors.feasibility import feasibility
 from reader_study.selectors.studies import protocol_current, reading_started, study_get
-from reader_study.services import conduct, locking
+from reader_study.services import conduct, imports, locking
 from reader_study.views.shown import protocol_sections
 
 SIGNED = ["GET", "HEAD", "POST"]
@@ -179,4 +179,24 @@ def study_unblind(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         ),
         done="The study is unblinded.", title="Unblind the study", button="Sign and unblind",
         text="This happens once and is on record with your reason. It cannot be taken back.",
+    )  # fmt: skip
+
+
+@sensitive_post_parameters("password", "code")
+@require_http_methods(SIGNED)
+@requires("studies.manage")
+def study_import(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Readings of readers who read elsewhere. The whole file is checked before anything is stored."""
+    study = study_get(public_id, for_user=person(request))
+    form = forms.ReadingsFileForm(
+        request.POST or None, request.FILES or None, request=request,
+        meaning="I confirm that these readings were made blinded, elsewhere, as this file says.",
+    )  # fmt: skip
+    return _page(
+        request, study, form,
+        lambda data, signature: imports.readings_import(
+            actor=person(request), study=study, data=data["readings"].read(imports.BYTES_MAX + 1), signature=signature
+        ),
+        done="The readings were imported.", template="reader_study/study_import.html", columns=imports.COLUMNS,
+        waiting=imports.sessions_waiting(study),
     )  # fmt: skip

@@ -54,7 +54,7 @@ def study_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     context = {
         "study": study, "codes": codes, "rows": rows, "protocol": protocol_current(study), "coordinators": people,
         "running": study.state in ("locked", "reading"), "frozen": study.state in ("frozen", "stopped"),
-        "unfinished": [row for row in rows if row.session.state in ("planned", "open")],
+        "waiting": any(row.session.imported and row.session.state == "planned" for row in rows),
         "coordinator_form": CoordinatorForm(study=study),
         "readers": study.readers.exclude(label=PANEL).select_related("user").order_by("label"),
     }  # fmt: skip
