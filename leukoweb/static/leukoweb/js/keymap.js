@@ -77,6 +77,19 @@ export class Keymap {
     return this;
   }
 
+  /** Give many actions their keys at once, so that two can change places. Throws and changes nothing on a clash. */
+  rebindAll(keysOf) {
+    const before = new Map([...this.#entries].map(([action, { keys }]) => [action, keys]));
+    for (const [action, keys] of Object.entries(keysOf)) this.#entry(action).keys = [...keys];
+    try {
+      this.#check();
+    } catch (error) {
+      for (const [action, keys] of before) this.#entry(action).keys = keys;
+      throw error;
+    }
+    return this;
+  }
+
   /** Run an action by name, as a toolbar button does. */
   run(action, event) {
     this.#entry(action).run?.(event);
@@ -143,15 +156,16 @@ export class Keymap {
   }
 }
 
-/** Draw the sheet into ``container`` (a list per group). */
-export function renderSheet(container, keymap) {
+/** Draw the sheet into ``container`` (a list per group). ``beside(entry)`` may give an element for each line. */
+export function renderSheet(container, keymap, beside = null) {
   container.replaceChildren();
   for (const [group, entries] of keymap.groups()) {
     const section = document.createElement("section");
     const title = document.createElement("h3");
     title.textContent = group;
     const list = document.createElement("dl");
-    for (const { keys, label } of entries) {
+    for (const entry of entries) {
+      const { keys, label } = entry;
       const term = document.createElement("dt");
       for (const key of keys) {
         const cap = document.createElement("kbd");
@@ -160,6 +174,7 @@ export function renderSheet(container, keymap) {
       }
       const meaning = document.createElement("dd");
       meaning.textContent = label;
+      if (beside) meaning.append(" ", beside(entry));
       list.append(term, meaning);
     }
     section.append(title, list);

@@ -1,10 +1,13 @@
 // The field viewer of a slide: filmstrip, keys, zoom, display adjustment, surround. Hooks: templates/cases/viewer.html.
 
-import { Keymap, renderSheet } from "./keymap.js";
+import { Keymap } from "./keymap.js";
+import { KeySheet, loadKeys } from "./keymap_rebind.js";
 import { Adjuster } from "./viewer_adjust.js";
+import { Compare } from "./viewer_compare.js";
 import { createViewer, Prefetcher } from "./viewer_core.js";
 import { ScaleBar } from "./viewer_scale.js";
 import { Filmstrip } from "./viewer_strip.js";
+import { listenToSwipes } from "./viewer_swipe.js";
 
 export const VIEWER_KEYS = [
   { action: "next", keys: ["ArrowRight", "f"], label: "Next field", group: "Fields" },
@@ -16,6 +19,8 @@ export const VIEWER_KEYS = [
   { action: "zoom-in", keys: ["+", "="], label: "Closer", group: "Zoom" },
   { action: "zoom-out", keys: ["-"], label: "Further away", group: "Zoom" },
   { action: "keep-view", keys: ["z"], label: "Keep place and zoom between fields", group: "Zoom" },
+  { action: "compare", keys: ["v"], label: "Keep this field beside the others, or stop comparing", group: "Compare" },
+  { action: "link", keys: ["l"], label: "Move both fields together, or each by itself", group: "Compare" },
   { action: "look-left", keys: ["Shift+ArrowLeft"], label: "Look left", group: "Move" },
   { action: "look-right", keys: ["Shift+ArrowRight"], label: "Look right", group: "Move" },
   { action: "look-up", keys: ["ArrowUp", "Shift+ArrowUp"], label: "Look up", group: "Move" },
@@ -66,10 +71,21 @@ export class SlideViewer {
     this.core = createViewer(this.part("stage"), { navigator: true });
     this.scale = new ScaleBar(this.part("scale"), Number.parseFloat(root.dataset.pixelSizeUm));
     this.strip = new Filmstrip(this.part("strip"), (index) => this.show(index));
-    this.adjuster = new Adjuster(root, (values) => this.core.setAdjust(values));
+    this.compare = new Compare(root.querySelector(".viewer-stage-wrap"), this.core);
+    this.adjuster = new Adjuster(root, (values) => {
+      this.core.setAdjust(values);
+      this.compare.setAdjust(values);
+    });
     this.prefetcher = new Prefetcher(AHEAD + 3);
     this.keymap = new Keymap(VIEWER_KEYS);
+    loadKeys(this.keymap, "viewer");
+    this.sheet = new KeySheet(this.part("help"), this.keymap, "viewer", VIEWER_KEYS);
     this.bindActions();
+    listenToSwipes(this.part("stage"), {
+      mayStart: () => this.core.isWhole,
+      next: () => this.show(this.index + 1),
+      previous: () => this.show(this.index - 1),
+    });
     this.setSurround(lasting.get("surround", null));
     this.setKeepView(lasting.get("keep-view", false));
     this.core.onChange(() => this.showScale());
@@ -103,9 +119,16 @@ export class SlideViewer {
       surround: () => this.setSurround(SURROUNDS[(SURROUNDS.indexOf(this.surround) + 1) % SURROUNDS.length]),
       navigator: () => this.toggleNavigator(),
       "full-screen": () => this.toggleFullScreen(),
-      help: () => this.showHelp(),
+      compare: () => this.toggleCompare(),
+      link: () => this.setLinked(!this.compare.linked),
+      help: () => this.sheet.open(),
     };
-    for (const [action, run] of Object.entries(actions)) this.keymap.on(action, run);
+    for (const [action, run] of Object.entries(actions)) {
+      this.keymap.on(action, (event) => {
+        this.compare.lead();
+        return run(event);
+      });
+    }
     for (const button of this.root.querySelectorAll("[data-action]")) {
       button.addEventListener("click", (event) => this.keymap.run(button.dataset.action, event));
     }
@@ -154,8 +177,16 @@ export class SlideViewer {
     if (!image || (index === this.index && !this.failed)) return;
     this.index = index;
     this.failed = false;
-    this.part("position").textContent = `Field ${image.position} of ${this.images.length}`;
-    this.core.label = `Field ${image.position} of ${this.images.length}`;
+    const place = this.placeInWords(index);
+    this.part("position").textContent = place;
+    this.core.label = place;
+    this.compare.tags.main.textContent = `Field ${image.position}`;
+    const remove = this.root.querySelector("[data-remove]");
+    if (remove) {
+      remove.href = image.url.replace(/\/$/, "/remove/");
+      remove.setAttribute("aria-label", `Remove field ${image.position}`);
+      remove.hidden = false;
+    }
     this.strip.setCurrent(index);
     for (const [action, at] of [["previous", 0], ["next", this.images.length - 1]]) {
       for (const button of this.root.querySelectorAll(`[data-action="${action}"]`)) {
@@ -174,6 +205,13 @@ export class SlideViewer {
     } finally {
       window.clearTimeout(late);
     }
+  }
+
+  /** Numbers stay when a field is removed: then the place is told beside the number. */
+  placeInWords(index) {
+    const { position } = this.images[index];
+    const count = this.images.length;
+    return this.images[count - 1].position === count ? `Field ${position} of ${count}` : `Field ${position}, ${index + 1} of ${count}`;
   }
 
   arrived(index) {
@@ -228,10 +266,26 @@ export class SlideViewer {
     else await this.root.requestFullscreen?.();
   }
 
-  showHelp() {
-    const dialog = this.part("help");
-    renderSheet(dialog.querySelector("[data-sheet]"), this.keymap);
-    dialog.showModal();
+  async toggleCompare() {
+    const image = this.images[this.index];
+    const opening = !this.compare.open && Boolean(image);
+    for (const button of this.root.querySelectorAll("[data-action='compare']")) button.setAttribute("aria-pressed", String(opening));
+    for (const button of this.root.querySelectorAll("[data-action='link']")) button.hidden = !opening;
+    if (!opening) {
+      this.compare.stop();
+      return;
+    }
+    this.setLinked(true);
+    try {
+      await this.compare.start(image);
+    } catch {
+      this.say(`Field ${image.position} could not be loaded.`);
+    }
+  }
+
+  setLinked(linked) {
+    this.compare.setLinked(linked);
+    for (const button of this.root.querySelectorAll("[data-action='link']")) button.setAttribute("aria-pressed", String(linked));
   }
 }
 

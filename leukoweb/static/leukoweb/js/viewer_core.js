@@ -119,6 +119,11 @@ export class FieldViewer {
     return item ? item.viewportToImageZoom(this.#osd.viewport.getZoom(true)) : 0;
   }
 
+  /** Whether the whole field is in sight. */
+  get isWhole() {
+    return this.#osd.viewport.getZoom() <= this.#osd.viewport.getHomeZoom() * 1.02;
+  }
+
   /** Width and height of the shown image in its own pixels, or null. */
   get imageSize() {
     const size = this.#osd.world.getItemAt(0)?.getContentSize();
