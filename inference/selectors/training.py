@@ -51,6 +51,24 @@ class RunProgress:
     total: int
     seconds_left: float | None
     images_per_s: float | None
+    seconds_estimated: float | None = None
+
+    @property
+    def words_left(self) -> str:
+        return duration(self.seconds_left or 0.0)
+
+    @property
+    def words_estimate(self) -> str:
+        return duration(self.seconds_estimated or 0.0)
+
+
+def duration(seconds: float) -> str:
+    """45 s, 12 min, 3.2 h, 8.3 days."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
 def run_progress(run: TrainingRun) -> RunProgress:
@@ -59,13 +77,14 @@ def run_progress(run: TrainingRun) -> RunProgress:
     parts = list(run.parts.all())
     total = sum(part.epochs_done if part.model_id else plan.settings.epochs for part in parts)
     done = sum(part.epochs_done for part in parts)
+    estimate = run.estimate.get("seconds")
     newest = None
     for part in parts:
         if part.epochs_done and part.model_id is None:
             newest = part.epochs.order_by("-number").first()
     if newest is None:
-        return RunProgress(done, total, run.estimate.get("seconds") if not done else None, None)
-    return RunProgress(done, total, (total - done) * newest.seconds, newest.images_per_s)
+        return RunProgress(done, total, estimate if not done else None, None, estimate)
+    return RunProgress(done, total, (total - done) * newest.seconds, newest.images_per_s, estimate)
 
 
 def evaluation_newest(pipeline: PipelineVersion, dataset: DatasetVersion) -> Evaluation | None:

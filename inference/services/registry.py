@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from inference.models import ModelVersion, PipelineVersion
+from inference.models import ModelVersion, PipelineVersion, Promotion
 from inference.pipeline.checkpoint import PIPELINE_NAME, ModelFolder, load_model_folder, load_pipeline_folder
 from inference.pipeline.classes import SLOT_CLASSES
 from inference.pipeline.errors import WeightsClasses
@@ -94,13 +95,23 @@ def pipeline_create(
 
 
 @transaction.atomic
-def pipeline_activate(*, actor: User | None, pipeline: PipelineVersion, reason: str = "") -> PipelineVersion:
+def pipeline_activate(
+    *, actor: User | None, pipeline: PipelineVersion, reason: str = "", instead_of: int | EllipsisType | None = ...
+) -> PipelineVersion:
     """Make this the pipeline that new runs use. Earlier results stay as they are.
 
-    Two people at once: the rows are locked in one order, so the second waits and wins; the unique index is the net.
+    Two people at once: the rows are locked in one order, so the second waits; the unique index is the net. With
+    ``instead_of`` (the id of the pipeline that the person saw as active, None for none) the second is told, by a
+    Conflict; without it the second wins.
     """
     rows = PipelineVersion.objects.select_for_update().order_by("pk")
     before = [row for row in rows if row.is_active]
+    if instead_of is not ... and instead_of != (before[0].pk if before else None):
+        raise Conflict(
+            f"{before[0] if before else 'No pipeline'} is active by now; somebody was faster.",
+            hint="Look at the comparison again, then decide.",
+        )
+    _refuse_control(pipeline)
     if [row.pk for row in before] == [pipeline.pk]:
         pipeline.refresh_from_db()
         return pipeline
@@ -110,12 +121,23 @@ def pipeline_activate(*, actor: User | None, pipeline: PipelineVersion, reason: 
             PipelineVersion.objects.filter(pk=pipeline.pk).update(is_active=True)
     except IntegrityError as error:
         raise Conflict("Somebody activated another pipeline at this moment.", hint="Look at the list again.") from error
+    Promotion.objects.create(
+        pipeline=pipeline, before=before[0] if before else None, reason=reason[:500], promoted_by=actor
+    )
     audit_record(
         actor=actor, action="pipeline.activate", target=f"pipeline:{pipeline.pk}", reason=reason,
         data={"pipeline": str(pipeline), "before": str(before[0]) if before else None},
     )  # fmt: skip
     pipeline.refresh_from_db()
     return pipeline
+
+
+def _refuse_control(pipeline: PipelineVersion) -> None:
+    controls = [model for model in pipeline.slots.values() if model.card.get("training", {}).get("shuffled_labels")]
+    if controls:
+        raise Conflict(
+            f"{controls[0]} was trained on shuffled labels, as a control. It can never be active.", code="E_CONTROL"
+        )
 
 
 def starter_ensure() -> PipelineVersion | None:

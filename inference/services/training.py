@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from cases.models import DatasetVersion
+from cases.models import DatasetVersion, Patient
+from cases.services.exposures import exposure_record
 from inference.models import ModelVersion, TrainingPart, TrainingRun
 from inference.pipeline.errors import EngineUnavailable
 from inference.pipeline.rules import rule_set_named
@@ -101,6 +103,12 @@ def training_start(*, actor: User | None, run: TrainingRun) -> Job:
     TrainingRun.objects.filter(pk=run.pk).update(job=job)
     audit_record(actor=actor, action="training.start", target=f"training:{run.pk}", data={"name": run.name})
     return job
+
+
+def labels_seen(user: User, patients: Iterable[Patient]) -> None:
+    """Whoever looks at reference labels of images may not read those patients blinded any more."""
+    for patient in patients:
+        exposure_record(user, patient, "label")
 
 
 def training_continue(*, actor: User, run: TrainingRun) -> Job:

@@ -19,7 +19,7 @@ from cases.selectors.datasets import dataset_withdrawn
 from inference.models import TrainingEpoch, TrainingNote, TrainingPart, TrainingRun
 from inference.pipeline.networks import require_torch
 from inference.pipeline.training_config import PARTS, TrainingConfig
-from inference.selectors.training import run_progress, training_entries
+from inference.selectors.training import duration, run_progress, training_entries
 from inference.services.training import check_dataset
 from inference.worker.training_images import decode_all, image_sets, verify_files, verify_manifest
 from inference.worker.training_start import initial_weights
@@ -75,7 +75,7 @@ def estimate_run(context: JobContext) -> str:
     estimate = {"seconds": total, "parts": found, "environment": environment(plan)}
     with context.write():
         TrainingRun.objects.filter(pk=run.pk).update(estimate=to_json_value(estimate))
-    return f"About {_duration(total)} on this machine."
+    return f"About {duration(total)} on this machine."
 
 
 class Log:
@@ -178,7 +178,7 @@ def _progress(context: JobContext, run: TrainingRun, note: str) -> None:
     if progress.images_per_s:
         words.append(f"{progress.images_per_s:.3g} images/s")
     if progress.seconds_left:
-        words.append(f"about {_duration(progress.seconds_left)} left")
+        words.append(f"about {duration(progress.seconds_left)} left")
     context.progress(progress.done, progress.total, ", ".join(words))
 
 
@@ -189,13 +189,3 @@ def _forget_older(folder: Path, newest: str) -> None:
     for path in states[:-KEPT_STATES]:
         if path.name != newest:
             path.unlink(missing_ok=True)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
-
-

@@ -1,0 +1,88 @@
+"""Reports of pipelines on frozen patients, beside each other; and what a promotion leaves to be run again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Q
+
+from cases.models import Cohort, DatasetVersion, HpfImage
+from inference.models import Evaluation, PipelineVersion, TrainingRun
+from inference.pipeline.evaluation import compare_reports
+from inference.selectors.evaluation import seen_in_training
+from inference.selectors.training import evaluation_newest
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candidate minus the other pipeline on shared patients. ``seen``: those that the other one was trained on."""
+
+    candidate: Evaluation
+    other: Evaluation
+    result: dict[str, Any]
+    seen: int
+
+    @property
+    def verdict(self) -> str:
+        """In words, from the interval of the difference of macro F1 at the finest level that both give."""
+        level = "5" if "5" in self.result["levels"] else "3"
+        found = self.result["levels"].get(level)
+        if found is None:
+            return "The two pipelines give no common level of diagnosis."
+        low, high = found["difference"]["f1"]["low"], found["difference"]["f1"]["high"]
+        if low is None:
+            return "The patients do not suffice to tell the two apart: the difference has no interval."
+        if low > 0:
+            return "The candidate is better: the whole interval of the difference in macro F1 lies above 0."
+        if high < 0:
+            return "The candidate is worse: the whole interval of the difference in macro F1 lies below 0."
+        return "No difference can be shown: the interval of the difference in macro F1 includes 0."
+
+
+def comparison_of(run: TrainingRun, other: PipelineVersion | None) -> Comparison | None:
+    """None while one of the two has no report on the run's dataset, or where both are the same pipeline."""
+    if other is None or run.pipeline is None or other == run.pipeline:
+        return None
+    ours, theirs = evaluation_newest(run.pipeline, run.dataset), evaluation_newest(other, run.dataset)
+    if ours is None or theirs is None:
+        return None
+    datasets = [str(model.card.get("dataset", {}).get("dataset_version", "")) for model in other.slots.values()]
+    patients = [patient["patient"] for patient in ours.report["patients"]]
+    known = [name for name in datasets if name]
+    seen = seen_in_training(known, patients) if known else 0
+    return Comparison(ours, theirs, compare_reports(ours.report, theirs.report), seen)
+
+
+def report_of(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Evaluation | None:
+    return evaluation_newest(pipeline, dataset) if pipeline is not None else None
+
+
+def worst_images(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The report's worst images with their rows, without those of patients withdrawn since; one query."""
+    listed = report.get("worst", [])
+    rows = HpfImage.objects.filter(pk__in=[item["image"] for item in listed], slide__patient__withdrawn_at=None)
+    images = rows.select_related("slide__patient").in_bulk()
+    return [item | {"row": images[item["image"]]} for item in listed if item["image"] in images]
+
+
+@dataclass(frozen=True)
+class CohortToRun:
+    cohort: Cohort
+    n_slides: int
+    n_current: int
+
+
+def cohorts_to_run_again(pipeline: PipelineVersion | None) -> list[CohortToRun]:
+    """Cohorts with results, and how many of their slides have one of ``pipeline``; one query."""
+    if pipeline is None:
+        return []
+    slides = "patients__slides"
+    live = Q(patients__withdrawn_at=None)
+    rows = Cohort.objects.annotate(
+        n_any=Count(slides, filter=live & Q(patients__slides__predictions__isnull=False), distinct=True),
+        n_current=Count(slides, filter=live & Q(patients__slides__predictions__run__pipeline=pipeline), distinct=True),
+        n_slides=Count(slides, filter=live, distinct=True),
+    ).filter(n_any__gt=0)
+    return [CohortToRun(row, row.n_slides, row.n_current) for row in rows]

@@ -1,0 +1,144 @@
+"""What has come in since the active pipeline was trained: labelled images, other cameras, less sure predictions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import Count
+
+from cases.models import Cohort, DatasetEntry, DatasetVersion, HpfImage, ImageQuality, SortingDecision
+from cases.selectors.curation import MEASURES
+from inference.models import ImagePrediction, ModelVersion, PipelineVersion
+from inference.pipeline.drift import Confidence, Shift, Suggestion, shifts, suggest
+from inference.selectors.evaluation import UNKNOWN_DEVICE
+from inference.selectors.registry import pipeline_active
+
+NEWEST = 3000  # incoming images that are looked at
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    label: str
+    n_training: int
+    n_patients: int
+    n_new: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Everything that the page "When to retrain" shows."""
+
+    live: PipelineVersion | None
+    dataset: DatasetVersion | None
+    labels: list[LabelCount]
+    n_incoming: int
+    n_unmeasured: int
+    shifts: list[Shift]
+    confidences: list[Confidence]
+    suggestion: Suggestion
+
+
+def retraining_standing() -> Standing:
+    """A constant number of queries, whatever there is."""
+    live = pipeline_active()
+    dataset = dataset_of(live)
+    labels = _labels(dataset)
+    incoming = _incoming(dataset)
+    trained = _contents(dataset)
+    quality = _quality([*incoming, *trained])
+    found = shifts(
+        {name: [quality[c][i] for c in trained if c in quality] for i, name in enumerate(MEASURES)},
+        _by_device(incoming, quality),
+    )
+    confidences = _confidences(live, dataset, incoming)
+    return Standing(
+        live, dataset, labels, len(incoming), sum(content not in quality for content in incoming), found, confidences,
+        suggest(
+            live=str(live) if live else None, synthetic=live.synthetic if live else False,
+            n_training=sum(row.n_training for row in labels), n_new=sum(row.n_new for row in labels), found=found,
+            confidences=confidences,
+        ),
+    )  # fmt: skip
+
+
+def dataset_of(pipeline: PipelineVersion | None) -> DatasetVersion | None:
+    """The newest dataset version that a model of the pipeline names on its card; None for an imported one."""
+    if pipeline is None:
+        return None
+    named = {str(model.card.get("dataset", {}).get("dataset_version", "")) for model in pipeline.slots.values()}
+    ids = [name for name in named if len(name) == 36]
+    return DatasetVersion.objects.filter(public_id__in=ids).order_by("-id").first() if ids else None
+
+
+def _labels(dataset: DatasetVersion | None) -> list[LabelCount]:
+    """By label: images and patients trained on, and images that somebody labelled and that the version has not."""
+    entries = DatasetEntry.objects.filter(dataset=dataset, split="train").order_by()
+    rows = entries.values("label").annotate(n=Count("id"), people=Count("patient", distinct=True))
+    trained = {row["label"]: (row["n"], row["people"]) for row in rows}
+    decisions = SortingDecision.objects.filter(
+        verdict="label", image__slide__patient__withdrawn_at=None,
+        image__slide__patient__cohort__purpose=Cohort.Purpose.DEVELOPMENT,
+    ).exclude(image__in=DatasetEntry.objects.filter(dataset=dataset).values("image"))  # fmt: skip
+    new = dict(decisions.order_by().values_list("label").annotate(n=Count("image", distinct=True)))
+    return [LabelCount(name, *trained.get(name, (0, 0)), new.get(name, 0)) for name in dict.fromkeys([*trained, *new])]
+
+
+def _incoming(dataset: DatasetVersion | None) -> dict[str, str]:
+    """Content -> device of the newest images that the version has not, of all cohorts."""
+    images = HpfImage.objects.filter(slide__patient__withdrawn_at=None)
+    if dataset is not None:
+        images = images.exclude(pk__in=DatasetEntry.objects.filter(dataset=dataset).values("image"))
+    rows = images.order_by("-id").values_list(
+        "content_sha256", "slide__device__camera", "slide__device__microscope"
+    )[:NEWEST]  # fmt: skip
+    return {content: " on ".join(filter(None, (camera, scope))) or UNKNOWN_DEVICE for content, camera, scope in rows}
+
+
+def _contents(dataset: DatasetVersion | None) -> list[str]:
+    rows = DatasetEntry.objects.filter(dataset=dataset, split="train", patient__withdrawn_at=None)
+    return list(rows.order_by("number").values_list("content_sha256", flat=True)[:NEWEST])
+
+
+def _quality(contents: Iterable[str]) -> dict[str, tuple[float, ...]]:
+    """Content -> its newest measures; one query over all, since a list of thousands is too long for a parameter."""
+    wanted = set(contents)
+    rows = ImageQuality.objects.order_by("measure_version").values_list("content_sha256", *MEASURES)
+    return {row[0]: row[1:] for row in rows.iterator() if row[0] in wanted}
+
+
+def _by_device(
+    incoming: dict[str, str], quality: dict[str, tuple[float, ...]]
+) -> dict[str, dict[str, list[float]]]:
+    out: dict[str, dict[str, list[float]]] = defaultdict(lambda: {name: [] for name in MEASURES})
+    for content, device in incoming.items():
+        for name, value in zip(MEASURES, quality.get(content, ()), strict=False):
+            out[device][name].append(value)
+    return dict(out)
+
+
+def _confidences(
+    live: PipelineVersion | None, dataset: DatasetVersion | None, incoming: dict[str, str]
+) -> list[Confidence]:
+    """Of the finest model that the pipeline has, on images that it was asked about."""
+    model: ModelVersion | None = None
+    for slot in ("model_3", "single_model", "model_1"):
+        if live is not None and model is None:
+            model = live.slots.get(slot)
+    if model is None:
+        return []
+    inside = set(
+        DatasetEntry.objects.filter(dataset=dataset, split="internal").values_list("content_sha256", flat=True)
+    )
+    sure: dict[str, list[float]] = defaultdict(list)
+    internal: list[float] = []
+    rows = ImagePrediction.objects.filter(model=model).order_by("-id").values_list("content_sha256", "probabilities")
+    for content, probabilities in rows[: 4 * NEWEST]:
+        if content in incoming:
+            sure[incoming[content]].append(max(probabilities))
+        elif content in inside:
+            internal.append(max(probabilities))
+    base = sum(internal) / len(internal) if internal else None
+    found = [Confidence(device, len(v), sum(v) / len(v), base) for device, v in sure.items()]
+    return sorted(found, key=lambda row: -row.drop)

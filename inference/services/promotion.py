@@ -1,0 +1,80 @@
+"""Which pipeline is live: promoted and rolled back as audited events, told apart from what somebody else just did."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from cases.models import DatasetVersion
+from inference.models import PipelineVersion, Promotion, TrainingRun
+from inference.pipeline.evaluation import chosen_rules
+from inference.pipeline.rules import RuleSet
+from inference.selectors.training import evaluation_newest
+from inference.services.registry import pipeline_activate, pipeline_create
+from leukoweb.core.audit import audit_record
+from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.jobs.ledger import job_create
+from leukoweb.core.models import Job, User
+
+EVALUATE_KIND = "training.evaluate"
+
+
+@transaction.atomic
+def pipeline_promote(
+    *, actor: User | None, pipeline: PipelineVersion, instead_of: int | None, reason: str = ""
+) -> PipelineVersion:
+    """Make ``pipeline`` active, if ``instead_of`` (an id, None: none) still is; Conflict tells who was faster.
+
+    A control (trained on shuffled labels) is refused.
+    """
+    return pipeline_activate(actor=actor, pipeline=pipeline, reason=reason, instead_of=instead_of)
+
+
+@transaction.atomic
+def pipeline_roll_back(*, actor: User | None, promotion: Promotion, reason: str = "") -> PipelineVersion:
+    """Back to what was active before ``promotion``, which must be the newest one."""
+    newest = Promotion.objects.order_by("-id").first()
+    if newest != promotion or promotion.before is None:
+        raise Conflict("Only the newest promotion can be rolled back, and only to an earlier pipeline.")
+    words = f"Rolled back. {reason}".strip()
+    return pipeline_activate(
+        actor=actor, pipeline=promotion.before, reason=words, instead_of=promotion.pipeline_id
+    )
+
+
+@transaction.atomic
+def rules_choose(*, actor: User | None, run: TrainingRun, measure: str, at_least: str) -> PipelineVersion:
+    """The run's candidate with another gate: a rule set of the next version, in a pipeline version of its own.
+
+    Only a threshold that the sweep on internal-validation patients has looked at can be chosen.
+    """
+    run = TrainingRun.objects.select_for_update(of=("self",)).select_related("pipeline", "dataset").get(pk=run.pk)
+    if run.pipeline is None:
+        raise Conflict(f"{run.name} has no candidate pipeline.")
+    evaluation = evaluation_newest(run.pipeline, run.dataset)
+    rows = evaluation.report["sweep"] if evaluation is not None else []
+    row = next((r for r in rows if r["gate"]["measure"] == measure and f"{r['gate']['at_least']:g}" == at_least), None)
+    if row is None:
+        raise DomainError(
+            f"The sweep has no gate of {measure or 'no measure'} {at_least or ''}".strip() + ".",
+            code="E_SWEEP", hint="Choose one of the listed thresholds.", field="at_least",
+        )  # fmt: skip
+    version = 1 + PipelineVersion.objects.filter(name=run.pipeline.name).count()
+    rules = chosen_rules(RuleSet.from_dict(run.pipeline.rule_set), row["gate"], version)
+    pipeline = pipeline_create(
+        actor=actor, name=run.pipeline.name, version=str(version), rule_set=rules, models=run.pipeline.slots,
+        description=f"{run.pipeline.description} Gate {measure} {at_least}, chosen on internal validation.",
+    )  # fmt: skip
+    TrainingRun.objects.filter(pk=run.pk).update(pipeline=pipeline)
+    audit_record(
+        actor=actor, action="training.rules", target=f"training:{run.pk}",
+        data={"pipeline": str(pipeline), "rules": rules.as_dict(), "sweep": row},
+    )  # fmt: skip
+    return pipeline
+
+
+def evaluate_request(*, actor: User | None, pipeline: PipelineVersion, dataset: DatasetVersion) -> Job:
+    """Queue a pipeline's evaluation on a dataset version's internal-validation patients."""
+    return job_create(
+        kind=EVALUATE_KIND, title=f"Evaluate {pipeline} on {dataset}", actor=actor,
+        payload={"pipeline": pipeline.pk, "dataset": dataset.pk}, key=f"evaluate:{pipeline.pk}:{dataset.pk}",
+    )  # fmt: skip

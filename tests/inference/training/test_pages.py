@@ -1,0 +1,137 @@
+"""The pages of training, and that each works without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from inference.models import PipelineVersion, Promotion, TrainingRun
+from leukoweb.core.models import Job
+from tests.inference.training.conftest import config
+
+pytestmark = pytest.mark.django_db
+
+
+def form(dataset: Any, **changes: Any) -> dict[str, Any]:
+    base = {
+        "dataset": dataset.pk, "models": ["model_1"], "name": "by hand", "method": "full", "backbone": "narrow",
+        "size_px": 32, "initial_weights": "", "epochs": 1, "batch_size": 8, "learning_rate": 0.01, "weight_decay": 0.01,
+        "schedule": "cosine", "precision": "fp32", "class_weights": "balanced", "early_stopping": 0, "accumulate": 1,
+        "colour_jitter": 0.1, "seed": 1, "rules": "paper-fig1",
+    }  # fmt: skip
+    return base | changes
+
+
+def test_empty_pages_say_what_to_do(as_role: Callable[[str], Client]) -> None:
+    admin = as_role("admin")
+    assert "Nothing was trained yet" in admin.get(reverse("training_list")).content.decode()
+    assert "No dataset version is frozen yet" in admin.get(reverse("training_create")).content.decode()
+    assert "No pipeline is active" in admin.get(reverse("training_when")).content.decode()
+    assert "No pipeline was ever active" in admin.get(reverse("promotion_list")).content.decode()
+
+
+def test_a_draft_is_measured_then_started_cancelled_and_continued(
+    as_role: Callable[[str], Client], frozen: Any, run_jobs: Callable[[], int]
+) -> None:
+    admin = as_role("admin")
+    answer = admin.post(reverse("training_create"), form(frozen) | {"estimate": "1"})
+    run = TrainingRun.objects.get(name="by hand")
+    assert answer.url == reverse("training_detail", args=[run.public_id])
+    assert run.state == "draft"
+    run_jobs()
+    page = admin.get(answer.url).content.decode()
+    assert "From a measured step" in page
+    assert "Start training" in page
+    admin.post(reverse("training_begin", args=[run.public_id]), {"start": "1"})
+    admin.post(reverse("training_cancel", args=[run.public_id]))
+    assert run_jobs() == 0, "a cancelled job is not begun"
+    assert "Continue after epoch 0" in admin.get(answer.url).content.decode()
+    admin.post(reverse("training_continue", args=[run.public_id]))
+    assert Job.objects.get(training_run=run).status == "queued"
+
+
+def test_refusals_stand_in_the_form(as_role: Callable[[str], Client], frozen: Any) -> None:
+    admin = as_role("admin")
+    answer = admin.post(reverse("training_create"), form(frozen, initial_weights="live") | {"start": "1"})
+    assert answer.status_code == 400
+    assert "The active pipeline has no model to start" in answer.content.decode()
+    answer = admin.post(reverse("training_create"), form(frozen, accumulate=99) | {"start": "1"})
+    assert "at most half of batch_size" in answer.content.decode()
+    assert not TrainingRun.objects.exists()
+
+
+def test_from_the_report_to_promotion_and_back(
+    as_role: Callable[[str], Client], trained: TrainingRun, pipeline: PipelineVersion, run_jobs: Callable[[], int],
+    make_slide: Callable[..., Any],
+) -> None:  # fmt: skip
+    admin = as_role("admin")
+    for name in ("training_list", "training_when", "promotion_list"):
+        assert admin.get(reverse(name)).status_code == 200
+    page = admin.get(reverse("training_detail", args=[trained.public_id])).content.decode()
+    assert "Compare and promote" in page
+    assert "3 epochs; best: epoch" in page
+    for theme in ("light", "dark"):
+        for name, part in (("training_curves", "model_3"), ("training_report_figure", "model_3")):
+            answer = admin.get(reverse(name, args=[trained.public_id, part, theme]))
+            assert answer["Content-Type"] == "image/svg+xml"
+            assert answer.content.lstrip().startswith(b"<?xml")
+        assert admin.get(reverse("training_sweep_figure", args=[trained.public_id, "count", theme])).status_code == 200
+    report = admin.get(reverse("training_report", args=[trained.public_id, "model_3"])).content.decode()
+    assert "By capture device" in report
+    assert "7 internal-validation patients" in report
+
+    compare = reverse("training_compare", args=[trained.public_id])
+    assert "has no report on these patients yet" in admin.get(compare).content.decode()
+    admin.post(reverse("training_evaluate", args=[trained.public_id, pipeline.pk]))
+    run_jobs()
+    page = admin.get(compare).content.decode()
+    assert "7 patients are compared" in page
+    admin.post(reverse("training_rules", args=[trained.public_id]), {"measure": "count", "at_least": "2"})
+    trained.refresh_from_db()
+    candidate = PipelineVersion.objects.get(pk=trained.pipeline_id)
+    assert (candidate.version, candidate.rule_set["gate"]["at_least"]) == ("2", 2)
+    assert candidate.rule_set["name"] == "paper-fig2-swept"
+
+    slide = make_slide(3)
+    admin.post(reverse("cohort_run_create", args=[slide.patient.cohort_id]), {"mode": "full"})
+    run_jobs()
+    answer = admin.post(
+        reverse("pipeline_promote", args=[candidate.pk]), {"instead_of": pipeline.pk, "reason": "better"}, follow=True
+    )
+    assert f"Run {slide.patient.cohort} again" in answer.content.decode()
+    late = admin.post(reverse("pipeline_promote", args=[pipeline.pk]), {"instead_of": pipeline.pk})
+    assert late.status_code == 409, "whoever saw another pipeline as active is told"
+    admin.post(reverse("cohort_run_create", args=[slide.patient.cohort_id]), {"mode": "full"})
+    run_jobs()
+    assert slide.predictions.count() == 2, "the old result stays"
+    newest = Promotion.objects.order_by("-id").first()
+    admin.post(reverse("promotion_roll_back", args=[newest.pk]))
+    pipeline.refresh_from_db()
+    assert pipeline.is_active
+
+
+def test_lists_take_a_constant_number_of_queries(
+    as_role: Callable[[str], Client], frozen: Any
+) -> None:
+    from inference.services.training import training_create
+
+    admin = as_role("admin")
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            admin.get(reverse("training_list"))
+            admin.get(reverse("training_when"))
+        return len(seen)
+
+    training_create(actor=None, dataset=frozen, config=config(), name="run 0")
+    queries()
+    few = queries()
+    for i in range(1, 6):
+        training_create(actor=None, dataset=frozen, config=config(models=["model_1", "model_2"]), name=f"run {i}")
+    assert queries() == few

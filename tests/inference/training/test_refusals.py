@@ -1,0 +1,166 @@
+"""What training refuses, each with a message that says what is wrong and what to do, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cases.models import DatasetEntry, Patient, Taxonomy
+from inference.models import ModelVersion, TrainingEpoch, TrainingRun
+from inference.pipeline.errors import EngineUnavailable
+from inference.pipeline.training_config import ConfigInvalid, TrainingConfig, TrainingSettings
+from inference.pipeline.training_data import Entry, PartMap, TrainingRefused, check_entries, part_map
+from inference.services import training
+from inference.services.training import training_create, training_start
+from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.models import AuditEvent
+from leukoweb.core.storage import blobs
+from tests.inference.training.conftest import config, freeze, write_version
+
+TWO = PartMap("model_1", ("LEUKEMIA", "NO_LEUKEMIA"), {"AML": "LEUKEMIA", "NO_LEUKEMIA": "NO_LEUKEMIA"})
+
+
+def entry(n: int, label: str, split: str, **changes: Any) -> Entry:
+    return replace(Entry(f"{n:064x}", f"P{n}", label, split), **changes)
+
+
+SOUND = [entry(1, "AML", "train"), entry(2, "NO_LEUKEMIA", "train"), entry(3, "AML", "internal"),
+         entry(4, "NO_LEUKEMIA", "internal")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("entries", "code", "words"),
+    [
+        ([], "E_DATASET_EMPTY", "holds no images"),
+        ([*SOUND, entry(5, "AML", "train", external=True)], "E_EXTERNAL_PATIENT", r"\(P5\) is of an external"),
+        ([*SOUND, entry(6, "AML", "internal", patient="P1")], "E_LEAK", r"1 patient \(P1\) is on both sides"),
+        ([*SOUND, entry(7, "AML", "internal", content_sha256=f"{1:064x}")], "E_LEAK", "with identical pixels"),
+        (SOUND[:3], "E_CLASS_WITHOUT_PATIENTS", "NO_LEUKEMIA has no patient in internal validation"),
+        (SOUND[1:], "E_CLASS_WITHOUT_PATIENTS", "LEUKEMIA has no patient in training"),
+        ([*SOUND, entry(8, "MDS", "train")], "E_CLASS_MAP", "The label 'MDS' has no class"),
+    ],
+)
+def test_lists_that_no_honest_model_can_be_trained_on(entries: list[Entry], code: str, words: str) -> None:
+    with pytest.raises(TrainingRefused, match=words) as refused:
+        check_entries(entries, [TWO])
+    assert refused.value.code == code
+    check_entries(SOUND, [TWO])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "is missing"),
+        ({"classes": [], "by_label": {}}, "is empty"),
+        ({"classes": ["NO_LEUKEMIA", "LEUKEMIA"], "by_label": {"AML": "LEUKEMIA"}}, "in this order"),
+        ({"classes": ["LEUKEMIA", "NO_LEUKEMIA"], "by_label": {"AML": "ACUTE"}}, "leads to 'ACUTE'"),
+    ],
+)
+def test_class_maps_that_lead_nowhere(given: Any, words: str) -> None:
+    with pytest.raises(TrainingRefused, match=words) as refused:
+        part_map("model_1", {"two": given} if given is not None else {})
+    assert refused.value.code == "E_CLASS_MAP"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"models": []}, "models"), ({"models": ["model_9"]}, "models"), ({"method": "magic"}, "method"),
+        ({"method": "quick"}, "initial_weights"), ({"initial_weights": "file:../secret"}, "initial_weights"),
+        ({"size_px": 8}, "size_px"), ({"settings": {"epochs": 0}}, "epochs"),
+        ({"settings": {"learning_rate": 0}}, "learning_rate"), ({"settings": {"precision": "fp8"}}, "precision"),
+        ({"settings": {"accumulate": 17}}, "accumulate"), ({"surprise": 1}, "surprise"),
+    ],
+)  # fmt: skip
+def test_configurations_that_make_no_sense(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(DomainError) as refused:
+        TrainingConfig.from_dict(changes)
+    assert refused.value.field == field
+
+
+def test_a_configuration_survives_json_and_command_line_options() -> None:
+    plan = TrainingConfig(models=("model_2",), settings=TrainingSettings(epochs=7))
+    assert TrainingConfig.from_dict(plan.as_dict()) == plan
+    changed = plan.with_options({"epochs": "5", "architecture": "resnet18", "temperature": "true", "models": "model_1"})
+    assert (changed.settings.epochs, changed.architecture, changed.temperature) == (5, {"name": "resnet18"}, True)
+    with pytest.raises(ConfigInvalid, match="epochs cannot be 'many'"):
+        plan.with_options({"epochs": "many"})
+
+
+@pytest.mark.django_db
+def test_external_patients_are_refused_when_asked_and_leave_nothing() -> None:
+    dataset = freeze(purpose="external")
+    with pytest.raises(TrainingRefused, match="external cohort") as refused:
+        training_create(actor=None, dataset=dataset, config=config())
+    assert refused.value.code == "E_EXTERNAL_PATIENT"
+    assert not TrainingRun.objects.exists()
+    assert not AuditEvent.objects.filter(action__startswith="training").exists()
+
+
+@pytest.mark.django_db
+def test_a_patient_on_both_sides_is_refused() -> None:
+    good = freeze()
+    rows = [(e.image, e.patient, e.label, "internal" if e.number % 2 else "train") for e in good.entries.all()]
+    bad = write_version("both", good.taxonomy, rows)
+    with pytest.raises(TrainingRefused, match="on both sides"):
+        training_create(actor=None, dataset=bad, config=config())
+
+
+@pytest.mark.django_db
+def test_an_empty_class_map_is_refused() -> None:
+    good = freeze()
+    empty = Taxonomy.objects.create(name="bare", version=1, labels=[], maps={}, sha256="1" * 64)
+    rows = [(e.image, e.patient, e.label, e.split) for e in good.entries.all()]
+    with pytest.raises(TrainingRefused, match=r"class map 'two'.*is missing"):
+        training_create(actor=None, dataset=write_version("bare", empty, rows), config=config())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("damage", "words"), [("changed", "no longer has the hash"), ("missing", "is missing")])
+def test_a_file_that_no_longer_matches_its_hash_fails_the_job_by_name(
+    frozen: Any, run_jobs: Callable[[], int], damage: str, words: str
+) -> None:
+    run = training_create(actor=None, dataset=frozen, config=config())
+    job = training_start(actor=None, run=run)
+    victim = DatasetEntry.objects.filter(dataset=frozen).order_by("number")[5]
+    path = blobs().path(victim.content_sha256)
+    path.chmod(0o640)
+    path.write_bytes(path.read_bytes()[:-1] + b"!") if damage == "changed" else path.unlink()
+    run_jobs()
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == ("failed", "E_IMAGE_CHANGED")
+    assert words in job.error
+    assert Patient.objects.get(pk=victim.patient_id).code in job.error
+    assert not TrainingEpoch.objects.exists()
+    assert not ModelVersion.objects.exists()
+
+
+@pytest.mark.django_db
+def test_rows_that_are_not_those_of_the_manifest_fail_the_job(frozen: Any, run_jobs: Callable[[], int]) -> None:
+    run = training_create(actor=None, dataset=frozen, config=config())
+    job = training_start(actor=None, run=run)
+    path = blobs().path(frozen.manifest_sha256)
+    path.chmod(0o640)
+    path.write_bytes(path.read_bytes().replace(b'"train"', b'"internal"', 1))
+    run_jobs()
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == ("failed", "E_MANIFEST")
+
+
+@pytest.mark.django_db
+def test_never_two_jobs_of_one_run(frozen: Any) -> None:
+    run = training_create(actor=None, dataset=frozen, config=config())
+    training_start(actor=None, run=run)
+    with pytest.raises(Conflict, match="was started already"):
+        training_start(actor=None, run=run)
+
+
+@pytest.mark.django_db
+def test_without_torch_it_says_what_to_install(frozen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EngineUnavailable, match="needs PyTorch") as refused:
+        training_create(actor=None, dataset=frozen, config=config())
+    assert "pip install" in refused.value.hint
