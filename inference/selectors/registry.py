@@ -55,3 +55,14 @@ def pipeline_named(text: str) -> PipelineVersion:
             hint=f"Known: {', '.join(known)}." if known else "None is registered; import one first.", field="pipeline",
         )  # fmt: skip
     return pipeline
+
+
+def model_named(text: str) -> ModelVersion:
+    """``NAME:VERSION``, or a name alone for its newest version; NotFound lists what exists."""
+    name, colon, version = text.rpartition(":")
+    found = ModelVersion.objects.filter(**({"name": name, "version": version} if colon else {"name": text}))
+    model = found.order_by("-id").first()
+    if model is None:
+        known = ", ".join(f"{m.name}:{m.version}" for m in ModelVersion.objects.order_by("-id")[:20]) or "none yet"
+        raise NotFound(f"There is no model {text!r}.", hint=f"Known: {known}.", field="model")
+    return model

@@ -1,0 +1,145 @@
+"""One active pipeline whatever races, the losers told; weights that were changed are refused by name."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from inference.models import ModelVersion, PipelineVersion, Promotion
+from inference.pipeline.rules import RULE_SETS
+from inference.services.promotion import pipeline_promote, pipeline_roll_back
+from leukoweb.core.audit import chain_verify
+from leukoweb.core.exceptions import Conflict
+from leukoweb.core.models import AuditEvent
+from leukoweb.core.storage import blobs
+
+
+def bare(name: str, **training: Any) -> PipelineVersion:
+    """A pipeline version whose model has a card and no files: promotion looks at neither."""
+    model = ModelVersion.objects.create(
+        name=f"model of {name}", version="1", slot="single_model", classes=["ACUTE", "CHRONIC", "NO_LEUKEMIA"],
+        card={"training": training}, recipe_sha256="0" * 64, weights_sha256="0" * 64, onnx_sha256="0" * 64,
+    )  # fmt: skip
+    rules = RULE_SETS["single-model-majority"].as_dict()
+    return PipelineVersion.objects.create(name=name, version="1", rule_set=rules, single_model=model)
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_a_hundred_racing_promotions_leave_one_active_and_ninety_nine_told() -> None:
+    first, *others = (bare(f"p{i}") for i in range(4))
+    pipeline_promote(actor=None, pipeline=first, instead_of=None)
+    ready = threading.Barrier(10)
+    told: Counter[str] = Counter()
+
+    def promote(number: int) -> str:
+        try:
+            if number < 10:
+                ready.wait(30)
+            pipeline_promote(actor=None, pipeline=others[number % 3], instead_of=first.pk, reason=f"number {number}")
+            return "won"
+        except Conflict as error:
+            return "told" if "somebody was faster" in error.message else error.message
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as pool:
+        told.update(pool.map(promote, range(100)))
+    assert told == {"won": 1, "told": 99}
+    assert PipelineVersion.objects.filter(is_active=True).count() == 1
+    assert Promotion.objects.count() == 2
+    winner = Promotion.objects.order_by("-id").first()
+    assert winner.pipeline.is_active
+    assert AuditEvent.objects.filter(action="pipeline.activate").count() == 2
+    assert chain_verify().intact
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_whoever_looked_at_the_newest_state_always_gets_through() -> None:
+    """A hundred promotions by people who look again after each refusal: each is one link of an unbroken history."""
+    pipelines = [bare(f"q{i}") for i in range(4)]
+    pipeline_promote(actor=None, pipeline=pipelines[0], instead_of=None)
+
+    def promote(number: int) -> None:
+        chooser = random.Random(number)
+        try:
+            while True:
+                active = PipelineVersion.objects.get(is_active=True)
+                other = chooser.choice([p for p in pipelines if p != active])
+                try:
+                    pipeline_promote(actor=None, pipeline=other, instead_of=active.pk)
+                    return
+                except Conflict:
+                    continue
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(promote, range(40)))
+    history = list(Promotion.objects.order_by("id"))
+    assert len(history) == 41
+    for earlier, later in itertools.pairwise(history):
+        assert later.before_id == earlier.pipeline_id
+    assert PipelineVersion.objects.get(is_active=True).pk == history[-1].pipeline_id
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db
+def test_back_to_what_was_active_before_and_only_from_the_newest() -> None:
+    one, two = bare("one"), bare("two")
+    pipeline_promote(actor=None, pipeline=one, instead_of=None)
+    pipeline_promote(actor=None, pipeline=two, instead_of=one.pk, reason="better")
+    newest = Promotion.objects.order_by("-id").first()
+    assert pipeline_roll_back(actor=None, promotion=newest, reason="worse after all") == one
+    assert Promotion.objects.order_by("-id").first().reason == "Rolled back. worse after all"
+    with pytest.raises(Conflict, match="Only the newest"):
+        pipeline_roll_back(actor=None, promotion=newest)
+    call_command("promote", "two:1", "--instead-of", "one:1")
+    with pytest.raises(CommandError, match="somebody was faster"):
+        call_command("promote", "one:1", "--instead-of", "one:1")
+    call_command("promote", "--back")
+    assert PipelineVersion.objects.get(is_active=True) == one
+
+
+@pytest.mark.django_db
+def test_a_control_can_never_be_active() -> None:
+    control = bare("control", shuffled_labels=True)
+    with pytest.raises(Conflict, match="model of control 1 was trained on shuffled labels"):
+        pipeline_promote(actor=None, pipeline=control, instead_of=None)
+    assert not PipelineVersion.objects.filter(is_active=True).exists()
+
+
+@pytest.mark.django_db
+def test_a_model_is_exported_in_each_format_and_a_changed_file_is_refused_by_name(
+    pipeline: PipelineVersion, tmp_path: Path
+) -> None:
+    model = pipeline.slots["model_1"]
+    name = f"{model.name}:{model.version}"
+    for kind, start in (("zip", b"PK"), ("onnx", b"\x08"), ("card", b"{")):
+        call_command("export_model", name, "--format", kind, "--out", str(tmp_path / kind))
+        assert (tmp_path / kind).read_bytes().startswith(start)
+    call_command("export_model", name, "--format", "safetensors", "--out", str(tmp_path / "w"))
+    assert (tmp_path / "w").read_bytes() == blobs().read(model.weights_sha256)
+    path = blobs().path(model.weights_sha256)
+    path.chmod(0o640)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(bytes(content))
+    shutil.rmtree(Path(settings.CACHE_ROOT) / "models")
+    with pytest.raises(CommandError, match=r"E_WEIGHTS_SHA: weights\.safetensors has SHA-256"):
+        call_command("export_model", name, "--out", str(tmp_path / "again.zip"))
+    assert not (tmp_path / "again.zip").exists()
+    with pytest.raises(CommandError, match="There is no model 'nobody:1'"):
+        call_command("export_model", "nobody:1", "--out", str(tmp_path / "x"))
