@@ -106,17 +106,20 @@ def weights_folder(data_dir: Path) -> Path:
     return data_dir / "weights"
 
 
-@pytest.fixture
-def trained(frozen: Any, run_jobs: Callable[[], int], admin_user: Any) -> Any:
-    """A finished run of all three models, with its candidate pipeline evaluated."""
+def admin_run(actor: Any, dataset: Any, run_jobs: Callable[[], int], plan: Any, name: str = "first") -> Any:
+    """A finished run with its candidate pipeline evaluated."""
     from inference.models import TrainingRun
     from inference.services.training import training_create, training_start
 
-    run = training_create(
-        actor=admin_user, dataset=frozen, config=config(models=["model_1", "model_2", "model_3"]), name="first"
-    )
-    training_start(actor=admin_user, run=run)
-    assert run_jobs() == 1
+    run = training_create(actor=actor, dataset=dataset, config=plan, name=name)
+    training_start(actor=actor, run=run)
+    run_jobs()
     run = TrainingRun.objects.select_related("job", "pipeline").get(pk=run.pk)
     assert run.job.status == "done", (run.job.error, run.job.hint)
     return run
+
+
+@pytest.fixture
+def trained(frozen: Any, run_jobs: Callable[[], int], admin_user: Any) -> Any:
+    """All three models."""
+    return admin_run(admin_user, frozen, run_jobs, config(models=["model_1", "model_2", "model_3"]))
