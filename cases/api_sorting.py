@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from cases.agreement import agreement_report
 from cases.api_sorting_serializers import (
     ConsensusOut,
     DecisionsIn,
@@ -24,6 +26,7 @@ from cases.consensus import ConsensusRule
 from cases.models import HpfImage, SortingSeat
 from cases.selectors import sorting_queue
 from cases.selectors.sorting import consensus_for_task, rule_of
+from cases.selectors.sorting_agreement import sorted_table
 from cases.services import sorting
 from cases.services.exposures import exposures_record
 from cases.services.sorting_tasks import task_close, task_create, task_request
@@ -122,6 +125,18 @@ class SortingTaskClose(APIView):
     @extend_schema(request=None, responses={200: TaskOut, **_REFUSALS})
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         return Response(TaskOut(task_close(actor=person(request), task=sorting_queue.task_get(pk))).data)
+
+
+class SortingAgreement(APIView):
+    """How far the sorters agree; ``?only=labels`` leaves out images without a label from both."""
+
+    required_action = "sorting.agreement"
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT, 404: ErrorSerializer})
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        table = sorted_table(sorting_queue.task_get(pk))
+        only = request.query_params.get("only") == "labels"
+        return Response(agreement_report(table.labels_only() if only else table).as_dict())
 
 
 class SortingConsensus(APIView):

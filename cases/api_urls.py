@@ -6,6 +6,7 @@ urlpatterns = [
     path("slides/<int:pk>/images/", api.SlideImages.as_view(), name="api_slide_images"),
     path("sorting/tasks/", api_sorting.SortingTasks.as_view(), name="api_sorting_tasks"),
     path("sorting/tasks/<uuid:pk>/close/", api_sorting.SortingTaskClose.as_view(), name="api_sorting_close"),
+    path("sorting/tasks/<uuid:pk>/agreement/", api_sorting.SortingAgreement.as_view(), name="api_sorting_agreement"),
     path("sorting/tasks/<uuid:pk>/consensus/", api_sorting.SortingConsensus.as_view(), name="api_sorting_consensus"),
     path("sorting/<uuid:pk>/queue/", api_sorting.SortingQueue.as_view(), name="api_sorting_queue"),
     path("sorting/<uuid:pk>/decisions/", api_sorting.SortingDecisions.as_view(), name="api_sorting_decisions"),

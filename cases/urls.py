@@ -10,6 +10,7 @@ from cases.views import (
     reviews,
     slides,
     sorting,
+    sorting_staff,
     uploads,
 )
 
@@ -39,6 +40,14 @@ urlpatterns = [
     path("images/<uuid:public_id>/remove/", images.image_remove, name="image_remove"),
     path("images/<uuid:public_id>/view/", images.image_viewer, name="image_viewer"),
     path("sorting/", sorting.sorting_home, name="sorting_home"),
+    path("sorting/new/", sorting_staff.sorting_task_create, name="sorting_task_create"),
+    path("sorting/taxonomies/", sorting_staff.taxonomy_list, name="taxonomy_list"),
+    path("sorting/taxonomies/<int:pk>/", sorting_staff.taxonomy_edit, name="taxonomy_edit"),
+    path("sorting/<uuid:task_id>/", sorting_staff.sorting_task, name="sorting_task"),
+    path("sorting/<uuid:task_id>/close/", sorting_staff.sorting_task_close, name="sorting_task_close"),
+    path("sorting/<uuid:task_id>/agreement/", sorting_staff.sorting_agreement, name="sorting_agreement"),
+    path("sorting/<uuid:task_id>/disagreements/", sorting_staff.sorting_disputes, name="sorting_disputes"),
+    path("sorting/<uuid:task_id>/seats/<int:seat_id>/stop/", sorting_staff.sorting_seat_stop, name="sorting_seat_stop"),
     path("sorting/<uuid:task_id>/board/", sorting.sorting_board, name="sorting_board"),
     path("curation/", curation.curation_home, name="curation_home"),
     path("curation/exclude/", curation.curation_exclude, name="curation_exclude"),

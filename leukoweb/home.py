@@ -6,6 +6,7 @@ from typing import Any
 
 from cases.models import Cohort, Slide
 from cases.selectors import review_counts
+from cases.selectors.sorting_queue import seats_of
 from inference.models import PatientPrediction, PipelineVersion
 from leukoweb.core.models import Job, User
 from leukoweb.core.permissions import has_action
@@ -23,6 +24,8 @@ def home_context(user: User) -> dict[str, Any]:
         "n_failed_jobs": Job.objects.filter(status=Job.Status.FAILED).count(),
         "pipeline": PipelineVersion.objects.filter(is_active=True).first(),
     }
+    if has_action(user, "sorting.sort"):
+        context["sorting_seats"] = seats_of(user, open_only=True)[:4]
     if has_action(user, "slides.review"):
         context["n_to_review"] = review_counts()[Slide.Review.WAITING]
     if has_action(user, "results.view"):

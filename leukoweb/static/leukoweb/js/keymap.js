@@ -29,6 +29,7 @@ export function keyName(event, { numpad = false } = {}) {
 
 const SIGNS = {
   ArrowRight: "→", ArrowLeft: "←", ArrowUp: "↑", ArrowDown: "↓", " ": "Space", Escape: "Esc", "-": "−",
+  Delete: "Del", Backspace: "⌫", PageUp: "Page ↑", PageDown: "Page ↓",
 };
 
 /** How a key is printed on the help sheet. */

@@ -54,11 +54,16 @@ export class Gallery {
   }
 
   get columns() {
-    return Math.max(1, Math.floor((this.element.clientWidth - GAP) / (this.tile + GAP)));
+    return Math.max(1, Math.round((this.element.clientWidth - GAP) / (this.tile + GAP)));
+  }
+
+  /** The tiles share the width, so a row ends where the gallery does. */
+  get width() {
+    return Math.floor((this.element.clientWidth - GAP) / this.columns) - GAP;
   }
 
   get rowHeight() {
-    return Math.round(this.tile * 0.75) + CAPTION + GAP;
+    return Math.round(this.width * 0.75) + CAPTION + GAP;
   }
 
   get rowsInSight() {
@@ -76,7 +81,7 @@ export class Gallery {
     if (!this.element.clientWidth) return;
     const rows = Math.ceil(this.model.shown.length / this.columns);
     this.room.style.setProperty("height", `${rows * this.rowHeight + GAP}px`);
-    this.element.style.setProperty("--tile", `${this.tile}px`);
+    this.element.style.setProperty("--tile", `${this.width}px`);
     for (const index of [...this.#nodes.keys()]) this.#drop(index);
     this.#drawNow();
   }
@@ -112,12 +117,12 @@ export class Gallery {
 
   #add(index, at) {
     const node = this.#spare.pop() ?? this.#make();
-    const { columns } = this;
+    const { columns, width } = this;
     node.tile.id = `tile-${index}`;
     node.tile.dataset.index = index;
     node.tile.setAttribute("aria-posinset", at + 1);
     node.tile.setAttribute("aria-setsize", this.model.shown.length);
-    const x = GAP + (at % columns) * (this.tile + GAP);
+    const x = GAP + (at % columns) * (width + GAP);
     const y = GAP + Math.floor(at / columns) * this.rowHeight;
     node.tile.style.setProperty("transform", `translate(${x}px, ${y}px)`);
     this.#nodes.set(index, node);

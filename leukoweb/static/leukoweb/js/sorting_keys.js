@@ -96,7 +96,7 @@ export class KeyDialog {
       button.type = "button";
       button.className = "btn btn-sm btn-outline-secondary";
       button.dataset.rebind = action;
-      button.textContent = this.#waiting === action ? "Press a key…" : keys.map(keySign).join("  ") || "none";
+      button.textContent = this.#waiting === action ? "Press a key…" : keys.map(keySign).join(" or ") || "none";
       button.setAttribute("aria-label", `${label}: ${button.textContent}. Change`);
       button.addEventListener("click", () => {
         this.#waiting = action;
