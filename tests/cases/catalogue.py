@@ -196,7 +196,7 @@ CSV_ROWS = (
     _csv(84, "a diagnosis with an invisible sign", HEAD + "a.jpg,P1,S1,1,AML\u200b\n", "E_CLASS"),
     _csv(84, "a diagnosis in small letters", "patient,diagnosis\nP1,aml\n", "E_CLASS", door="references.csv"),
     _csv(86, "two diagnoses", "patient,diagnosis\nP1,AML\nP1,ALL\n", "E_TRUTH_CONFLICT", door="references.csv"),
-    _csv(87, "a formula as a code", "file,patient\na.jpg,\"=HYPERLINK(\"\"x\"\")\"\n", "E_CODE_CHARS"),
+    _csv(87, "a formula as a code", 'file,patient\na.jpg,"=HYPERLINK(""x"")"\n', "E_CODE_CHARS"),
     _csv(88, "31 February", "file,patient,captured_on\na.jpg,P1,31/02/2023\n", "E_DATE"),
     _csv(88, "month 13", "file,patient,captured_on\na.jpg,P1,2023-13-01\n", "E_DATE"),
     _csv(88, "year 1", "file,patient,captured_on\na.jpg,P1,0001-01-01\n", "E_DATE"),

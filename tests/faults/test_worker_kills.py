@@ -58,8 +58,10 @@ def test_workers_killed_twenty_times(undisturbed: dict[str, Any], tmp_path: Path
         stack.manage("run_pipeline", "--cohort", "Faults")
         while kills < KILLS and stack.rows(UNFINISHED) != [(0,)]:
             wait_until(
-                lambda: bool(stack.rows("SELECT 1 FROM core_job WHERE status = 'running' AND queue = 'infer'"))
-                or stack.rows(UNFINISHED) == [(0,)],
+                lambda: (
+                    bool(stack.rows("SELECT 1 FROM core_job WHERE status = 'running' AND queue = 'infer'"))
+                    or stack.rows(UNFINISHED) == [(0,)]
+                ),
                 seconds=120,
                 what="a worker taking a job",
             )
@@ -83,8 +85,10 @@ def test_the_broker_killed_and_wiped_three_times(undisturbed: dict[str, Any], tm
             shutil.rmtree(stack.data / "run" / "broker", ignore_errors=True)
             (stack.data / "run" / "broker").mkdir(exist_ok=True)
             wait_until(
-                lambda done=done: stack.rows("SELECT count(*) FROM core_job WHERE status = 'done'")[0][0] > done
-                or stack.rows(UNFINISHED) == [(0,)],
+                lambda done=done: (
+                    stack.rows("SELECT count(*) FROM core_job WHERE status = 'done'")[0][0] > done
+                    or stack.rows(UNFINISHED) == [(0,)]
+                ),
                 seconds=300,
                 what="progress after the broker was wiped",
             )

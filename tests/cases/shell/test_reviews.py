@@ -167,7 +167,9 @@ def test_the_queue_takes_as_many_queries_for_many_slides(as_role: Any, cohort: C
     client = as_role("technician")
 
     def queries() -> int:
-        with CaptureQueriesContext(connection, ) as captured:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
             assert client.get(reverse("slide_reviews")).status_code == 200
         return len(captured)
 

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from cases.agreement import OTHER_CLASSES, SortedTable, agreement_report
-from cases.models import Cohort, HpfImage, SortingTask
+from cases.models import Cohort, HpfImage, SortingItem, SortingTask
 from cases.selectors.sorting_agreement import sorted_table
 from cases.services.taxonomies import taxonomy_ensure
 from leukoweb.statistics.sorters import sorter_agreement
@@ -146,21 +146,20 @@ def test_pages_cost_the_same_for_more_images(
     training: Cohort,
 ) -> None:  # fmt: skip
     coordinator = as_role("coordinator")
-    counts: list[list[int]] = []
-    for _ in range(2):
+
+    def queries() -> list[int]:
         found = []
         for path in ("", "agreement/", "disagreements/?state=open"):
             with django_assert_max_num_queries(25) as captured:
                 assert coordinator.get(f"/sorting/{task.public_id}/{path}").status_code == 200
             found.append(len(captured))
-        counts.append(found)
-        from cases.models import SortingItem
+        return found
 
-        more: list[HpfImage] = images_make(training, 2, 6, prefix="more")
-        for seat, label in zip(task.seats.order_by("pk")[:2], ("AML", "CLL"), strict=True):
-            SortingItem.objects.bulk_create(
-                SortingItem(seat=seat, image=image, position=100 + n) for n, image in enumerate(more)
-            )
-            for image in more:
-                decide(seat, image, label)
-    assert counts[0] == counts[1]
+    before = queries()
+    more: list[HpfImage] = images_make(training, 2, 6, prefix="more")
+    for seat, label in zip(task.seats.order_by("pk")[:2], ("AML", "CLL"), strict=True):
+        rows = [SortingItem(seat=seat, image=image, position=100 + n) for n, image in enumerate(more)]
+        SortingItem.objects.bulk_create(rows)
+        for image in more:
+            decide(seat, image, label)
+    assert queries() == before
