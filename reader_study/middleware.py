@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 from django.core.signals import request_finished
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
-from cases.blindfold import lift, put_on
+from leukoweb.core.blindfold import lift, put_on
 from leukoweb.core.middleware import wants_json
 from reader_study.sealed import blind
 from reader_study.selectors.blindfold import hidden_patients
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 PREFIX = "/read/"
+STAMP = "reading_at"  # in the sign-in session: when the reader last did something at the desk
 TELLING = ("ETag", "Last-Modified", "Content-Disposition", "Server-Timing", "X-Request-ID", "Expires", "Age")
 NOTHING_JSON = b'{"error": {"code": "E_NOT_FOUND", "message": "There is nothing here.", "field": "", "hint": ""}}'
 NOTHING_HTML = (
@@ -54,12 +56,16 @@ class BlindfoldMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        put_on(lambda: hidden_patients(request.user))
+        put_on(lambda: hidden_patients(request.user), lambda: request.user.pk)
+        leaves = request.path_info == reverse("account_logout") and STAMP in request.session
         try:
-            return self.get_response(request)
+            response = self.get_response(request)
         except BaseException:
             lift()
             raise
+        if leaves and request.method == "POST":
+            response["Clear-Site-Data"] = '"cache", "storage"'  # a shared computer keeps nothing of a reading
+        return response
 
 
 def _lift(**kwargs: object) -> None:

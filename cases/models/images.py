@@ -7,8 +7,8 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from cases.blindfold import HidesByImage, HidesBySlide
 from cases.models.slides import Slide
+from leukoweb.core.blindfold import HidesByImage, HidesBySlide
 
 
 class HpfImage(models.Model):

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
-from cases.blindfold import HidesByPatient, HidesPatients
+from leukoweb.core.blindfold import HidesByPatient, HidesPatients
 from leukoweb.core.guards import append_only
 
 CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}$"

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
 
-from cases.blindfold import HidesByPatient
 from cases.models.patients import Patient, code_validator
+from leukoweb.core.blindfold import HidesByPatient
 
 
 class CaptureDevice(models.Model):

@@ -8,10 +8,10 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from cases.blindfold import HidesByImage
 from cases.models.images import HpfImage
 from cases.models.patients import Cohort
 from cases.models.taxonomies import Taxonomy
+from leukoweb.core.blindfold import HidesByImage
 from leukoweb.core.guards import append_only
 
 

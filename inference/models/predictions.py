@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.db import models
 
-from cases.blindfold import HidesByPatient
 from cases.models import Patient, Slide
 from inference.models.registry import ModelVersion
 from inference.models.runs import PipelineRun
+from leukoweb.core.blindfold import HidesByPatient
 from leukoweb.core.guards import append_only
 
 

@@ -7,9 +7,9 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from cases.blindfold import HidesBySlide
 from cases.models import Slide
 from inference.models.registry import PipelineVersion
+from leukoweb.core.blindfold import HidesBySlide
 from leukoweb.core.models import Job
 
 

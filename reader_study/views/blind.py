@@ -13,10 +13,10 @@ from django.utils import timezone
 from leukoweb.core.api import StrictJSONParser
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
+from reader_study.middleware import STAMP
 from reader_study.models import ReadingSession
 from reader_study.selectors.reading import session_of
 
-STAMP = "reading_at"  # in the sign-in session: when the reader last did something
 RESTAMP_S = 20
 MAX_FIELDS = 500
 View = Callable[..., HttpResponseBase]

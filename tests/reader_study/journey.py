@@ -73,13 +73,13 @@ class Journey:
         """Show a case, look at every field, answer."""
         _, case = self.post_json(f"case/{token}/show/")
         seen = {}
-        for field in case["fields"]:
+        for field in case.get("fields", []):
             self.ask("GET", f"{self.base}image/{field['image']}/")
             self.ask("GET", f"{self.base}image/{field['image']}/small/")
             seen[field["image"]] = {"ms": 1500, "coverage": "ffffffffffffffff"}
         self.post_json(f"case/{token}/seen/", {"active_ms": 2500, "fields": seen})
         answer = {"diagnosis": diagnosis, "confidence": 4, **parts}
-        _, saved = self.answer(token, answer, case["version"])
+        _, saved = self.answer(token, answer, case.get("version", 0))
         return {"case": case, "version": saved.get("version")}
 
     def answer(self, token: str, answer: dict[str, Any], version: int) -> tuple[int, Any]:

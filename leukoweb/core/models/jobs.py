@@ -7,6 +7,8 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from leukoweb.core.blindfold import OwnJobs
+
 
 class Job(models.Model):
     """One piece of background work, claimed under a lease and fenced by a counter."""
@@ -47,6 +49,8 @@ class Job(models.Model):
     rung_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OwnJobs["Job"]()
 
     class Meta:
         ordering = ["-created_at"]

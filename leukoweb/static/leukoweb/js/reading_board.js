@@ -85,19 +85,22 @@ export class ReadingBoard {
   }
 
   async goNext() {
-    if (this.state.navigation === "free") {
-      const following = this.state.cases.find(({ n }) => n === this.case.n + 1);
-      if (following) await this.go(following);
-      else this.toSeal();
-      return;
-    }
-    if (this.openPoints().length) {
+    const free = this.state.navigation === "free";
+    if (!free && this.openPoints().length) {
       this.drawTodo(true);
     } else if (this.case.n === this.state.of) {
-      this.toSeal();
-    } else if (await this.sync.flush() && await this.report()) {
+      await this.toSeal();
+    } else if (free) {
+      await this.go(this.state.cases.find(({ n }) => n === this.case.n + 1));
+    } else if (await this.settled() && !this.going) {
       await this.arrive(() => ask(`${this.base}next/`, {}));
     }
+  }
+
+  /** Everything that was answered and looked at is on the server. */
+  async settled() {
+    await this.saving;
+    return await this.sync.flush() && this.report();
   }
 
   async arrive(request) {
@@ -140,7 +143,7 @@ export class ReadingBoard {
     this.form.answer.display = display;
     this.stage.markKeys(answer.key_images);
     this.drawTodo();
-    this.sync.save(this.case.case, { ...answer, display });
+    this.saving = this.sync.save(this.case.case, { ...answer, display });
   }
 
   adjusted(values) {
@@ -192,8 +195,8 @@ export class ReadingBoard {
     return [...fields, ...this.form.missing()];
   }
 
-  toSeal() {
-    this.one("[data-seal-link]").click();
+  async toSeal() {
+    if (await this.settled()) window.location.assign(this.one("[data-seal-link]").href);
   }
 
   // -- what the page says ----------------------------------------------------------------------------------------
@@ -340,7 +343,9 @@ export class ReadingBoard {
 
   pressed(event) {
     if (isTyping(event.target)) {
-      if (event.key === "Escape" || (event.key === "Enter" && event.target.tagName === "INPUT")) event.target.blur();
+      const inAnswer = this.form.root.contains(event.target) && event.target.tagName === "INPUT";
+      if (inAnswer && event.key === "Enter") event.target.blur(); // back to the keys
+      if (event.key === "Escape") event.target.blur();
       return;
     }
     if (document.querySelector("dialog[open]")) return;

@@ -6,7 +6,7 @@ import { ask } from "./reading_api.js";
 const WAITS_MS = [500, 1000, 2000, 5000, 10000];
 
 export class AnswerSync {
-  #sending = false;
+  #draining = null;
   #failures = 0;
   #timer = 0;
   #held = false;
@@ -52,13 +52,17 @@ export class AnswerSync {
 
   /** Send what waits. Resolves when the queue is empty or cannot be emptied now; true if it is empty. */
   async flush() {
-    if (this.#sending || this.#held) return this.queue.size === 0;
-    this.#sending = true;
+    do {
+      this.#draining ??= this.#drain().finally(() => { this.#draining = null; });
+      await this.#draining;
+    } while (this.queue.size && !this.#held && !this.#failures);
+    return this.queue.size === 0;
+  }
+
+  async #drain() {
     window.clearTimeout(this.#timer);
     while (this.queue.size && !this.#held && await this.#send(this.queue.items[0]));
-    this.#sending = false;
     this.#tell();
-    return this.queue.size === 0;
   }
 
   async #send(item) {

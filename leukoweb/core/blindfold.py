@@ -3,6 +3,8 @@
 One place for every list, page, picture, table and API answer: the default managers of all tables that lead to a patient
 leave the hidden ones out, so a view cannot forget it, and a hidden row answers like one that never was. Who is
 hidden from whom is said from above (``reader_study.middleware``); outside of a request nothing is hidden.
+
+Jobs name slides and tell that a result exists, so a person from whom patients are hidden sees the own jobs only.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from django.db import models
 
 Hidden = Callable[[], Collection[int]]
 _hidden: ContextVar[Hidden | None] = ContextVar("hidden_patients", default=None)
+_person: ContextVar[Callable[[], int | None]] = ContextVar("person", default=lambda: None)
 
 
-def put_on(hidden: Hidden) -> None:
+def put_on(hidden: Hidden, person: Callable[[], int | None]) -> None:
     """From now on the patients (ids) that ``hidden`` returns are left out. It is asked once, at the first need."""
     known: list[frozenset[int]] = []
 
@@ -27,6 +30,7 @@ def put_on(hidden: Hidden) -> None:
         return known[0]
 
     _hidden.set(once)
+    _person.set(person)
 
 
 def lift() -> None:
@@ -67,3 +71,11 @@ class HidesBySlide(BlindfoldManager[Row]):
 
 class HidesByImage(BlindfoldManager[Row]):
     path = "image__slide__patient_id"
+
+
+class OwnJobs(models.Manager[Row]):
+    """All jobs; for a person from whom patients are hidden the own ones."""
+
+    def get_queryset(self) -> models.QuerySet[Row]:
+        rows = super().get_queryset()
+        return rows.filter(created_by_id=_person.get()()) if hidden_patients() else rows
