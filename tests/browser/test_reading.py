@@ -10,11 +10,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from reader_study.models import DraftReading, Reading, SessionCase, SessionImage
-from tests.browser.test_pages import assert_accessible_in_every_theme, assert_fits_a_phone
+from tests.browser.test_pages import assert_accessible_in_every_theme, assert_fits_a_phone, axe_problems
 from tests.reader_study.factories import PASSWORD, make_study
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 OpenPage = Callable[..., Page]
+SET_THEME = """([theme, surround]) => {
+    document.documentElement.dataset.bsTheme = theme;
+    if (surround) document.documentElement.dataset.surround = surround;
+    else delete document.documentElement.dataset.surround;
+}"""
 
 
 @pytest.fixture
@@ -224,7 +229,11 @@ def test_pages_are_accessible_and_fit_a_phone(desk: Any) -> None:
 def test_the_board_is_accessible_and_fits_a_phone(desk: Any) -> None:
     page, made = desk()
     page.keyboard.press("1")
-    assert_accessible_in_every_theme(page)
+    page.emulate_media(reduced_motion="reduce")
+    assert axe_problems(page) == []
+    for theme, surround in (("dark", ""), ("dark", "neutral"), ("light", "")):  # the board has no menu of its own
+        page.evaluate(SET_THEME, [theme, surround])
+        assert axe_problems(page, runOnly=["color-contrast"]) == [], (theme, surround)
     assert_fits_a_phone(page)
     page.goto(f"/read/{made.session().token}/seal/")
     assert_accessible_in_every_theme(page)
