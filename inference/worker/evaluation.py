@@ -24,6 +24,9 @@ from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
 
 BATCH = 16
+COMPARATORS = {
+    "single_model": "single model", "single_3": "single model, 3 classes", "single_5": "single model, 5 classes",
+}  # fmt: skip
 
 Tables = dict[str, NDArray[np.float64]]
 
@@ -75,7 +78,8 @@ def evaluate_patients(
             "No patient with images has a known diagnosis here, so there is nothing to evaluate on.",
             hint="Enter reference diagnoses, or choose another dataset.",
         )
-    models = dict(pipeline.slots) | dict(extra or {})
+    models = dict(pipeline.slots)
+    models |= {name: row for name, row in (extra or {}).items() if row not in models.values()}
     images = [image for patient in patients for image in patient.images]
     tables, profile = predict_images(images, models, hooks)
     cases, start = [], 0
@@ -84,9 +88,11 @@ def evaluate_patients(
         cases.append(Case(patient.code, patient.reference, rows, patient.device))
         start += len(rows)
     rules = RuleSet.from_dict(pipeline.rule_set)
-    comparators = [
-        Comparator(name, tuple(model.classes)) for name, model in models.items() if name.startswith("single")
-    ]
+    comparators = []
+    for name, title in COMPARATORS.items():
+        if name in models:
+            tables[title] = tables[name]
+            comparators.append(Comparator(title, tuple(models[name].classes)))
     if not comparators and "model_3" in models:
         tables["model 3 alone"] = tables["model_3"]
         comparators = [Comparator("model 3 alone", tuple(models["model_3"].classes))]

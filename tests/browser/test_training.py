@@ -29,7 +29,8 @@ def picture(page: Page, name: str) -> None:
     if folder := os.environ.get("SCREENSHOTS"):
         for theme in ("light", "dark"):
             choose_theme(page, theme)
-            page.wait_for_timeout(300)
+            page.evaluate("document.querySelectorAll('img').forEach(image => { image.loading = 'eager' })")
+            page.wait_for_load_state("networkidle")
             page.screenshot(path=str(Path(folder) / f"{name}-{theme}.png"), full_page=True)
 
 
