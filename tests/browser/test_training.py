@@ -72,5 +72,5 @@ def test_a_run_is_followed_without_reloading(browser_as: OpenPage, job_worker: N
     expect(page.locator("#state-title + .status")).to_have_text("Done", timeout=120_000)
     assert page.evaluate("window.stillHere"), "the page was not loaded anew"
     assert axe_problems(page) == []
-    figure = page.locator("img.only-light").first
+    figure = page.locator("a.only-light img").first
     assert figure.evaluate("image => image.complete && image.naturalWidth > 0")

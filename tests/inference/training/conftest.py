@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cases.taxonomy import LABELS, MAPS
-from tests.inference.shell.conftest import make_slide, pipeline, pipeline_folder  # noqa: F401 - fixtures
+from tests.inference.shell.conftest import make_slide, other_pipeline, pipeline, pipeline_folder  # noqa: F401 - fixtures
 
 COLOURS = {
     "AML": (200, 60, 60), "ALL": (60, 60, 200), "APML": (200, 60, 160), "CML": (60, 160, 60), "CLL": (60, 170, 180),

@@ -1,0 +1,84 @@
+"""Where a network starts from, and the quick retraining of a live model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.models import PipelineVersion, TrainingRun
+from inference.pipeline.errors import WeightsKeys
+from inference.pipeline.networks import build_network
+from inference.pipeline.training_config import PRESETS, ConfigInvalid
+from inference.services.files import model_folder
+from inference.services.training import training_create
+from inference.worker.training_start import initial_weights
+from tests.inference.training.conftest import TINY, admin_run, config, freeze
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_local_file_of_another_task_gives_all_but_the_classifier(frozen: Any, weights_folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(7)
+    pretrained = build_network(TINY, 1000)
+    save_file(pretrained.state_dict(), weights_folder / "pretrained.safetensors")
+    run = training_create(actor=None, dataset=frozen, config=config(initial_weights="file:pretrained.safetensors"))
+    start = initial_weights(run, run.parts.get())
+    assert start.words == "file pretrained.safetensors"
+    assert len(start.sha256) == 64
+    network = build_network(TINY, 2, initial_weights=start.source)
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, pretrained.state_dict()[key]) != key.startswith("classifier.")
+    (weights_folder / "pretrained.safetensors").unlink()
+    with pytest.raises(ConfigInvalid, match="is gone"):
+        initial_weights(run, run.parts.get())
+
+
+def test_a_start_that_is_not_there_or_of_another_network_is_refused(frozen: Any, pipeline: PipelineVersion) -> None:
+    for start, words in (("file:absent.safetensors", "There is no file"), ("model:999999", "There is no model")):
+        with pytest.raises(ConfigInvalid, match=words):
+            training_create(actor=None, dataset=frozen, config=config(initial_weights=start))
+    model = pipeline.slots["model_1"]
+    run = training_create(actor=None, dataset=frozen, config=config(initial_weights=f"model:{model.pk}"))
+    assert run.config["architecture"] == model.card["architecture"], "a registered model brings its network with it"
+    TrainingRun.objects.filter(pk=run.pk).update(config=run.config | {"architecture": TINY})
+    run.refresh_from_db()
+    with pytest.raises(WeightsKeys, match="this run trains a densenet"):
+        initial_weights(run, run.parts.get())
+
+
+def test_a_promotion_in_between_does_not_change_what_a_run_starts_from(
+    frozen: Any, pipeline: PipelineVersion, other_pipeline: PipelineVersion
+) -> None:
+    from inference.services.registry import pipeline_activate
+
+    run = training_create(actor=None, dataset=frozen, config=config(initial_weights="live"))
+    pinned = pipeline.slots["model_1"]
+    pipeline_activate(actor=None, pipeline=other_pipeline)
+    assert initial_weights(run, run.parts.get()).sha256 == pinned.weights_sha256
+
+
+def test_a_quick_retraining_changes_the_last_layer_alone_and_says_so(
+    pipeline: PipelineVersion, run_jobs: Callable[[], int], admin_user: Any, data_dir: Path
+) -> None:
+    plan = PRESETS["quick"].with_options({"models": "model_1", "epochs": "15", "recalibrate_frozen": "false"})
+    run = admin_run(admin_user, freeze(n_images=2), run_jobs, plan, name="fast")
+    part = run.parts.select_related("model").get()
+    card = part.model.card
+    assert card["intended_use"].startswith("QUICK retraining")
+    assert card["training"]["method"] == "quick"
+    assert card["training"]["initial_weights"] == f"model {pipeline.slots['model_1']}"
+    assert card["recipe"] == pipeline.slots["model_1"].card["recipe"]
+    before, after = (model_folder(model).weights() for model in (pipeline.slots["model_1"], part.model))
+    changed = {key for key in before if not np.array_equal(before[key], after[key])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+    assert part.epochs.count() == 15
+    assert part.best_macro_f1 > 0.6, "colours are told apart even by features that were made for something else"
+    assert len(list((data_dir / "cache" / "training" / "features").rglob("*.raw"))) == 42
+    assert run.pipeline.slots["model_2"] == pipeline.slots["model_2"], "the other slots are the live ones"
