@@ -36,6 +36,7 @@ def picture(page: Page, name: str) -> None:
 
 def test_the_pages_of_a_finished_run(browser_as: OpenPage, pipeline: Any, run_jobs: Callable[[], int]) -> None:  # noqa: F811
     page = browser_as("admin", viewport={"width": 1440, "height": 900})
+    page.set_default_navigation_timeout(120_000)
     run = admin_run(page.user, freeze(n_images=2), run_jobs, config(settings={"epochs": 2}))
     addresses = {
         "list": reverse("training_list"),

@@ -39,13 +39,16 @@ def development_cohort() -> tuple[Any, dict[int, str]]:
 def test_from_sorting_to_a_new_result(browser_as: OpenPage, pipeline: Any, job_worker: None) -> None:  # noqa: F811
     wide = {"width": 1440, "height": 900}
     sorter, admin = browser_as("pathologist", viewport=wide), browser_as("admin", viewport=wide)
+    for page in (sorter, admin):
+        page.set_default_timeout(60_000)
+        page.set_default_navigation_timeout(120_000)
     cohort, shows = development_cohort()
     task = sorting_task(cohort, [sorter.user])
 
     open_board(sorter, task)  # by keys, as somebody who knows the cells
     for item in task.seats.get().items.order_by("position"):
         sorter.keyboard.press(KEYS[shows[item.image_id]])
-    expect(sorter.locator("[data-progress-words]")).to_have_text("All 24 decided")
+    expect(sorter.locator("[data-progress-words]")).to_have_text("All 24 decided", timeout=30_000)
     expect_all_saved(sorter)
     shot(sorter, "journey-1-sorted")
 

@@ -16,12 +16,12 @@ from tests.faults.stack import ROOT, Stack
 from tests.test_launcher import environment
 
 pytestmark = pytest.mark.faults
-KILLS, EPOCHS, SEED = 10, 24, 20_241_126
+KILLS, EPOCHS, SEED = 10, 48, 20_241_126
 START = (
     "from tests.inference.training.conftest import config, freeze\n"
     "from inference.services.training import training_create, training_start\n"
-    f"plan = config(models=['model_3'], size_px=64, settings={{'epochs': {EPOCHS}, 'batch_size': 8}})\n"
-    "run = training_create(actor=None, dataset=freeze(n_images=6), config=plan, name='killed')\n"
+    f"plan = config(models=['model_3'], size_px=32, settings={{'epochs': {EPOCHS}, 'batch_size': 8}})\n"
+    "run = training_create(actor=None, dataset=freeze(n_images=3), config=plan, name='killed')\n"
     "training_start(actor=None, run=run)\n"
 )
 EPOCH_ROWS = "SELECT count(*), count(DISTINCT number), coalesce(max(number), 0) FROM inference_trainingepoch"
