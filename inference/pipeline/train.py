@@ -7,6 +7,7 @@ recalibration), so they are measured anew before every validation and, over all 
 from __future__ import annotations
 
 import copy
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -103,7 +104,7 @@ class Trainer:
             torch.set_num_threads(settings.threads)
         self.training, self.validation, self.settings = training, validation, settings
         self.device, self.world, self.say = torch.device(device), world or World(), say
-        self.identity = f"{asdict(settings)} {dict(architecture)} {recipe.sha256} {training.classes}"
+        self.identity = f"{asdict(settings)} {dict(architecture)} {recipe.sha256} {_fingerprint(training, validation)}"
         torch.manual_seed(settings.seed)
         network = build_network(architecture, len(training.classes), initial_weights=initial_weights)
         self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -222,7 +223,7 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         for i, part in enumerate(parts):
             inputs = self.normalise(apply_variants(images[part].float() / 255, variants.part(part, self.device)))
-            with self._unsynchronised(i + 1 < len(parts)), self._autocast():
+            with self._unsynchronised(i + 1 < len(parts)), self.autocast():
                 logits = self.model(inputs)
                 wanted = targets[part].to(self.device)
                 summed = functional.cross_entropy(logits, wanted, weight=self.weights, reduction="sum")
@@ -295,7 +296,7 @@ class Trainer:
             return self.model.no_sync()
         return nullcontext()
 
-    def _autocast(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[None]:
         kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
         if kind is None or (kind is torch.float16 and self.device.type != "cuda"):
             return nullcontext()
@@ -342,6 +343,14 @@ def logits_of(network: nn.Module, data: ImageSet, normalise: Normalise) -> NDArr
     batches = in_batches(np.arange(len(data.targets)), EVALUATION_BATCH)
     feed = Feed(data.images, device)
     return np.concatenate([network(normalise(images.float() / 255)).cpu().numpy() for images in feed(batches)])
+
+
+def _fingerprint(*sets: ImageSet) -> str:
+    """Who is in the sets with what target: a state belongs to exactly these."""
+    digest = hashlib.sha256()
+    for data in sets:
+        digest.update(repr((data.classes, data.patients, data.targets.tolist())).encode())
+    return digest.hexdigest()
 
 
 def _is_memory(error: BaseException) -> bool:

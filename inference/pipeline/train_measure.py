@@ -14,6 +14,7 @@ import torch
 
 from inference.pipeline.dataset import ImageSet
 from inference.pipeline.train import Trainer
+from inference.pipeline.train_memory import fit_to_memory
 from inference.pipeline.training_config import TrainingConfig
 from inference.pipeline.training_data import INTERNAL, TRAIN, Entry, PartMap
 
@@ -34,6 +35,7 @@ def measure_part(plan: TrainingConfig, part: PartMap, entries: Sequence[Entry], 
         made_up, replace(made_up, patients=("nobody else",) * size), architecture=plan.architecture,
         recipe=plan.recipe, settings=settings, device=device,
     )  # fmt: skip
+    fit_to_memory(trainer)
     times = [_timed(trainer, size) for _ in range(steps + 1)][1:]
     step_s = median(times)
     per_image = step_s / size

@@ -128,6 +128,7 @@ def _train_full(context: JobContext, run: TrainingRun, part: TrainingPart, data:
     import torch
 
     from inference.pipeline.train import Epoch, Trainer
+    from inference.pipeline.train_memory import fit_to_memory
 
     plan, folder = run.plan, run_folder(run) / part.part
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -142,6 +143,8 @@ def _train_full(context: JobContext, run: TrainingRun, part: TrainingPart, data:
     if part.state_name:
         trainer.resume(folder / part.state_name)
         say(f"{PARTS[part.part][2]}: goes on after epoch {part.epochs_done}.")
+    else:
+        fit_to_memory(trainer)
 
     def on_epoch(epoch: Epoch) -> None:
         name = f"epoch-{epoch.number:05}-{context.claim.fence}.safetensors"

@@ -15,7 +15,7 @@ from inference.pipeline.dataset import ImageSet
 from inference.pipeline.rules import rule_set_named
 from inference.pipeline.runner import softmax
 from inference.pipeline.training_config import PARTS
-from inference.pipeline.training_data import INTERNAL, TRAIN, Entry, class_counts, part_map
+from inference.pipeline.training_data import INTERNAL, TRAIN, Entry, TrainingRefused, class_counts, part_map
 from inference.pipeline.validation import model_report
 from inference.selectors.evaluation import entry_groups
 from inference.selectors.registry import pipeline_active
@@ -46,6 +46,11 @@ def register_part(
         cool(trained.network, temperature)
         say(f"{PARTS[part.part][2]}: temperature {temperature:.3f}, folded into the last layer.")
     entries = training_entries(run.dataset, INTERNAL)
+    if [entry.patient for entry in entries] != list(validation.patients):
+        raise TrainingRefused(
+            "A patient of the dataset was withdrawn while the run worked; nothing was registered.",
+            code="E_WITHDRAWN", hint="Start a new run: it leaves the patient out.",
+        )  # fmt: skip
     report = model_report(
         softmax(trained.logits / np.float32(temperature)), validation.targets, validation.patients,
         validation.classes, images=[entry.image for entry in entries], groups=entry_groups(run.dataset),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.sorting_support import expect_all_saved, open_board, sorting_task
+from tests.browser.sorting_support import expect_all_saved, sorting_task
 from tests.browser.test_training import picture as shot
 from tests.inference.shell.conftest import pipeline, pipeline_folder  # noqa: F401 - fixtures
 from tests.inference.training.conftest import picture
@@ -45,7 +45,8 @@ def test_from_sorting_to_a_new_result(browser_as: OpenPage, pipeline: Any, job_w
     cohort, shows = development_cohort()
     task = sorting_task(cohort, [sorter.user])
 
-    open_board(sorter, task)  # by keys, as somebody who knows the cells
+    sorter.goto(f"/sorting/{task.public_id}/board/")  # sorted by keys, as somebody who knows the cells
+    expect(sorter.locator("[data-board][data-ready]")).to_be_attached(timeout=90_000)
     for item in task.seats.get().items.order_by("position"):
         sorter.keyboard.press(KEYS[shows[item.image_id]])
     expect(sorter.locator("[data-progress-words]")).to_have_text("All 24 decided", timeout=30_000)

@@ -63,7 +63,7 @@ class Command(BaseCommand):
         if options["resume"]:
             run = training_run_named(options["resume"])
             if actor is None:
-                raise DomainError("There is no admin in whose name to continue.")
+                raise DomainError("There is no admin in whose name to continue.", hint="Make one first.")
             if run.job is not None and run.job.is_active:
                 return run, run.job
             return run, training_continue(actor=actor, run=run)

@@ -17,6 +17,7 @@ from inference.pipeline.distributed import finished
 from inference.pipeline.networks import build_network
 from inference.pipeline.train import Diverged, Epoch, OutOfMemory, TrainedModel, Trainer, logits_of
 from inference.pipeline.train_batches import Normalise, epoch_order, split
+from inference.pipeline.train_memory import OVERHEAD, SHARE, fit_to_memory, kept_bytes_per_image
 from inference.pipeline.train_state import StateUnreadable
 from inference.pipeline.training_config import TrainingSettings
 from tests.inference.pipeline.test_train import ARCHITECTURE, RECIPE, coloured
@@ -212,6 +213,26 @@ def test_the_temperature_of_overconfident_logits_is_found_and_folded_in() -> Non
     before = logits_of(network, DATA[1], Normalise(RECIPE))
     heads.cool(network, 2.0)
     np.testing.assert_allclose(logits_of(network, DATA[1], Normalise(RECIPE)), before / 2, atol=1e-5)
+
+
+def test_the_need_for_memory_is_known_before_the_first_step() -> None:
+    said: list[str] = []
+    one = trainer(say=said.append)
+    before = {key: value.clone() for key, value in one.network.state_dict().items()}
+    need = kept_bytes_per_image(one)
+    pixels = RECIPE.size_px**2 * 4
+    assert 3 * pixels < need < 3000 * pixels
+    assert fit_to_memory(one, available=2**40) == 1
+    assert not said
+    assert fit_to_memory(one, available=int(8 * need * OVERHEAD / SHARE / 2) + 1000) == 2
+    assert said[0].startswith("A batch of 8 would need about")
+    assert fit_to_memory(one, available=1) == 4, "never fewer than two images at a time"
+    assert all(torch.equal(before[key], value) for key, value in one.network.state_dict().items())
+    double = Trainer(
+        *(replace(side, images=np.repeat(np.repeat(side.images, 2, 1), 2, 2)) for side in DATA),
+        architecture=ARCHITECTURE, recipe=replace(RECIPE, size_px=64), settings=SETTINGS,
+    )  # fmt: skip
+    assert kept_bytes_per_image(double) / need == pytest.approx(4, rel=0.1)
 
 
 @pytest.mark.slow
