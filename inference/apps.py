@@ -17,3 +17,4 @@ class InferenceConfig(AppConfig):
         register_kind("training.run", "inference.worker.training:train_run", queue="train", unit="epochs")
         register_kind("training.estimate", "inference.worker.training:estimate_run", queue="train", unit="models")
         register_kind("training.evaluate", "inference.worker.evaluation:evaluate_job", queue="train", unit="images")
+        register_kind("inference.calibrate", "inference.worker.calibration:calibrate", queue="infer", unit="models")

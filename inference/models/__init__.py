@@ -1,11 +1,12 @@
 from inference.models.predictions import ImagePrediction, PatientPrediction
-from inference.models.registry import ModelVersion, PipelineVersion
+from inference.models.registry import ModelCalibration, ModelVersion, PipelineVersion
 from inference.models.runs import PipelineRun
 from inference.models.training import Evaluation, Promotion, TrainingEpoch, TrainingNote, TrainingPart, TrainingRun
 
 __all__ = [
     "Evaluation",
     "ImagePrediction",
+    "ModelCalibration",
     "ModelVersion",
     "PatientPrediction",
     "PipelineRun",

@@ -43,6 +43,30 @@ class ModelVersion(models.Model):
         return f"{self.name} {self.version}"
 
 
+@append_only()
+class ModelCalibration(models.Model):
+    """The re-check band of a model whose card brings none, measured once on drawn fields (ADR 0400).
+
+    It is part of the numeric profile of every prediction made with it, so it never changes.
+    """
+
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="calibrations")
+    precision = models.CharField(max_length=8, help_text="The reduced precision: bf16")
+    margin = models.FloatField(help_text="Gap of the two largest logits below which fp32 computes again")
+    n_images = models.PositiveIntegerField()
+    engine = models.CharField(max_length=40, help_text="Engine and version that measured it")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["model", "precision"], name="model_calibrated_once"),
+            models.CheckConstraint(condition=models.Q(margin__gte=0), name="model_margin_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.precision} {self.margin:g}"
+
+
 @append_only(except_columns=("is_active",))
 class PipelineVersion(models.Model):
     """A rule set with the model of each slot. Exactly one is active."""

@@ -12,6 +12,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from inference.pipeline.calibration import measure_margin
 from inference.pipeline.card import ModelCard
 from inference.pipeline.checkpoint import (
     CARD_NAME,
@@ -23,7 +24,6 @@ from inference.pipeline.checkpoint import (
     load_model_folder,
     write_json,
 )
-from inference.pipeline.engine import calibrate_margin
 from inference.pipeline.errors import EngineUnavailable
 from inference.pipeline.networks import build_network, require_torch, with_features
 
@@ -104,13 +104,10 @@ def calibrate_recheck(model: ModelFolder, images: NDArray[np.uint8]) -> ModelFol
 
     Without bf16 on this CPU the card stays as it is, and fp32 is used.
     """
-    from inference.pipeline.engine_openvino import OpenVinoEngine, cpu_has_bf16
-
-    if not cpu_has_bf16():
+    margin = measure_margin(model, images)
+    if margin is None:
         return model
-    fast, exact = (OpenVinoEngine(model, precision=p).infer(images).logits for p in ("bf16", "fp32"))
-    margins = model.card.recheck_margins | {"bf16": round(calibrate_margin(fast, exact), 6)}
-    return _write_card(model.path, replace(model.card, recheck_margins=margins))
+    return _write_card(model.path, replace(model.card, recheck_margins=model.card.recheck_margins | {"bf16": margin}))
 
 
 def with_metrics(model: ModelFolder, metrics: Mapping[str, Any]) -> ModelFolder:

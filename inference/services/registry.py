@@ -21,6 +21,7 @@ from inference.services.errors import VersionTaken
 from inference.services.files import model_files_put
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.jobs.ledger import job_create
 from leukoweb.core.models import User
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+()-]*")
@@ -180,6 +181,11 @@ def _register_model(actor: User | None, source: ModelFolder) -> ModelVersion:
         data={"name": card.name, "version": card.version, "slot": card.slot, "weights_sha256": weights_sha256,
               "synthetic": card.synthetic},
     )  # fmt: skip
+    if not card.recheck_margins:
+        job_create(
+            kind="inference.calibrate", title=f"Re-check band of {model}", actor=actor, total_units=1,
+            key=f"calibrate:{model.pk}", payload={"model": model.pk},
+        )  # fmt: skip
     return model
 
 

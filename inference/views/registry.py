@@ -35,7 +35,13 @@ def model_detail(request: HttpRequest, pk: int) -> HttpResponse:
     card = model.card
     parts = (("Training data", "dataset"), ("Measured", "metrics"), ("Training", "training"))
     tables = [(title, flat(card.get(part, {}))) for title, part in parts]
-    context = {"model": model, "card": card, "pipelines": pipelines_with(model), "tables": tables}
+    context = {
+        "model": model,
+        "card": card,
+        "pipelines": pipelines_with(model),
+        "tables": tables,
+        "calibration": model.calibrations.first(),
+    }
     return render(request, "inference/model_detail.html", context)
 
 

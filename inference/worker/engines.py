@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +40,12 @@ _open: OrderedDict[tuple[str, ...], tuple[Engine, ModelFolder, NDArray[np.float3
 
 def open_model(row: ModelVersion) -> OpenModel:
     """Open, or find open, the engine of a model version (one worker process runs one job at a time)."""
-    key = (row.weights_sha256, row.onnx_sha256, row.recipe_sha256, settings.INFERENCE_ENGINE)
+    # What the card brings counts first; the same weights may be registered with another band under another name.
+    margins = dict(row.calibrations.values_list("precision", "margin")) | row.card["recheck_margins"]
+    key = (row.weights_sha256, row.onnx_sha256, row.recipe_sha256, settings.INFERENCE_ENGINE, repr(margins))
     if key not in _open:
         folder = model_folder(row)
+        folder = replace(folder, card=replace(folder.card, recheck_margins=margins))
         engine = open_engine(folder, settings.INFERENCE_ENGINE, cache_dir=Path(settings.CACHE_ROOT) / "openvino")
         classifier = folder.classifier_weight() if has_closed_form(folder.card.architecture) else None
         _open[key] = (engine, folder, classifier)

@@ -99,6 +99,29 @@ def test_a_second_run_of_the_same_images_computes_nothing(
     assert first.trace == second.trace
 
 
+def test_other_rules_are_applied_without_running_a_model(
+    pipeline: Any, other_pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, counted: Any
+) -> None:
+    slide = make_slide(4)
+    first = run_request(actor=technician, slide=slide)
+    run_jobs()
+    made = counted()
+    second = run_request(actor=technician, slide=slide, pipeline=other_pipeline)
+    run_jobs()
+    assert sum(engine.n_images for engine in made) == 0
+    assert first.prediction.rule_set_sha256 != second.prediction.rule_set_sha256
+    assert (second.prediction.diagnosis_3, second.prediction.diagnosis_5) == (first.prediction.diagnosis_3, "")
+
+
+def test_the_cascade_decides_as_the_full_run(pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any) -> None:
+    cascade = run_request(actor=technician, slide=make_slide(4, seed=1), mode="cascade")
+    run_jobs()
+    full = run_request(actor=technician, slide=make_slide(4, seed=1))
+    run_jobs()
+    assert cascade.prediction.trace == full.prediction.trace
+    assert cascade.prediction.diagnosis == full.prediction.diagnosis
+
+
 @pytest.mark.both_databases
 def test_a_killed_worker_loses_one_batch_at_most_and_doubles_nothing(
     pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, counted: Any, monkeypatch: Any

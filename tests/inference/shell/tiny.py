@@ -29,7 +29,7 @@ def _tiny(folder: Path) -> Path:
             name=f"tiny {slot.replace('_', ' ')}", version="1", slot=slot, classes=classes, architecture=architecture,
             recipe=Recipe(size_px=64), weights_sha256=UNKNOWN_SHA256, onnx_sha256=UNKNOWN_SHA256,
             dataset={"name": "none"}, metrics={}, training={}, licence="MIT", synthetic=True,
-            intended_use="Tests", created="2026-01-01",
+            intended_use="Tests", created="2026-01-01", recheck_margins={"bf16": 0.1},
         )  # fmt: skip
         save_model_folder(folder / slot, build_network(architecture, len(classes)), card)
     write_pipeline_json(
