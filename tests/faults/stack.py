@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.test_launcher import environment, free_port, launched, of_this_folder, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -50,10 +52,14 @@ class Stack:
             return connection.execute(sql, values).fetchall()
 
     @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[str]]:
-        with launched(self.data, self.port) as process:
-            wait_for(process, "leukoweb is ready")
-            yield process
+    def running(self, **extra: str) -> Iterator[subprocess.Popen[str]]:
+        """Everything up; ``extra`` is added to the environment of its processes."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in extra.items():
+                patch.setenv(name, value)
+            with launched(self.data, self.port) as process:
+                wait_for(process, "leukoweb is ready")
+                yield process
 
     def processes(self, *words: str) -> list[int]:
         """Living processes of this stack whose command line holds all words."""
