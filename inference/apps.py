@@ -18,3 +18,6 @@ class InferenceConfig(AppConfig):
         register_kind("training.estimate", "inference.worker.training:estimate_run", queue="train", unit="models")
         register_kind("training.evaluate", "inference.worker.evaluation:evaluate_job", queue="train", unit="images")
         register_kind("inference.calibrate", "inference.worker.calibration:calibrate", queue="infer", unit="models")
+        register_kind(
+            "inference.saliency_slide", "inference.worker.saliency_slide:render_slide", queue="infer", unit="fields"
+        )

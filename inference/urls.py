@@ -1,6 +1,6 @@
 from django.urls import path
 
-from inference.views import registry, results, retraining, runs, training, training_reports
+from inference.views import registry, results, retraining, runs, saliency, training, training_reports
 
 urlpatterns = [
     path("models/", registry.model_list, name="model_list"),
@@ -48,6 +48,8 @@ urlpatterns = [
     path("results/<uuid:run>/export.json", results.result_json, name="result_json"),
     path("results/<uuid:run>/export.csv", results.result_csv, name="result_csv"),
     path("results/<uuid:run>/compare/<uuid:other>/", results.result_compare, name="result_compare"),
+    path("results/<uuid:run>/saliency/", saliency.saliency_sheet, name="result_saliency_sheet"),
+    path("results/<uuid:run>/saliency/render/", saliency.saliency_render, name="result_saliency_render"),
     path(
         "results/<uuid:run>/saliency/<uuid:image>/<str:slot>/<str:class_name>/",
         results.saliency,

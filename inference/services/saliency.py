@@ -24,10 +24,12 @@ from inference.models import ModelVersion, PipelineRun
 from inference.pipeline.preprocess import Recipe
 from inference.pipeline.saliency import render_png
 from inference.services.errors import SaliencyUnavailable
+from leukoweb.core.audit import audit_record
 from leukoweb.core.jobs.ledger import job_create
 from leukoweb.core.models import Job, User
 
 KIND = "inference.saliency"
+SLIDE_KIND = "inference.saliency_slide"
 RETRY_AFTER = timedelta(minutes=5)
 
 
@@ -58,6 +60,11 @@ def maps_load(content_sha256: str, model: ModelVersion) -> NDArray[np.float32] |
     except (OSError, ValueError, EOFError):
         return None
     return maps.astype(np.float32) if maps.ndim == 3 and len(maps) == len(model.classes) else None
+
+
+def maps_exist(content_sha256: str, model: ModelVersion) -> bool:
+    """Whether an overlay can be drawn at once. A look at the disk, no reading."""
+    return _path(content_sha256, model, "npy").is_file()
 
 
 def overlay_png(image: HpfImage, model: ModelVersion, class_name: str) -> bytes | None:
@@ -97,3 +104,25 @@ def saliency_request(
         kind=KIND, title=f"Saliency map, field {image.position} of slide {run.slide.code}", actor=actor, total_units=1,
         key=key, payload={"image": image.content_sha256, "model": model.pk},
     )  # fmt: skip
+
+
+@transaction.atomic
+def saliency_slide_request(*, actor: User | None, run: PipelineRun) -> Job:
+    """The job that computes every map of a result that is not there and draws the overlays of its sheet.
+
+    While it waits or works, that job is returned and nothing new is made.
+    """
+    key = f"saliency-slide:{run.pk}"
+    running = Job.objects.filter(key=key, status__in=Job.ACTIVE).exists()
+    job = job_create(
+        kind=SLIDE_KIND, title=f"Saliency maps of slide {run.slide.code}", actor=actor, key=key,
+        payload={"run": run.pk}, total_units=run.slide.images.count(),
+    )  # fmt: skip
+    if not running:
+        audit_record(actor=actor, action="saliency.request", target=f"run:{run.public_id}")
+    return job
+
+
+def saliency_slide_job(run: PipelineRun) -> Job | None:
+    """The newest job of ``saliency_slide_request``, whatever became of it."""
+    return Job.objects.filter(key=f"saliency-slide:{run.pk}").order_by("-created_at").first()

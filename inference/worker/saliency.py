@@ -29,12 +29,12 @@ def render_map(context: JobContext) -> str:
         raise SaliencyUnavailable("The image is gone: its patient was withdrawn, or it was removed.")
     model = open_model(ModelVersion.objects.get(pk=context.payload["model"]))
     inputs = prepare(image, [model.recipe], blobs())[model.recipe.sha256]  # (size_px, size_px, 3)
-    maps_save(image.content_sha256, model.row, _maps(model, inputs))
+    maps_save(image.content_sha256, model.row, maps_of(model, inputs))
     context.progress(1, 1)
     return "Saliency maps ready."
 
 
-def _maps(model: OpenModel, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+def maps_of(model: OpenModel, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(n_classes, h, w) in 0..1: the closed form where the network has one, else the library's Grad-CAM."""
     if model.classifier is not None:
         features = model.engine.infer(inputs[None], with_features=True).features

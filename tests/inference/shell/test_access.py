@@ -42,6 +42,8 @@ def addresses(run: PipelineRun) -> list[tuple[str, str, str]]:
         ("get", reverse("result_csv", args=[public]), "results.view"),
         ("get", reverse("result_compare", args=[public, public]), "results.view"),
         ("get", reverse("result_saliency", args=[public, image, "model_1", "LEUKEMIA"]), "results.view"),
+        ("get", reverse("result_saliency_sheet", args=[public]), "results.view"),
+        ("post", reverse("result_saliency_render", args=[public]), "results.view"),
         ("get", reverse("api_run_detail", args=[public]), "slides.view"),
         ("get", reverse("api_result_detail", args=[public]), "results.view"),
         ("get", reverse("api_model_list"), "models.view"),
@@ -89,8 +91,10 @@ def test_panels_and_run_states_never_tell_a_diagnosis(run: PipelineRun, as_role:
 
 
 @pytest.mark.parametrize(
-    "name", ["result_detail", "result_fields", "result_json", "result_csv", "api_result_detail", "result_saliency"]
-)
+    "name",
+    ["result_detail", "result_fields", "result_json", "result_csv", "api_result_detail", "result_saliency",
+     "result_saliency_sheet"],
+)  # fmt: skip
 def test_seeing_a_result_by_any_way_is_recorded_once(run: PipelineRun, as_role: Any, name: str) -> None:
     client = as_role("pathologist")
     more = [run.prediction.images[0]["image"], "model_1", "LEUKEMIA"] if name == "result_saliency" else []
