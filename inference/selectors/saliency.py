@@ -1,15 +1,16 @@
-"""What the sheet of saliency maps shows, from the stored result and a look at the map files."""
+"""What the sheet of saliency maps shows. Callers say how to look whether a map is there (``Ready``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from inference.models import ModelVersion
 from inference.selectors.results import Field, ModelValues, Result
-from inference.services.saliency import maps_exist
 
 FIRST_SHOWN = ("model_2", "model_3")
+
+Ready = Callable[[str, ModelVersion], bool]  # content hash and model -> its map can be drawn at once
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,22 @@ def sheet_slots(result: Result) -> tuple[str, ...]:
     return found or tuple(result.slots_run)
 
 
-def sheet_rows(result: Result, fields: Iterable[Field]) -> list[Row]:
+def sheet_rows(result: Result, fields: Iterable[Field], ready: Ready) -> list[Row]:
     slots, models = sheet_slots(result), result.slots_run
-    return [Row(field, tuple(_shown(field, slot, models[slot]) for slot in slots)) for field in fields]
+    return [Row(field, tuple(_shown(field, slot, models[slot], ready) for slot in slots)) for field in fields]
 
 
-def n_without_maps(result: Result) -> int:
+def n_without_maps(result: Result, ready: Ready) -> int:
     """Fields still on the slide that lack the map of any model that was run."""
     models = list(result.slots_run.values())
     return sum(
-        any(not maps_exist(field.content_sha256, model) for model in models)
+        any(not ready(field.content_sha256, model) for model in models)
         for field in result.fields
         if field.image is not None
     )
 
 
-def _shown(field: Field, slot: str, model: ModelVersion) -> Shown:
+def _shown(field: Field, slot: str, model: ModelVersion, ready: Ready) -> Shown:
     values = field.model(slot)
     assert values is not None, "every field has the values of every model that was run"
-    return Shown(values, maps_exist(field.content_sha256, model))
+    return Shown(values, ready(field.content_sha256, model))

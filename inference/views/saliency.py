@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from inference.selectors.saliency import n_without_maps, sheet_rows
-from inference.services.saliency import saliency_slide_job, saliency_slide_request
+from inference.services.saliency import maps_exist, saliency_slide_job, saliency_slide_request
 from inference.views.results import opened
 from leukoweb.core.http import person
 from leukoweb.core.jobs.bell import ring
@@ -28,8 +28,8 @@ def saliency_sheet(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     context = {
         "result": result,
         "page": page,
-        "rows": sheet_rows(result, page.object_list),
-        "n_missing": n_without_maps(result),
+        "rows": sheet_rows(result, page.object_list, maps_exist),
+        "n_missing": n_without_maps(result, maps_exist),
         "job": saliency_slide_job(result.run),
     }
     return render(request, "inference/saliency_sheet.html", context)
