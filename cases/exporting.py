@@ -63,7 +63,8 @@ def coco(rows: Sequence[Exported], *, description: str) -> bytes:
     images = [
         {"id": at, "file_name": row.file, "width": row.width_px, "height": row.height_px, "patient": row.patient,
          "slide": row.slide, "position": row.position, "content_sha256": row.content_sha256, "split": row.split,
-         "fold": row.fold}
+         "fold": row.fold,
+         "camera": row.camera, "microscope": row.microscope, "stain": row.stain}
         for at, row in enumerate(rows, start=1)
     ]  # fmt: skip
     annotations = [

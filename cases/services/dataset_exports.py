@@ -9,6 +9,7 @@ from functools import partial
 from cases.exporting import Exported, coco, croissant, images_csv, zip_stream
 from cases.models import DatasetVersion
 from cases.selectors.datasets import dataset_class_map, dataset_rows, dataset_withdrawn, manifest_bytes
+from cases.services.exposures import exposures_record
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.models import User
@@ -40,11 +41,18 @@ def dataset_export(*, actor: User | None, version: DatasetVersion, layout: str =
             f"{layout[:40]!r} is not a layout.", field="layout", hint=f"Choose one of {', '.join(LAYOUTS)}."
         )
     rows = _rows(version, layout)
+    labels_seen(actor, version)
     audit_record(
         actor=actor, action="dataset.export", target=f"dataset:{version.pk}",
         data={"version": str(version), "layout": layout, "n_images": len(rows)},
     )  # fmt: skip
     return zip_stream(_files(version, layout, rows))
+
+
+def labels_seen(actor: User | None, version: DatasetVersion) -> None:
+    """Record that a person gets to see the label of every image of a version."""
+    if actor is not None:
+        exposures_record(actor, set(version.entries.values_list("patient_id", flat=True)), "label")
 
 
 def _rows(version: DatasetVersion, layout: str) -> list[Exported]:

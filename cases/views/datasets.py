@@ -18,7 +18,7 @@ from cases.models import Cohort, DatasetVersion, SortingTask
 from cases.selectors import comparisons
 from cases.selectors import datasets as selectors
 from cases.selectors.dataset_plan import Plan, dataset_plan
-from cases.services.dataset_exports import LAYOUTS, dataset_export, export_name
+from cases.services.dataset_exports import LAYOUTS, dataset_export, export_name, labels_seen
 from cases.services.datasets import dataset_freeze
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError, NotFound
@@ -118,6 +118,8 @@ def dataset_table_one(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
 @requires("datasets.view")
 def dataset_diff(request: HttpRequest, public_id: uuid.UUID, other: uuid.UUID) -> HttpResponse:
     first, second = selectors.dataset_get(public_id), selectors.dataset_get(other)
+    for version in (first, second):
+        labels_seen(person(request), version)
     changes = diff(selectors.manifest_lines(first), selectors.manifest_lines(second))
     counted = [(title, sum(c.kind == kind for c in changes)) for kind, title in KINDS.items()]
     context = {
@@ -178,6 +180,7 @@ def dataset_download(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse
 def dataset_manifest(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """The manifest whose SHA-256 is the version's hash."""
     version = selectors.dataset_get(public_id)
+    labels_seen(person(request), version)
     response = HttpResponse(selectors.manifest_bytes(version), content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="{export_name(version, "manifest")[:-4]}.json"'
     return response

@@ -1,0 +1,223 @@
+"""Export, import, commands and the API."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from cases import services
+from cases.exporting import COLUMNS, images_csv, safe_cell, zip_stream
+from cases.models import (
+    Cohort,
+    DatasetVersion,
+    DuplicateSettlement,
+    Exposure,
+    HpfImage,
+    SortingDecision,
+    SortingTask,
+)
+from cases.selectors.curation import contents_unmeasured, excluded_images
+from cases.selectors.datasets import dataset_entries
+from cases.services.curation import contents_measure
+from cases.services.datasets import dataset_freeze
+from tests.cases.datasets.rows import choices_of, labelled
+from tests.cases.datasets.test_curation import encoded, plant, smear
+
+Small = tuple[Cohort, SortingTask]
+
+
+@pytest.fixture
+def stored(technician: Any) -> DatasetVersion:
+    """Four patients with three real little files each."""
+    cohort = services.cohort_create(actor=technician, name="Stored", purpose="development")
+    labels = {}
+    for n, label in enumerate(("AML", "AML", "NO_LEUKEMIA", "REACTIVE")):
+        slide = services.slide_ensure(
+            actor=None, cohort=cohort, patient_code=f"S-{n}", slide_code=f"S-{n}-1", camera="DP73"
+        )
+        for seed in range(3):
+            added = services.image_add(
+                actor=None, slide=slide, data=encoded(smear(10 * n + seed, (96, 72))), name="f.jpg"
+            )
+            labels[added.image.pk] = label
+    task = labelled(cohort, labels)
+    contents_measure(contents_unmeasured())
+    return dataset_freeze(actor=None, name="Stored", choices=choices_of([cohort], [task], seed=2))
+
+
+def run(*args: Any, **options: Any) -> str:
+    out = StringIO()
+    call_command(*args, **options, stdout=out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("layout", ["folders", "coco"])
+def test_what_is_exported_can_be_imported(stored: DatasetVersion, tmp_path: Path, layout: str) -> None:
+    archive = tmp_path / "set.zip"
+    run("export_dataset", "Stored", layout=layout, out=archive)
+    with zipfile.ZipFile(archive) as opened:
+        assert opened.testzip() is None
+        names = opened.namelist()
+        assert hashlib.sha256(opened.read("manifest.json")).hexdigest() == stored.manifest_sha256
+        rows = list(csv.DictReader(io.StringIO(opened.read("images.csv").decode("utf-8-sig"))))
+        assert {hashlib.sha256(opened.read(row["file"])).hexdigest() for row in rows} == {
+            entry.content_sha256 for entry in dataset_entries(stored)
+        }
+        meta = json.loads(opened.read("croissant.json"))
+        assert meta["distribution"][0]["sha256"] == hashlib.sha256(opened.read("images.csv")).hexdigest()
+        folder = tmp_path / "coco-only"
+        opened.extractall(folder)
+    if layout == "folders":
+        assert any(name.startswith("images/train/AML/") for name in names)
+        source = archive
+    else:
+        assert not any("AML" in name for name in names)
+        (folder / "images.csv").unlink()  # now the COCO files are read
+        source = folder
+    with pytest.raises(CommandError, match="belongs to"):
+        run("import_dataset", source, cohort="Again")
+    assert "12 new images" in run("import_dataset", source, cohort="Again", prefix="B-")
+    assert "0 new images" in run("import_dataset", source, cohort="Again", prefix="B-")
+    again = SortingDecision.objects.filter(seat__task__name="Labels of Again")
+    assert again.count() == 12
+    told = {(d.image.content_sha256, d.label) for d in again.select_related("image")}
+    assert told == {(entry.content_sha256, entry.label) for entry in dataset_entries(stored)}
+    assert set(again.values_list("origin", flat=True)) == {"import"}
+    slides = HpfImage.objects.filter(slide__patient__cohort__name="Again").values_list("slide__device__camera")
+    assert set(slides) == {("DP73",)}
+
+
+def test_an_export_is_the_same_every_time_and_is_not_written_over(stored: DatasetVersion, tmp_path: Path) -> None:
+    first, second = tmp_path / "1.zip", tmp_path / "2.zip"
+    run("export_dataset", "Stored:1", out=first)
+    run("export_dataset", "Stored:1", out=second)
+    assert first.read_bytes() == second.read_bytes()
+    with pytest.raises(CommandError, match="there already"):
+        run("export_dataset", "Stored:1", out=first)
+    with pytest.raises(CommandError, match="no dataset version"):
+        run("export_dataset", "Other", out=tmp_path / "3.zip")
+    assert sorted(path.name for path in tmp_path.glob("*.zip*")) == ["1.zip", "2.zip"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"images.csv": b"file,patient\r\n"}, "no column 'slide'"),
+        ({"images.csv": b"file,patient,slide,label\r\nimages/x.jpg,A,A1,AML\r\n"}, "is not there"),
+        ({"images.csv": b"file,patient,slide,label\r\nimages/a.jpg,,A1,AML\r\n"}, "needs a patient"),
+        ({"images.csv": b"file,patient,slide,label\r\nimages/a.jpg,A,A1,PURPLE\r\n"}, "no label 'PURPLE'"),
+        ({"images.csv": b"\xff\xfe"}, "cannot be read"),
+        ({"images.csv": b"file,patient,slide,label\r\n" + b"images/a.jpg,A,A1,AML\r\n" * 2}, "listed twice"),
+        (
+            {"images.csv": b"file,patient,slide,label,content_sha256\r\nimages/a.jpg,A,A1,AML,abc\r\n"},
+            "not the image that the list names",
+        ),
+        ({"coco/train.json": b'{"images": []}'}, "not the COCO file"),
+        ({}, "no images.csv"),
+    ],
+)
+def test_bad_files_are_told(db: None, tmp_path: Path, change: dict[str, bytes], said: str) -> None:
+    for name, content in {"images/a.jpg": encoded(smear(1)), **change}.items():
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with pytest.raises(CommandError, match=said) as refused:
+        run("import_dataset", tmp_path / "set", cohort="New")
+    assert refused.value.returncode == 2
+    with pytest.raises(CommandError, match="neither"):
+        run("import_dataset", tmp_path / "absent", cohort="New")
+
+
+def test_cells_that_a_spreadsheet_would_compute_are_texts() -> None:
+    assert safe_cell("=1+1") == "'=1+1"
+    assert safe_cell(-3) == -3
+    assert images_csv([]).decode("utf-8-sig").strip() == ",".join(COLUMNS)
+
+
+def test_a_zip_is_sent_in_pieces() -> None:
+    read: list[int] = []
+
+    def load(n: int) -> bytes:
+        read.append(n)
+        return bytes(400_000)
+
+    pieces = zip_stream((f"images/{n}.jpg", lambda n=n: load(n)) for n in range(5))
+    first = next(pieces)
+    assert read == [0]  # the others are not read yet
+    whole = zipfile.ZipFile(io.BytesIO(first + b"".join(pieces)))
+    assert len(whole.namelist()) == 5
+    assert whole.testzip() is None
+
+
+def test_a_download_is_recorded(stored: DatasetVersion, as_role: Any) -> None:
+    coordinator = as_role("coordinator")
+    answer = coordinator.post(reverse("dataset_download", args=[stored.public_id]), {"layout": "folders"})
+    assert answer["Content-Disposition"] == 'attachment; filename="Stored-1-folders.zip"'
+    assert zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))).testzip() is None
+    assert Exposure.objects.filter(user=coordinator.user, kind="label").count() == 4
+    assert coordinator.post(reverse("dataset_download", args=[stored.public_id]), {"layout": "x"}).status_code == 400
+
+
+def test_freezing_from_the_command_line(small: Small, capsys: Any) -> None:
+    options = {"cohort": [small[0].name], "task": [small[1].name], "seed": 5}
+    told = run("freeze_dataset", "Set", **options, dry_run=True)
+    assert "Kept: 41 images, 10 patients" in told
+    assert "holds: No patient is in both parts" in told
+    assert not DatasetVersion.objects.exists()
+    assert "Frozen: Set:1" in run("freeze_dataset", "Set", **options)
+    assert "all unchanged" in run("verify_dataset")
+    plant(small, exact=True)
+    with pytest.raises(CommandError) as refused:
+        run("freeze_dataset", "Set", **options)
+    assert refused.value.returncode == 1
+    with pytest.raises(CommandError, match="Known: "):
+        run("freeze_dataset", "Set", cohort=["None"], task=[small[1].name])
+
+
+def test_the_api_freezes_and_lists(small: Small, as_role: Any) -> None:
+    admin = as_role("admin")
+    body = {"name": "Set", "cohorts": [small[0].name], "tasks": [small[1].name], "seed": 5}
+    url = reverse("api_dataset_freeze")
+    planned = admin.post(url, body | {"dry_run": True}, content_type="application/json").json()
+    assert (planned["n_images"], planned["problems"]) == (41, [])
+    made = admin.post(url, body, content_type="application/json")
+    assert made.status_code == 201
+    version = DatasetVersion.objects.get()
+    assert made.json()["manifest_sha256"] == version.manifest_sha256
+    assert admin.get(reverse("api_datasets")).json()["results"][0]["id"] == str(version.public_id)
+    assert admin.get(reverse("api_dataset", args=[version.public_id])).json()["n_images"] == 41
+    images = admin.get(reverse("api_dataset_images", args=[version.public_id])).json()
+    assert images["count"] == 41
+    assert images["results"][0].keys() >= {"content_sha256", "patient", "label", "split", "fold"}
+    assert Exposure.objects.filter(kind="label", user=admin.user).exists()
+    for bad, status in (({"cohorts": ["None"]}, 404), ({"folds": 1}, 400), ({"name": ""}, 400)):
+        assert admin.post(url, body | bad, content_type="application/json").status_code == status, bad
+    for verb in ("put", "patch", "delete"):  # a frozen version has no way to be changed
+        for name in ("api_dataset", "api_dataset_images"):
+            assert getattr(admin, verb)(reverse(name, args=[version.public_id])).status_code == 405
+    assert as_role("coordinator").post(url, body, content_type="application/json").status_code == 403
+
+
+def test_the_api_curates(small: Small, as_role: Any) -> None:
+    admin = as_role("admin")
+    one, other = plant(small, exact=True)
+    pairs = admin.get(reverse("api_duplicates")).json()["results"]
+    assert [(p["first"], p["second"]) for p in pairs] == [(str(one.public_id), str(other.public_id))]
+    settle = {"first": str(other.public_id), "second": str(one.public_id), "outcome": "keep_second", "note": "Logbook"}
+    assert admin.post(reverse("api_duplicates"), settle, content_type="application/json").status_code == 201
+    assert DuplicateSettlement.objects.get().outcome == "keep_first"
+    assert set(excluded_images()) == {other.pk}
+    out = {"images": [str(one.public_id)], "reason": "blur"}
+    assert admin.post(reverse("api_exclusions"), out, content_type="application/json").json() == {"changed": 1}
+    out["images"] = ["12345678-1234-4234-8234-123456789abc"]
+    assert admin.post(reverse("api_exclusions"), out, content_type="application/json").status_code == 404
