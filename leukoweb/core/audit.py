@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,15 +10,16 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from leukoweb.core.chain import body_sha256
 from leukoweb.core.models import AuditEvent, User
 
 GENESIS = "0" * 64
 _CHAIN_LOCK = 0x6C65756B  # any constant: the advisory lock that keeps two writers from extending the same event
 
 
-def event_hash(event: AuditEvent) -> str:
-    """SHA-256 over the previous hash and every field, as canonical JSON."""
-    body = {
+def event_body(event: AuditEvent) -> dict[str, Any]:
+    """What the hash of an event covers, as plain data."""
+    return {
         "previous": event.previous_hash,
         "at": event.at.isoformat(timespec="microseconds"),
         "actor": event.actor_id,
@@ -29,8 +29,11 @@ def event_hash(event: AuditEvent) -> str:
         "data": event.data,
         "reason": event.reason,
     }
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def event_hash(event: AuditEvent) -> str:
+    """SHA-256 over the previous hash and every field, as canonical JSON."""
+    return body_sha256(event_body(event))
 
 
 def audit_record(

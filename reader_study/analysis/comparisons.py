@@ -1,0 +1,177 @@
+"""Paired comparisons that the library of tables does not make: pipelines, arms, and undecided answers as wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from leukoweb.statistics.classification import class_metrics, macro_average
+from leukoweb.statistics.confusion import Floats, Ints, confusion_matrix, pair_cells
+from leukoweb.statistics.intervals import proportion
+from leukoweb.statistics.mrmc import ai_versus_readers, analyse_proportion, analysis_as_dict
+from leukoweb.statistics.paired import discordant, mcnemar, paired_difference
+from leukoweb.statistics.results import Estimate, to_json_value
+from reader_study.analysis.inputs import Evaluator, Inputs, Level
+from reader_study.analysis.levels import bootstrapped, codes
+
+METRICS = ("ppv", "sensitivity", "f1", "accuracy", "specificity")  # in the order of the paper's tables
+
+
+def five_metrics(tables: Floats, n_classes: int) -> Floats:
+    """The paper's five metrics of (..., C, C) tables over the first ``n_classes`` classes.  # (..., 5)
+
+    Columns beyond these classes are answers that are no class ("undecided"): wrong, but false positives of nobody.
+    """
+    metrics = class_metrics(tables)
+    macros = [name for name in METRICS if name != "accuracy"]
+    share = {name: macro_average(metrics[name][..., :n_classes]).value for name in macros}
+    total = tables.sum((-2, -1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share["accuracy"] = np.trace(tables, axis1=-2, axis2=-1) / total
+    return np.stack([share[name] for name in METRICS], axis=-1)
+
+
+def pair_report(inputs: Inputs, level: Level, first: Evaluator, second: Evaluator) -> dict[str, Any]:
+    """First minus second on the cases that both answered: five metrics by bootstrap, accuracy by Tango and McNemar."""
+    answers, reference = codes(inputs, level, (first, second))
+    both = np.all(answers >= 0, axis=1)
+    answers, reference, k = answers[both], reference[both], len(level.classes)
+    out: dict[str, Any] = {"first": first.name, "second": second.name, "n": int(both.sum()), "metrics": {}}
+    if not out["n"]:
+        return out
+    cells = pair_cells(np.broadcast_to(reference[:, None], answers.shape), answers, k)
+
+    def both_and_difference(tables: Floats) -> Floats:
+        values = five_metrics(tables, k)  # (..., 2, 5)
+        stacked = np.stack([values[..., 0, :], values[..., 1, :], values[..., 0, :] - values[..., 1, :]], axis=-2)
+        return stacked.reshape(*stacked.shape[:-2], -1)
+
+    found = bootstrapped(inputs, cells, k, both_and_difference, reference)
+    correct = answers == reference[:, None]
+    b, c, _ = discordant(correct[:, 0], correct[:, 1])
+    for index, name in enumerate(METRICS):
+        one, two, difference = found[index], found[index + 5], found[index + 10]
+        if name == "accuracy":
+            difference = paired_difference(b, c, out["n"], level=inputs.plan["level"]).as_dict()
+            one, two = (
+                proportion(int(correct[:, side].sum()), out["n"], level=inputs.plan["level"]).as_dict()
+                for side in (0, 1)
+            )
+        out["metrics"][name] = {"first": one, "second": two, "difference": difference}
+    out |= {"only_first_correct": b, "only_second_correct": c, "mcnemar": mcnemar(b, c, n=out["n"]).as_dict()}
+    return out
+
+
+def undecided_report(inputs: Inputs, level: Level) -> list[dict[str, Any]]:
+    """Each evaluator with undecided answers: the metrics when these are left out, wrong, and right."""
+    out = []
+    k = len(level.classes)
+    for evaluator in inputs.evaluators:
+        open_cases = {code for code, answer in evaluator.answers.items() if answer.cannot_decide}
+        if not open_cases:
+            continue
+        answers, reference = codes(inputs, level, (evaluator,))
+        undecided = np.array([case.code in open_cases for case in inputs.cases])
+        wrong = np.where(undecided, k, answers[:, 0])
+        out.append(
+            {
+                "evaluator": evaluator.name,
+                "n_undecided": int(undecided.sum()),
+                "n_unread": int(((answers[:, 0] < 0) & ~undecided).sum()),
+                "left_out": _metrics(inputs, reference, answers[:, 0], k),
+                "wrong": _metrics(inputs, reference, wrong, k),
+                "right": _metrics(inputs, reference, np.where(undecided, reference, answers[:, 0]), k),
+            }
+        )
+    return out
+
+
+def _metrics(inputs: Inputs, reference: Ints, predicted: Ints, k: int) -> dict[str, Any]:
+    """Five metrics with intervals; a prediction k means undecided and counts as wrong."""
+    known = predicted >= 0
+    reference, predicted = reference[known], predicted[known]
+    if not len(reference):
+        return {name: Estimate.undefined(0, "no answer", level=inputs.plan["level"]).as_dict() for name in METRICS}
+    cells = pair_cells(reference[:, None], predicted[:, None], k + 1)
+    found = bootstrapped(inputs, cells, k + 1, lambda tables: five_metrics(tables[..., 0, :, :], k), reference)
+    out = dict(zip(METRICS, found, strict=True))
+    hits = int((reference == predicted).sum())
+    out["accuracy"] = proportion(hits, len(reference), level=inputs.plan["level"]).as_dict()
+    return out
+
+
+def wrong_comparison(inputs: Inputs, level: Level, metric: str) -> dict[str, Any] | None:
+    """AI minus the mean of the readers with undecided answers counted as wrong, in the form of ``ai_vs_readers``.
+
+    Accuracy: one-treatment Obuchowski-Rockette. Macro metrics: bootstrap of patients for these readers alone, which
+    the note says. Cases that somebody was not shown are left out.
+    """
+    if inputs.ai is None or not inputs.primaries:
+        return None
+    everyone, k = (inputs.ai, *inputs.primaries), len(level.classes)
+    answers, reference = codes(inputs, level, everyone)
+    for column, evaluator in enumerate(everyone):
+        undecided = [evaluator.answers.get(case.code) for case in inputs.cases]
+        said_so = np.array([answer is not None and answer.cannot_decide for answer in undecided])
+        answers[said_so, column] = k
+    shown = np.all(answers >= 0, axis=1)
+    answers, reference = answers[shown], reference[shown]
+    margin, coverage = inputs.plan["margin"], inputs.plan["level"]
+    if metric == "accuracy":
+        correct = (answers == reference[:, None]).astype(float)
+        return ai_versus_readers(correct[:, 0], correct[:, 1:], margin, coverage).as_dict()
+    cells = pair_cells(np.broadcast_to(reference[:, None], answers.shape), answers, k + 1)
+    at = METRICS.index(metric.removeprefix("macro_"))
+
+    def difference(tables: Floats) -> Floats:
+        values = five_metrics(tables, k)[..., at]
+        mean = values[..., 1:].mean(-1)
+        return np.stack([values[..., 0], mean, values[..., 0] - mean], axis=-1)
+
+    ai, mean, found = bootstrapped(inputs, cells, k + 1, difference, reference)
+    low = found["low"]
+    return {
+        "ai": ai["estimate"], "readers_mean": mean["estimate"], "difference": found["estimate"], "low": low,
+        "high": found["high"], "method": found["method"], "n": len(reference), "level": coverage, "margin": margin,
+        "non_inferior": None if margin is None or low is None else low > -margin, "p": None, "df": None, "se": None,
+        "n_readers": len(inputs.primaries), "n_dropped": int((~shown).sum()),
+        "note": "Undecided answers are wrong; the interval is for these readers, cases random.",
+    }  # fmt: skip
+
+
+def arms_report(inputs: Inputs, level: Level) -> dict[str, Any] | None:
+    """With the AI result minus without it, per reader and over readers; None where nobody read both ways."""
+    pairs = []
+    for aided in inputs.assisted:
+        alone = next((e for e in inputs.primaries if e.reader == aided.reader), None)
+        if alone is not None:
+            pairs.append((aided, alone))
+    if not pairs:
+        return None
+    each = [pair_report(inputs, level, aided, alone) for aided, alone in pairs]
+    answers, reference = codes(inputs, level, tuple(e for pair in pairs for e in pair))
+    complete = np.all(answers >= 0, axis=1)
+    correct = (answers == reference[:, None])[complete].astype(float)
+    overall = None
+    if len(pairs) > 1 and complete.sum() > 1:
+        arms = np.stack([correct[:, 0::2].T, correct[:, 1::2].T])  # (2, readers, n)
+        analysis = analyse_proportion(
+            arms, modalities=("with AI", "without AI"), readers=[a.reader for a, _ in pairs],
+            level=inputs.plan["level"], endpoint="accuracy",
+        )  # fmt: skip
+        overall = to_json_value(analysis_as_dict(analysis))
+    changed = [_changes(inputs, level, aided, alone) for aided, alone in pairs]
+    return {"pairs": each, "overall": overall, "changed": changed}
+
+
+def _changes(inputs: Inputs, level: Level, aided: Evaluator, alone: Evaluator) -> dict[str, Any]:
+    """How often the AI result turned a wrong answer right, and a right one wrong."""
+    answers, reference = codes(inputs, level, (alone, aided))
+    both = np.all(answers >= 0, axis=1)
+    right = answers[both] == reference[both][:, None]
+    table = confusion_matrix(right[:, 0].astype(int), right[:, 1].astype(int), 2)
+    return {
+        "reader": aided.reader, "n": int(both.sum()), "to_right": int(table[0, 1]), "to_wrong": int(table[1, 0]),
+        "changed": int((answers[both][:, 0] != answers[both][:, 1]).sum()),
+    }  # fmt: skip

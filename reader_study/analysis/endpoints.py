@@ -1,0 +1,179 @@
+"""The endpoints that the protocol named, each with its numbers and a verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reader_study.analysis.comparisons import pair_report, wrong_comparison
+from reader_study.analysis.inputs import Evaluator, Inputs
+
+METRIC_TITLES = {
+    "accuracy": "Accuracy", "macro_f1": "Macro F1", "macro_sensitivity": "Macro sensitivity",
+    "macro_specificity": "Macro specificity", "macro_ppv": "Macro PPV",
+    "inter_observer_kappa": "Kappa between readers", "intra_observer_kappa": "Kappa within a reader",
+    "ai_reader_kappa": "Kappa of AI and readers",
+}  # fmt: skip
+COMPARISON_TITLES = {
+    "none": "", "ai_vs_reader_mean": "AI minus the readers' mean", "ai_vs_each_reader": "AI minus each reader",
+    "ai_vs_comparators": "AI minus each comparator", "with_vs_without_ai": "with minus without the AI result",
+}  # fmt: skip
+NOT_SO = "This comparison is not defined for this metric."
+
+Row = dict[str, Any]
+Level = Mapping[str, Any]
+
+
+def endpoints_report(inputs: Inputs, report: Level, undecided: list[Row], arms: Row | None) -> list[Row]:
+    """Rows in the order of the protocol, the primary endpoint first.
+
+    Parameters
+    ----------
+    report
+        The first level as ``levels.level_report`` gives it.
+    undecided, arms
+        Reports of ``comparisons`` at that level.
+    """
+    endpoints = sorted(inputs.plan["endpoints"], key=lambda e: e["role"] != "primary")
+    out: list[Row] = []
+    for number, endpoint in enumerate(endpoints, start=1):
+        title = METRIC_TITLES.get(endpoint["metric"], endpoint["metric"])
+        compared = COMPARISON_TITLES.get(endpoint["comparison"], endpoint["comparison"])
+        since = int(endpoint.get("since_version", 1))
+        base = {
+            "number": number, "role": endpoint["role"], "metric": endpoint["metric"],
+            "comparison": endpoint["comparison"], "title": f"{title}{': ' if compared else ''}{compared}",
+            "prespecified": since == 1,
+            "origin": "protocol version 1" if since == 1 else f"added after the lock, amendment {since}",
+        }  # fmt: skip
+        rows = list(_rows(inputs, endpoint, report, undecided, arms))
+        out += [base | row for row in rows] or [base | _nothing("-", "not estimable: the study lacks what it needs")]
+    return out
+
+
+def _nothing(what: str, verdict: str) -> Row:
+    return {"what": what, "estimate": None, "p": None, "margin": None, "verdict": verdict}
+
+
+def _row(what: str, estimate: Mapping[str, Any] | None, *, p: Any = None, margin: Any = None, verdict: str = "") -> Row:
+    return {"what": what, "estimate": estimate, "p": p, "margin": margin, "verdict": verdict}
+
+
+def _rows(inputs: Inputs, endpoint: Row, report: Level, undecided: list[Row], arms: Row | None) -> Iterator[Row]:
+    metric, comparison = endpoint["metric"], endpoint["comparison"]
+    if metric.endswith("_kappa"):
+        yield from _kappas(metric, comparison, report)
+    elif comparison == "none":
+        yield from _each(inputs, metric, report, undecided)
+    elif comparison == "ai_vs_reader_mean":
+        yield from _against_mean(inputs, metric, report)
+    elif comparison == "ai_vs_each_reader":
+        yield from _pairs(inputs, metric, inputs.primaries, report)
+    elif comparison == "ai_vs_comparators":
+        yield from _pairs(inputs, metric, inputs.comparators, None)
+    elif comparison == "with_vs_without_ai" and arms:
+        name = metric.removeprefix("macro_")
+        for pair in arms["pairs"]:
+            if name in pair["metrics"]:
+                yield _row(f"{pair['first']} minus {pair['second']}", pair["metrics"][name]["difference"])
+        if arms["overall"] and metric == "accuracy":
+            found = arms["overall"]
+            shown = {key: found[key] for key in ("low", "high") if key in found}
+            estimate = {"estimate": found["difference"], "low": None, "high": None, "method": "obuchowski-rockette",
+                        "n": found.get("n"), "level": inputs.plan["level"]} | shown  # fmt: skip
+            yield _row("all readers, with minus without", estimate, p=found["p"])
+
+
+def _each(inputs: Inputs, metric: str, report: Level, undecided: list[Row]) -> Iterator[Row]:
+    """One row for the AI and each primary session; the protocol's rule for undecided answers applies."""
+    counted_wrong = {row["evaluator"]: row["wrong"] for row in undecided} if inputs.plan["missing"] == "wrong" else {}
+    for evaluator in ((inputs.ai,) if inputs.ai else ()) + inputs.primaries:
+        if evaluator.name in counted_wrong:
+            yield _row(evaluator.name, counted_wrong[evaluator.name][metric.removeprefix("macro_")])
+        else:
+            yield _row(evaluator.name, report["evaluators"][evaluator.name][metric])
+
+
+def _against_mean(inputs: Inputs, metric: str, report: Level) -> Iterator[Row]:
+    anybody = any(a.cannot_decide for e in (inputs.ai, *inputs.primaries) if e for a in e.answers.values())
+    found: Mapping[str, Any] | None
+    if inputs.plan["missing"] == "wrong" and anybody:
+        found = wrong_comparison(inputs, inputs.levels[0], metric)
+    else:
+        found = (report["ai_vs_readers"] or {}).get(metric)
+    if found is None:
+        yield _nothing("AI minus the readers' mean", "not estimable: needs an AI and readers on the same cases")
+        return
+    yield _row(
+        "AI minus the readers' mean", difference_estimate(found), p=found["p"], margin=found["margin"],
+        verdict=non_inferiority_words(found),
+    )  # fmt: skip
+
+
+def difference_estimate(found: Mapping[str, Any]) -> Row:
+    """A comparison with the readers' mean in the shape of an estimate."""
+    out = {"estimate": found["difference"]}
+    out |= {key: found.get(key) for key in ("low", "high", "method", "n", "level", "se") if found.get(key) is not None}
+    out.setdefault("low", None)
+    out.setdefault("high", None)
+    if found.get("note"):
+        out["note"] = found["note"]
+    return out
+
+
+def non_inferiority_words(found: Mapping[str, Any]) -> str:
+    """What the interval says against the margin."""
+    if found["margin"] is None:
+        return "no margin in the protocol"
+    if found["low"] is None:
+        return "not estimable"
+    if found["low"] > 0:
+        return "superior: the whole interval lies above 0"
+    if found["low"] > -found["margin"]:
+        return f"non-inferior: the lower limit lies above -{found['margin']:g}"
+    if found["high"] is not None and found["high"] < -found["margin"]:
+        return f"inferior: the whole interval lies below -{found['margin']:g}"
+    return f"non-inferiority not shown: the lower limit lies below -{found['margin']:g}"
+
+
+def _pairs(inputs: Inputs, metric: str, others: tuple[Evaluator, ...], report: Level | None) -> Iterator[Row]:
+    if inputs.ai is None:
+        return
+    holm = {
+        pair["b"] if pair["a"] == inputs.ai.name else pair["a"]: pair.get("mcnemar_exact_p_holm")
+        for pair in (report or {"paired": []})["paired"]
+        if pair["kind"] == "ai-reader"
+    }
+    for other in others:
+        found = pair_report(inputs, inputs.levels[0], inputs.ai, other)
+        estimate = found["metrics"].get(metric.removeprefix("macro_"), {}).get("difference")
+        p = None
+        words = ""
+        if metric == "accuracy" and found["metrics"]:
+            p = holm.get(other.name, found["mcnemar"]["p"])
+            words = "McNemar exact, Holm over the readers" if other.name in holm else "McNemar exact"
+        yield _row(f"{inputs.ai.name} minus {other.name}", estimate, p=p, verdict=words)
+
+
+def _kappas(metric: str, comparison: str, report: Level) -> Iterator[Row]:
+    summary = report["kappa_summary"]
+    if metric == "intra_observer_kappa":
+        if comparison != "none":
+            yield _nothing("-", NOT_SO)
+            return
+        for pair in report["intra_observer"]:
+            yield _row(f"{pair['a']} and {pair['b']}", pair["kappa"])
+        return
+    kind = "ai-reader" if metric == "ai_reader_kappa" else "reader-reader"
+    if comparison == "ai_vs_reader_mean":
+        if summary and "difference" in summary:
+            yield _row("mean kappa of AI and readers minus mean kappa between readers", summary["difference"])
+        return
+    if comparison not in ("none", "ai_vs_each_reader"):
+        yield _nothing("-", NOT_SO)
+        return
+    if summary and summary.get(kind, {}).get("mean"):
+        yield _row("mean of the pairs", summary[kind]["mean"])
+    for pair in report["pairwise"]:
+        if pair["kind"] == kind and pair["primary"]:
+            yield _row(f"{pair['a']} and {pair['b']}", pair["kappa"])

@@ -1,0 +1,86 @@
+"""What a reader of the report must know before believing a number, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from leukoweb.statistics.intervals import clopper_pearson
+from leukoweb.statistics.ratings_report import printed
+from reader_study.analysis.inputs import Inputs, Level
+from reader_study.analysis.levels import FEW_PATIENTS
+
+FEW_READERS = 5
+
+
+def marks_in_words(inputs: Inputs) -> list[str]:
+    """Marks that stand on every page, table, figure and file of the analysis."""
+    out = []
+    if inputs.study.get("reconstruction"):
+        out.append("RECONSTRUCTION: rebuilt from published tables, not the original data")
+    if inputs.study.get("synthetic"):
+        out.append("SYNTHETIC: drawn phantoms, not patients")
+    if inputs.interim:
+        out.append("INTERIM: made before the study was complete")
+    return out
+
+
+def remarks(inputs: Inputs, levels: Mapping[str, Any]) -> list[dict[str, str]]:
+    """``{level, text}``; an empty level concerns the whole study."""
+    out = [{"level": "", "text": text} for text in _study_remarks(inputs)]
+    for level in inputs.levels:
+        out += [{"level": level.name, "text": text} for text in _level_remarks(inputs, level, levels[level.name])]
+    return out
+
+
+def _study_remarks(inputs: Inputs) -> Iterator[str]:
+    if inputs.interim:
+        reason = inputs.document["marks"].get("interim_reason") or "no reason given"
+        left_out = inputs.document["marks"].get("left_out", [])
+        without = f" Sessions that are not sealed are left out: {', '.join(left_out)}." if left_out else ""
+        yield f"Interim analysis ({reason}). Its numbers may change and must not steer the readers.{without}"
+    if inputs.study.get("reconstruction"):
+        yield (
+            "The answers were rebuilt so that they agree with published tables; other answers would do so too. "
+            "Intervals are right for these answers, not for the original data."
+        )
+    n_readers = len(inputs.primaries)
+    if inputs.ai and 0 < n_readers < FEW_READERS:
+        yield (
+            f"{n_readers} reader{'s' if n_readers > 1 else ''}: how far readers differ is estimated from very few, so "
+            "a statement about readers in general rests on little. The intervals for these readers alone stand beside it."
+        )
+    imported = [e.name for e in inputs.evaluators if e.imported]
+    if imported:
+        yield f"Imported, not read or run here: {', '.join(imported)}. Blinding, order and times rest on the importer."
+    recognised = sum(a.recognised for e in inputs.sessions for a in e.answers.values())
+    if recognised:
+        yield f"{recognised} answers are on cases that the reader recognised; a table shows accuracy without them."
+
+
+def _level_remarks(inputs: Inputs, level: Level, report: Mapping[str, Any]) -> Iterator[str]:
+    reference = inputs.reference(level)
+    for name in level.classes:
+        n = reference.count(name)
+        if n == 0:
+            yield f"No patient has {name}: its sensitivity is undefined and left out of macro averages."
+        elif n < FEW_PATIENTS:
+            low = float(clopper_pearson(n, n, inputs.plan["level"])[0])
+            yield (
+                f"Only {n} patient{'s have' if n > 1 else ' has'} {name}. Even {n} of {n} right has an interval from "
+                f"{printed(low)} to 1: these data cannot tell a good evaluator of {name} from a mediocre one."
+            )
+    few = [f"{name} {reference.count(name)}" for name in level.classes if 0 < reference.count(name) < FEW_PATIENTS]
+    if few and inputs.plan["resamples"]:
+        yield (
+            f"Classes with fewer than {FEW_PATIENTS} patients ({', '.join(few)}) make bootstrap intervals of macro "
+            "sensitivity and macro PPV too narrow: these two have analytic intervals (MOVER) here."
+        )
+    for name, found in report["evaluators"].items():
+        lost = [label for label in level.classes if found["per_class"][label]["ppv"]["estimate"] is None]
+        if lost:
+            yield f"{name} never gave {', '.join(lost)}: the PPV of that class is undefined and not in the macro PPV."
+    for metric in ("accuracy", "macro_f1"):
+        note = ((report["ai_vs_readers"] or {}).get(metric) or {}).get("note")
+        if note:
+            yield f"AI against readers, {metric.replace('_', ' ')}: {note}"
