@@ -16,6 +16,8 @@ from leukoweb.core.chain import body_sha256
 from leukoweb.core.exceptions import DomainError
 from leukoweb.statistics.results import StatisticsError
 from reader_study.analysis.run import analyse
+from reader_study.analysis.table_model import flat_rows
+from reader_study.analysis.tables import result_tables
 from reader_study.bundle import INPUTS, MANIFEST, RESULTS, SCHEMA, TABLES, derived_files, manifest_bytes, pack
 
 TOLERANCE = 1e-8  # relative; twelve digits are stored
@@ -139,8 +141,9 @@ def _compare(
         verdict.notes.append(f"made with {was}; checked with {now}")
     fresh["software"] = stored or fresh["software"]
     if result is not None and (where := next(differences(result, fresh), None)):
-        verdict.problems.append(Problem(RESULTS, f"differs from what the inputs give, first at {where}"))
-    expected = derived_files(document, result_like(result, fresh))
+        what = f"differs from what the inputs give, first at {where}"
+        verdict.problems.append(Problem(RESULTS, what, _tables_that_differ(result, fresh)))
+    expected = derived_files(document, fresh)
     for name, data in expected.items():
         if name in (INPUTS, RESULTS):
             continue
@@ -149,14 +152,19 @@ def _compare(
             verdict.problems.append(Problem(name, "missing", _table(name)))
         elif files[name] != data and (where := _first_cell(files[name], data)):
             verdict.problems.append(Problem(name, f"differs from the recomputed one, {where}", _table(name)))
-    derived = {name: files.get(name, data) for name, data in expected.items()}
-    if result is not None and MANIFEST in files and manifest_bytes(document, result, derived) != files[MANIFEST]:
+    untouched = result is not None and MANIFEST in files and not verdict.problems
+    if untouched and manifest_bytes(document, result, {n: files[n] for n in expected}) != files[MANIFEST]:
         verdict.problems.append(Problem(MANIFEST, "does not describe the files of the bundle"))
 
 
-def result_like(result: Any, fresh: dict[str, Any]) -> dict[str, Any]:
-    """The recomputed result; nothing of the stored one enters the recomputed tables."""
-    return fresh
+def _tables_that_differ(stored: Any, fresh: dict[str, Any]) -> str:
+    """Tables that the stored result would give otherwise."""
+    try:
+        ours = {t.key: list(flat_rows(t)) for t in result_tables(stored)}
+    except Exception:  # a damaged result may lack anything
+        return "all tables"
+    theirs = {t.key: list(flat_rows(t)) for t in result_tables(fresh)}
+    return ", ".join(key for key in theirs if next(differences(ours.get(key), theirs[key]), None) is not None)
 
 
 def differences(stored: Any, fresh: Any, path: str = "") -> Iterator[str]:
@@ -240,7 +248,7 @@ def _by_directory(data: bytes) -> dict[str, bytes]:
     count, _, start = struct.unpack("<HII", data[end + 10 : end + 20])
     files, at = {}, start
     for _ in range(count):
-        size, name_size, extra, comment = struct.unpack("<I4xHHH", data[at + 20 : at + 34][:4] + data[at + 24 : at + 34])
+        size, name_size, extra, comment = struct.unpack("<IHHH", data[at + 24 : at + 34])
         offset = struct.unpack("<I", data[at + 42 : at + 46])[0]
         name = data[at + 46 : at + 46 + name_size].decode()
         begin = offset + 30 + len(name.encode())
@@ -254,7 +262,7 @@ def _by_directory(data: bytes) -> dict[str, bytes]:
 def _by_headers(data: bytes) -> dict[str, bytes]:
     files, at = {}, 0
     while at < len(data) and data[at : at + 4] not in (_CENTRAL, _END):
-        size, name_size = struct.unpack("<I", data[at + 18 : at + 22])[0], struct.unpack("<H", data[at + 26 : at + 28])[0]
+        size, _, name_size = struct.unpack("<IIH", data[at + 18 : at + 28])
         name = data[at + 30 : at + 30 + name_size].decode()
         begin = at + 30 + name_size
         if not name or begin + size > len(data):

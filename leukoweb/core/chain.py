@@ -19,7 +19,5 @@ def body_sha256(event: Mapping[str, Any]) -> str:
         ``previous`` (hash of the event before), ``at`` (ISO 8601, microseconds), ``actor`` (id or None),
         ``actor_name``, ``action``, ``target``, ``data``, ``reason``.
     """
-    text = json.dumps(
-        {name: event[name] for name in FIELDS}, sort_keys=True, separators=(",", ":"), ensure_ascii=True
-    )
+    text = json.dumps({name: event[name] for name in FIELDS}, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

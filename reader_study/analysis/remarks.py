@@ -48,7 +48,7 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
     if inputs.ai and 0 < n_readers < FEW_READERS:
         yield (
             f"{n_readers} reader{'s' if n_readers > 1 else ''}: how far readers differ is estimated from very few, so "
-            "a statement about readers in general rests on little. The intervals for these readers alone stand beside it."
+            "a statement about readers in general rests on little. Intervals for these readers alone stand beside it."
         )
     imported = [e.name for e in inputs.evaluators if e.imported]
     if imported:
