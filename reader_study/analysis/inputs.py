@@ -29,14 +29,15 @@ class InputsRefused(DomainError):
 class Level:
     """A set of classes at which everything is analysed. The first level is that of the protocol.
 
-    ``mapping`` leads from a class of the first level to a class of this one.
+    ``mapping`` leads from a class of the first level, whose name is ``first``, to a class of this one.
     """
 
     name: str
     title: str
     classes: tuple[str, ...]
     mapping: Mapping[str, str]
-    positive: tuple[str, ...] = ()
+    positive: tuple[str, ...]
+    first: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,8 @@ class Evaluator:
         if answer is None or answer.cannot_decide:
             return None
         own = answer.given.get(level.name)
-        if own:
-            return own
-        return next((level.mapping[said] for said in answer.given.values() if said in level.mapping), None)
+        finest = answer.given.get(level.first)
+        return own or (level.mapping.get(finest) if finest else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,8 @@ def parse(document: Mapping[str, Any]) -> Inputs:
     if document.get("schema") != SCHEMA:
         raise InputsRefused(f"The schema is {document.get('schema')!r}, not {SCHEMA!r}.", code="E_SCHEMA")
     try:
-        levels = tuple(_level(row) for row in document["plan"]["levels"])
+        rows = document["plan"]["levels"]
+        levels = tuple(_level(row, rows[0]) for row in rows)
         cases = _cases(document["cases"], levels[0])
         evaluators = tuple(_evaluator(row, levels, cases) for row in document["evaluators"])
         _check(document, evaluators)
@@ -191,8 +192,14 @@ def parse(document: Mapping[str, Any]) -> Inputs:
     return Inputs(document, levels, cases, evaluators)
 
 
-def _level(row: Mapping[str, Any]) -> Level:
-    return Level(row["name"], row["title"], tuple(row["classes"]), dict(row["map"]), tuple(row.get("positive", ())))
+def _level(row: Mapping[str, Any], first: Mapping[str, Any]) -> Level:
+    missing = [name for name in first["classes"] if row["map"].get(name) not in row["classes"]]
+    if missing:
+        raise InputsRefused(f"Level {row['name']}: {_some(missing)} leads to no class of it.", code="E_SCHEMA")
+    return Level(
+        row["name"], row["title"], tuple(row["classes"]), dict(row["map"]), tuple(row.get("positive", ())),
+        first["name"],
+    )  # fmt: skip
 
 
 def _cases(rows: Sequence[Mapping[str, Any]], first: Level) -> tuple[Case, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from leukoweb.statistics.ratings_report import TITLES
@@ -42,7 +42,12 @@ def level_tables(result: Result, level: Result) -> Iterator[Table]:
     yield _arms(level)
     yield _patterns(level)
     yield _discordant_cases(level)
-    yield _subgroups(level)
+    yield _subgroups(result, level)
+
+
+def _ordered(found: Mapping[str, Any] | None, names: Iterable[str]) -> list[tuple[str, Any]]:
+    """Items in a fixed order: a database may hand back the keys of a result in another one."""
+    return [(name, found[name]) for name in names if found and name in found]
 
 
 def mark(result: Result, level: Result, *metrics: str) -> str:
@@ -241,7 +246,10 @@ def _against_readers(result: Result, level: Result) -> Table:
     found = level["ai_vs_readers"] or {}
     names = [(name, found[name], TITLES[name]) for name in COMPARED if name in found]
     names = [(n, f, t if n == "accuracy" else f"Macro {t}") for n, f, t in names]
-    names += [(n, f, f"{TITLES[n]}, {' or '.join(level['positive'])}") for n, f in found.get("binary", {}).items()]
+    names += [
+        (n, f, f"{TITLES[n]}, {' or '.join(level['positive'])}")
+        for n, f in _ordered(found.get("binary"), CLASS_METRICS)
+    ]
     rows = [
         {
             "metric": title, "ai": f["ai"], "readers": f["readers_mean"], "difference": difference_estimate(f),
@@ -298,7 +306,7 @@ def _comparators(level: Result) -> Table:
             "p": pair["mcnemar"]["p"] if name == "accuracy" else None,
         }
         for pair in level["comparators"]
-        for name, item in pair["metrics"].items()
+        for name, item in _ordered(pair["metrics"], METRICS)
     ]  # fmt: skip
     columns = [
         Column("first", "Pipeline"), Column("second", "Comparator"), Column("metric", "Metric"),
@@ -312,7 +320,7 @@ def _arms(level: Result) -> Table:
     arms = level["arms"] or {"pairs": [], "changed": [], "overall": None}
     rows = []
     for pair, changes in zip(arms["pairs"], arms["changed"], strict=True):
-        for name, item in pair["metrics"].items():
+        for name, item in _ordered(pair["metrics"], METRICS):
             rows.append(
                 {
                     "reader": changes["reader"], "metric": _metric_title(name), "with": item["first"],
@@ -360,13 +368,13 @@ def _discordant_cases(level: Result) -> Table:
     return _table(level, "discordant_cases", "Discordant cases", "cases", columns, rows, notes=notes)
 
 
-def _subgroups(level: Result) -> Table:
+def _subgroups(result: Result, level: Result) -> Table:
     rows = [
         {"field": row["field"], "group": row["group"], "n": row["n"]}
         | {f"accuracy_{name}": share for name, share in row["accuracy"].items()}
         for row in level["subgroups"]
     ]
-    names = list(dict.fromkeys(name for row in level["subgroups"] for name in row["accuracy"]))
+    names = [e["name"] for e in result["evaluators"] if any(e["name"] in r["accuracy"] for r in level["subgroups"])]
     columns = [
         Column("field", "Field"), Column("group", "Group"), Column("n", "Cases", "int"),
         *(Column(f"accuracy_{name}", name, "estimate") for name in names),
