@@ -10,7 +10,7 @@ from reader_study.analysis.inputs import Evaluator, Inputs
 
 METRIC_TITLES = {
     "accuracy": "Accuracy", "macro_f1": "Macro F1", "macro_sensitivity": "Macro sensitivity",
-    "macro_specificity": "Macro specificity", "macro_ppv": "Macro PPV",
+    "macro_specificity": "Macro specificity", "macro_ppv": "Macro PPV", "macro_npv": "Macro NPV",
     "inter_observer_kappa": "Kappa between readers", "intra_observer_kappa": "Kappa within a reader",
     "ai_reader_kappa": "Kappa of AI and readers",
 }  # fmt: skip

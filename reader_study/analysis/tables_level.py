@@ -153,7 +153,7 @@ def _undecided(level: Result) -> Table:
     columns = [
         Column("evaluator", "Evaluator"), Column("undecided", "Undecided", "int"), Column("unread", "Unread", "int"),
         Column("counted", "Undecided counted as"),
-        *(Column(m, "Accuracy" if m == "accuracy" else f"Macro {TITLES[m]}", "estimate") for m in METRICS),
+        *(Column(m, _metric_title(m), "estimate") for m in METRICS),
     ]  # fmt: skip
     return _table(level, "undecided", "Undecided answers", "accuracy", columns, rows)
 
@@ -295,7 +295,7 @@ def _against_each(level: Result) -> Table:
 
 
 def _metric_title(name: str) -> str:
-    return "Accuracy" if name == "accuracy" else f"Macro {TITLES[name]}"
+    return METRIC_TITLES["accuracy" if name == "accuracy" else f"macro_{name}"]
 
 
 def _comparators(level: Result) -> Table:
