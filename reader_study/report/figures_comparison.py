@@ -65,9 +65,8 @@ def forest(result: Result, level: Result) -> Figure:
     for name in SHOWN:
         if name in found:
             item = found[name]
-            rows.append(
-                (METRIC_TITLES[name], {"estimate": item["difference"], "low": item["low"], "high": item["high"]}, True)
-            )
+            shown = {"estimate": item["difference"], "low": item["low"], "high": item["high"]}
+            rows.append((METRIC_TITLES[name], shown, True))
     for pair in level["paired"]:
         if pair["kind"] == "ai-reader" and pair["primary"] and "accuracy_difference" in pair:
             rows.append((f"Accuracy, minus {pair['b']}", pair["accuracy_difference"], False))
