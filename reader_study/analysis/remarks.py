@@ -53,6 +53,12 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
     imported = [e.name for e in inputs.evaluators if e.imported]
     if imported:
         yield f"Imported, not read or run here: {', '.join(imported)}. Blinding, order and times rest on the importer."
+    for evaluator in inputs.evaluators:
+        other = sum(answer.row.get("same_images") is False for answer in evaluator.answers.values())
+        if other:
+            yield f"{evaluator.name} saw other images than the readers in {other} cases (excluded or not chosen)."
+        if (evaluator.row.get("provenance") or {}).get("synthetic"):
+            yield f"{evaluator.name} is a demonstration pipeline, trained on drawn images. Its numbers mean nothing."
     recognised = sum(a.recognised for e in inputs.sessions for a in e.answers.values())
     if recognised:
         yield f"{recognised} answers are on cases that the reader recognised; a table shows accuracy without them."

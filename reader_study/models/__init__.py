@@ -1,4 +1,5 @@
 from reader_study.models.analyses import Analysis, AnalysisResult
+from reader_study.models.evaluators import ImportedEvaluator, ImportedPrediction
 from reader_study.models.readings import Reading, SessionSeal
 from reader_study.models.sessions import (
     CaseIdentity,
@@ -17,6 +18,8 @@ __all__ = [
     "CaseIdentity",
     "DraftEvent",
     "DraftReading",
+    "ImportedEvaluator",
+    "ImportedPrediction",
     "ProtocolVersion",
     "Reading",
     "ReadingSession",

@@ -1,0 +1,63 @@
+"""Figures and reports are drawn once per result and kept in the cache; without the cache they are drawn again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from inference.services.version import app_version
+from reader_study.analysis_files import FILES
+from reader_study.models import Analysis
+from reader_study.report.figures import figure_bytes, figure_list
+
+REVISION = 1  # of the drawing code: a change makes old files worthless
+
+
+def rendered(analysis: Analysis, name: str, make: Callable[[], bytes | None]) -> bytes | None:
+    """The bytes of ``name`` for this result, from the cache or by ``make``; None if there is no such thing."""
+    sha256 = analysis.result.result_sha256
+    folder = Path(settings.CACHE_ROOT) / "analyses" / sha256[:2]
+    path = folder / f"{sha256}.{app_version()}.{REVISION}.{name}"
+    try:
+        return path.read_bytes()
+    except OSError:
+        data = make()
+    if data is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    return data
+
+
+def drawn(analysis: Analysis, result: Mapping[str, Any], key: str, kind: str) -> bytes | None:
+    """A figure; None if the result has none of this key."""
+    return rendered(analysis, f"figure.{key}.{kind}", lambda: figure_bytes(result, key, kind))
+
+
+def file_bytes(analysis: Analysis, name: str, result: Mapping[str, Any]) -> bytes:
+    """One of ``analysis_files.FILES``; reports are kept, everything else is made anew in a moment."""
+
+    def make() -> bytes:
+        return FILES[name].make(analysis.inputs, result, lambda key: drawn(analysis, result, key, "png"))
+
+    if not name.startswith("report."):
+        return make()
+    return rendered(analysis, name, make) or make()
+
+
+def draw_ahead(analysis: Analysis, result: Mapping[str, Any], check: Callable[[], None]) -> None:
+    """Figures for the page and both reports, so that nobody waits for them; ``check`` may stop between two."""
+    for spec in figure_list(result):
+        for kind in ("svg", "png"):
+            check()
+            drawn(analysis, result, spec.key, kind)
+    for name in ("report.pdf", "report.html"):
+        check()
+        file_bytes(analysis, name, result)

@@ -1,0 +1,140 @@
+"""The methods section as the protocol and the frozen inputs tell it, in sentences that an author can take over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reader_study.analysis.endpoints import COMPARISON_TITLES, METRIC_TITLES
+
+Document = Mapping[str, Any]
+Part = tuple[str, list[str]]
+
+
+def methods_text(inputs: Document, result: Document) -> list[Part]:
+    """(heading, paragraphs) of each part. What nobody entered is not made up; the author adds it."""
+    protocol = inputs["protocol"]["document"]
+    parts = [
+        ("Design and cases", _design(inputs, result, protocol)),
+        ("Readers and reading", _reading(inputs, protocol)),
+        ("AI", _ai(inputs)),
+        ("Endpoints", _endpoints(inputs)),
+        ("Statistical analysis", _statistics(inputs, result)),
+        ("Changes after the lock", _changes(inputs)),
+    ]
+    return [(title, [text for text in texts if text]) for title, texts in parts if any(texts)]
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _design(inputs: Document, result: Document, protocol: Document) -> list[str]:
+    study, level = inputs["study"], inputs["plan"]["levels"][0]
+    counts = {row["class"]: row["patients"] for row in result["table1"][0]["rows"]}
+    held = ", ".join(f"{name} {counts[name]}" for name in level["classes"])
+    images = result["table1"][0]["rows"]
+    total = sum(row["images"] for row in images) if all(row["images"] is not None for row in images) else None
+    pictures = f" with {total} images" if total else ""
+    question = protocol.get("question", "").strip()
+    fixed = protocol.get("images_per_case", {})
+    chosen = ""
+    if fixed.get("rule") == "fixed":
+        chosen = f"From each case {fixed['k']} images were shown, drawn by a stored seed."
+    cohort = f" of the cohort {study['cohort']} ({study['purpose'].lower()})" if study.get("cohort") else ""
+    return [
+        f"Question: {question}" if question else "",
+        f"{len(inputs['cases'])} patients{cohort} were cases{pictures}. By the reference standard: {held}.",
+        f"The unit of analysis is the patient. {chosen}".strip(),
+        "The answers were rebuilt from published tables and are not original data." if study["reconstruction"] else "",
+        "The images are drawn phantoms, not patients." if study["synthetic"] else "",
+    ]
+
+
+def _reading(inputs: Document, protocol: Document) -> list[str]:
+    sessions = [e for e in inputs["evaluators"] if e["role"] == "reader"]
+    if not sessions:
+        return []
+    readers = list(dict.fromkeys(e["reader"] for e in sessions))
+    twice = [r for r in readers if sum(e["reader"] == r and e["arm"] != "ai_assisted" for e in sessions) > 1]
+    here = [e for e in sessions if not e["imported"]]
+    out = [f"{len(readers)} readers ({_list(readers)}) gave one diagnosis for each patient."]
+    if twice:
+        out.append(
+            f"{_list(twice)} read again, {protocol['washout_days']} days or more after the first reading by protocol. "
+            "Sessions of one reader are not pooled; the primary session enters the main analysis."
+        )
+    if here:
+        forward = "forward only" if protocol["navigation"] == "forward_only" else "free until the session was sealed"
+        out.append(
+            "Readers saw neither reference nor AI result nor other answers nor file names; cases had random codes and "
+            f"an order of their own in each session, stored with its seed. Navigation was {forward}. Reading time is "
+            "active time. A sealed session cannot be changed."
+        )
+    if any(e["imported"] for e in sessions):
+        out.append("Readings were imported; how they were made is for the author to say.")
+    if any(e["arm"] == "ai_assisted" for e in sessions):
+        out.append("In sessions of the AI-assisted arm the AI result was shown with the images.")
+    if protocol["answers"]["cannot_decide"]:
+        rule = "left out" if inputs["plan"]["missing"] == "exclude" else "counted as wrong"
+        out.append(f'Readers could answer "cannot decide"; such answers are {rule} in the main analysis, with best and '
+                   "worst case beside it.")  # fmt: skip
+    return out
+
+
+def _ai(inputs: Document) -> list[str]:
+    out = []
+    for e in inputs["evaluators"]:
+        if e["role"] == "reader":
+            continue
+        about = e.get("provenance") or {}
+        named = [f"{m['slot']} {m['name']} (SHA-256 {m['weights_sha256'][:12]})" for m in about.get("models", [])]
+        models = "; ".join(named)
+        what = "the AI under test" if e["role"] == "ai" else "a comparator"
+        rules = f" Rules: {about['rules']}." if about.get("rules") else ""
+        origin = f" Imported: {about['source']}." if about.get("source") else ""
+        out.append(f"{e['name']} is {about.get('title') or e['name']}, {what}.{rules}{origin}"
+                   f"{f' Models: {models}.' if models else ''}")  # fmt: skip
+    return out
+
+
+def _endpoints(inputs: Document) -> list[str]:
+    out = []
+    for endpoint in inputs["plan"]["endpoints"]:
+        metric = METRIC_TITLES.get(endpoint["metric"], endpoint["metric"])
+        how = COMPARISON_TITLES.get(endpoint["comparison"], "")
+        late = f" (added by amendment {endpoint['since_version']})" if endpoint["since_version"] > 1 else ""
+        out.append(f"{endpoint['role'].capitalize()}: {metric}{f', {how}' if how else ''}{late}.")
+    margin = inputs["plan"]["margin"]
+    if margin:
+        out.append(f"Non-inferiority margin: {margin:g}, set in the protocol.")
+    return [*out, "All other analyses are exploratory."] if out else []
+
+
+def _statistics(inputs: Document, result: Document) -> list[str]:
+    plan, software = inputs["plan"], result["software"]
+    percent = f"{100 * plan['level']:g}"
+    return [
+        f"Intervals are two-sided at {percent} %. Proportions have Wilson intervals, or Clopper-Pearson intervals when "
+        "fewer than 30 cases count or the proportion is 0 or 1.",
+        f"Macro averages, F1 and kappa have bootstrap intervals (BCa, {plan['resamples']} resamples of patients within "
+        f"the reference classes, seed {plan['seed']}; percentile where BCa is not estimable). Where a class has fewer "
+        "than 10 patients, macro sensitivity and macro PPV have analytic intervals (MOVER).",
+        "Agreement of pairs is unweighted Cohen's kappa. The AI is one fixed evaluator, compared with the readers' "
+        "mean with readers and cases random (one-treatment Obuchowski-Rockette). Pairs are compared by McNemar's exact "
+        "test, adjusted over the readers by Holm. Classes without a case or prediction are left out of macro averages.",
+        f"Software: leukoweb {software['leukoweb'] or '-'}, numpy {software['numpy']}, scipy {software['scipy']}.",
+    ]
+
+
+def _changes(inputs: Document) -> list[str]:
+    versions = inputs["protocol"]["versions"]
+    out = [
+        f"Protocol version {v['version']} was locked on {v['locked_at'][:10]} by {v['signed_name']}"
+        f"{': ' + v['amendment_reason'] if v['amendment_reason'] else ''} (SHA-256 {v['sha256'][:12]})."
+        for v in versions
+    ]
+    unblinded = inputs["study"].get("unblinded")
+    if unblinded:
+        out.append(f"Unblinded on {unblinded['at'][:10]} by {unblinded['by']}: {unblinded['reason']}.")
+    return out

@@ -1,0 +1,210 @@
+"""A study frozen into one document (``leukoweb/study-inputs/1``), read in one snapshot of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Q
+
+from cases.models import Patient, ReferenceDiagnosis
+from leukoweb.core.audit import event_body
+from leukoweb.core.models import AuditEvent
+from reader_study.analysis.inputs import SCHEMA, InputsRefused
+from reader_study.models import ProtocolVersion, Reading, ReadingSession, Study, StudyCase
+from reader_study.protocol import reference_map
+from reader_study.selectors.ai_answers import ai_evaluators
+from reader_study.selectors.plan import plan_of
+
+_STATE = ReadingSession.State
+_QUIET = Q(action__startswith="analysis.")  # looking at numbers changes none of them
+
+
+@contextmanager
+def one_snapshot() -> Iterator[None]:
+    """All queries inside see the database as it was at the first of them.
+
+    PostgreSQL: REPEATABLE READ, READ ONLY, unless a transaction is open already. SQLite: a transaction is a snapshot.
+    """
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if outermost and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def study_inputs(study: Study, *, interim: bool = False, reason: str = "") -> dict[str, Any]:
+    """The document. The number of queries does not depend on the number of cases or readings.
+
+    Raises
+    ------
+    InputsRefused
+        The protocol is not locked, or what the AI should have answered is missing.
+    """
+    with one_snapshot():
+        versions = list(study.protocols.order_by("version"))
+        if not versions:
+            raise InputsRefused("The protocol is not locked yet, so there is nothing to analyse.", code="E_NO_PROTOCOL")
+        document = versions[-1].document
+        plan = plan_of([version.document for version in versions])
+        cases = list(study.cases.filter(training=False).select_related("patient").order_by("code"))
+        evaluators, left_out = _readers(study, document)
+        ai, missing = ai_evaluators(study, document, cases, plan["levels"], strict=not interim)
+        return {
+            "schema": SCHEMA,
+            "study": _study(study, document),
+            "protocol": _protocol(versions),
+            "plan": plan,
+            "cases": _cases(cases, document),
+            "evaluators": ai + evaluators,
+            "marks": {"interim": interim, "interim_reason": reason, "left_out": left_out + missing},
+            "flow": {"steps": _flow(study, document, cases, evaluators)},
+            "audit": _audit(study),
+        }
+
+
+def _study(study: Study, document: dict[str, Any]) -> dict[str, Any]:
+    unblinding = getattr(study, "unblinding", None)
+    cohort = study.cohort
+    return {
+        "id": str(study.public_id), "title": study.title, "question": document["question"],
+        "cohort": cohort.name if cohort else "", "purpose": cohort.get_purpose_display() if cohort else "",
+        "synthetic": bool(cohort and cohort.synthetic), "reconstruction": study.reconstruction,
+        "state": study.get_state_display(),
+        "unblinded": {"at": unblinding.at.isoformat(), "by": unblinding.signed_name, "reason": unblinding.reason}
+        if unblinding else None,
+    }  # fmt: skip
+
+
+def _protocol(versions: list[ProtocolVersion]) -> dict[str, Any]:
+    newest = versions[-1]
+    return {
+        "version": newest.version, "sha256": newest.sha256, "document": newest.document,
+        "versions": [
+            {
+                "version": v.version, "sha256": v.sha256, "locked_at": v.locked_at.isoformat(),
+                "signed_name": v.signed_name, "meaning": v.meaning, "amendment_reason": v.amendment_reason,
+            }
+            for v in versions
+        ],
+    }  # fmt: skip
+
+
+def _cases(cases: list[StudyCase], document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Code, reference class, images, acquisition fields. The newest reference diagnosis counts."""
+    patients = [case.patient_id for case in cases]
+    to_class = reference_map(document)
+    newest: dict[int, str] = {}
+    for reference in ReferenceDiagnosis.objects.filter(patient__in=patients).order_by("id"):
+        newest[reference.patient_id] = to_class.get(reference.diagnosis, reference.diagnosis)
+    fields: dict[int, dict[str, str]] = {patient: {} for patient in patients}
+    rows = Patient.objects.filter(pk__in=patients).order_by("slides__code").values_list(
+        "pk", "slides__device__camera", "slides__stain", "slides__technician"
+    )  # fmt: skip
+    for patient, *values in rows:
+        for name, value in zip(("Camera", "Stain", "Technician"), values, strict=True):
+            if value:
+                fields[patient].setdefault(name, value)
+    return [
+        {
+            "code": case.code, "reference": newest.get(case.patient_id, ""),
+            "n_images": len(case.manifest) or None, "subgroups": fields[case.patient_id],
+            "manifest_sha256": case.manifest_sha256,
+        }
+        for case in cases
+    ]  # fmt: skip
+
+
+def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Sealed sessions with their readings, and the names of sessions that are not sealed yet.
+
+    The panel reads after the unblinding and is no evaluator; void sessions are left out.
+    """
+    sessions = list(
+        ReadingSession.objects.filter(reader__study=study)
+        .exclude(state=_STATE.VOID)
+        .exclude(readings__reread=True)
+        .select_related("reader", "seal")
+        .order_by("reader__label", "number")
+    )
+    readings: dict[int, list[dict[str, Any]]] = {session.pk: [] for session in sessions}
+    rows = Reading.objects.filter(session__in=sessions, study_case__training=False, reread=False)
+    level = document["classes"]["map"]
+    for reading in rows.select_related("study_case").order_by("session", "position", "id"):
+        readings[reading.session_id].append(_answer(reading, level))
+    several = {s.reader_id for s in sessions if sum(o.reader_id == s.reader_id for o in sessions) > 1}
+    out, unfinished = [], []
+    for session in sessions:
+        reader = session.reader
+        name = f"{reader.label}-{session.number}" if reader.pk in several else reader.label
+        if session.state != _STATE.SEALED:
+            unfinished.append(name)
+            continue
+        out.append(
+            {
+                "name": name, "kind": "session", "role": "reader", "reader": reader.label, "session": session.number,
+                "primary": session.number == document["primary_session"] and session.arm == "blinded",
+                "arm": session.arm, "imported": session.imported, "state": session.state, "seed": session.seed,
+                "opened_at": session.opened_at and session.opened_at.isoformat(),
+                "sealed_at": session.sealed_at and session.sealed_at.isoformat(),
+                "readings_sha256": session.seal.readings_sha256 if hasattr(session, "seal") else "",
+                "profile": {"years": reader.years, "specialty": reader.specialty, "training": reader.training},
+                "answers": readings[session.pk],
+            }
+        )  # fmt: skip
+    return out, unfinished
+
+
+def _answer(reading: Reading, level: str) -> dict[str, Any]:
+    return {
+        "case": reading.study_case.code,
+        "position": None if reading.imported and not reading.answered_at else reading.position,
+        "answers": {level: reading.diagnosis} if reading.diagnosis else {},
+        "cannot_decide": reading.cannot_decide, "reason": reading.reason, "confidence": reading.confidence,
+        "recognised": reading.recognised, "recognised_note": reading.recognised_note,
+        "key_images": reading.key_images, "comment": reading.comment, "display": reading.display,
+        "n_images": reading.n_images or None, "n_viewed": reading.n_viewed if reading.n_images else None,
+        "active_ms": reading.active_ms,
+        "answered_at": reading.answered_at and reading.answered_at.isoformat(),
+    }  # fmt: skip
+
+
+def _flow(
+    study: Study, document: dict[str, Any], cases: list[StudyCase], evaluators: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Patients from the cohort to those whom every primary session read; what was left out says why."""
+    everybody = Patient.objects.filter(cohort=study.cohort) if study.cohort_id else Patient.objects.none()
+    training = study.cases.filter(training=True).count()
+    withdrawn = everybody.exclude(withdrawn_at=None).exclude(pk__in=[case.patient_id for case in cases]).count()
+    total = max(everybody.count(), len(cases) + training)
+    steps = [{"step": "Patients in the cohort", "n": total}]
+    rest = total - withdrawn - training - len(cases)
+    for words, n, why in (
+        ("Withdrawn", withdrawn, "patient withdrawn"), ("Training", training, "read for practice, never analysed"),
+        ("Not chosen", rest, "not among the cases of the protocol"),
+    ):  # fmt: skip
+        if n > 0:
+            steps.append({"step": words, "n": n, "why": why})
+    steps.append({"step": "Cases of the study", "n": len(cases)})
+    primary = [{a["case"] for a in e["answers"]} for e in evaluators if e["primary"]]
+    if primary:
+        complete = set.intersection(*primary)
+        undecided = {a["case"] for e in evaluators if e["primary"] for a in e["answers"] if a["cannot_decide"]}
+        if len(complete) < len(cases):
+            why = "a primary session has no reading"
+            steps.append({"step": "Not read by all", "n": len(cases) - len(complete), "why": why})
+        steps.append({"step": "Read in every primary session", "n": len(complete)})
+        if undecided:
+            steps.append({"step": "Undecided", "n": len(undecided), "why": "somebody could not decide; see the rule"})
+    return steps
+
+
+def _audit(study: Study) -> list[dict[str, Any]]:
+    """Events of the study and its sessions, each with what its hash covers."""
+    sessions = ReadingSession.objects.filter(reader__study=study).values_list("pk", flat=True)
+    targets = [f"study:{study.pk}", f"study:{study.public_id}", *(f"session:{pk}" for pk in sessions)]
+    events = AuditEvent.objects.filter(target__in=targets).exclude(_QUIET).order_by("id")
+    return [event_body(event) | {"id": event.pk, "hash": event.hash} for event in events]

@@ -1,0 +1,61 @@
+"""A table of the result in the shape in which its template walks through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reader_study.analysis.table_model import Column, Table, cell_parts
+from reader_study.report.figures import FigureSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """``kind`` tells the template what to make of the text: a class, a case, an estimate with its interval."""
+
+    text: str
+    interval: str
+    kind: str
+    numeric: bool
+    heading: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A figure, or a table with its rows."""
+
+    figure: FigureSpec | None
+    table: Table | None
+    rows: tuple[tuple[Cell, ...], ...]
+    wide: bool
+
+
+def shown_tables(tables: Sequence[Table], figures: Sequence[FigureSpec], levels: Sequence[str]) -> list[Block]:
+    """Level by level, each figure before the table whose numbers it shows."""
+    out: list[Block] = []
+    for level in ["", *levels]:
+        own = [figure for figure in figures if figure.level == level]
+        for table in tables:
+            if table.level != level:
+                continue
+            out += [Block(figure, None, (), True) for figure in own if figure.table == table.key]
+            out.append(Block(None, table, _rows(table), len(table.columns) > 7))
+    return out
+
+
+def _rows(table: Table) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(
+        tuple(_cell(column, row.get(column.key), index == 0) for index, column in enumerate(table.columns))
+        for row in table.rows
+    )
+
+
+def _cell(column: Column, value: Any, heading: bool) -> Cell:
+    text, interval = cell_parts(column, value)
+    note = ""
+    if column.kind == "estimate" and isinstance(value, dict):
+        counts = f"{value['numerator']} of {value['denominator']}" if value.get("denominator") else ""
+        note = ", ".join(filter(None, (counts, value.get("method", ""), value.get("note", ""))))
+    return Cell(text, interval, column.kind if text != "-" else "text", column.numeric, heading, note)

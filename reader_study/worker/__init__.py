@@ -1,0 +1,1 @@
+"""Jobs of reader studies. Imported inside a worker's job only."""
