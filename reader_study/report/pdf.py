@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
@@ -31,7 +32,7 @@ from reportlab.platypus import (
 )
 
 from reader_study.analysis.table_model import Column, Table, cell_parts
-from reader_study.report.document import Heading, Picture, Report, Text
+from reader_study.report.document import Block, Heading, Picture, Report, Text
 
 MARGIN: Final = 16 * mm
 ROOM: Final = A4[0] - 2 * MARGIN
@@ -88,10 +89,10 @@ def _styles(normal: str, bold: str) -> dict[str, ParagraphStyle]:
 
     return {
         "title": style("title", bold, 17, spaceAfter=6),
-        "h1": style("h1", bold, 13, spaceBefore=14, spaceAfter=5, keepWithNext=1),
-        "h2": style("h2", bold, 9.5, spaceBefore=8, spaceAfter=2, keepWithNext=1),
+        "h1": style("h1", bold, 13, spaceBefore=14, spaceAfter=5),
+        "h2": style("h2", bold, 9.5, spaceBefore=8, spaceAfter=2),
         "text": style("text", normal, 8.5, spaceAfter=4),
-        "caption": style("caption", normal, 8, spaceBefore=8, spaceAfter=3, keepWithNext=1),
+        "caption": style("caption", normal, 8, spaceBefore=8, spaceAfter=3),
         "note": style("note", normal, 6.8, spaceAfter=2),
         "cell": style("cell", normal, 6.6),
         "number": style("number", normal, 6.6, alignment=2),
@@ -111,9 +112,9 @@ def _story(report: Report, styles: dict[str, ParagraphStyle]) -> list[Any]:
     story.append(Paragraph("Report of a reader study. Research use only. Not for diagnosis.", styles["text"]))
     story += [Paragraph(escape(text), styles["stamp"]) for text in report.stamps]
     story += [Paragraph(f"<b>{escape(n)}</b>: {escape(v)}", styles["note"]) for n, v in report.facts]
-    for block in report.blocks:
+    for block, following in zip_longest(report.blocks, report.blocks[1:]):
         if isinstance(block, Heading):
-            story.append(CondPageBreak(45 * mm))
+            story.append(CondPageBreak(_room_for(following)))
             story.append(Paragraph(escape(block.text), styles["h1" if block.depth == 1 else "h2"]))
         elif isinstance(block, Text):
             story.append(Paragraph(escape(block.text), styles["text"]))
@@ -124,9 +125,18 @@ def _story(report: Report, styles: dict[str, ParagraphStyle]) -> list[Any]:
     return story
 
 
-def _picture(block: Picture, styles: dict[str, ParagraphStyle]) -> KeepTogether:
+def _room_for(block: Block | None) -> float:
+    """What has to fit under a heading, so that it does not stand alone at the foot of a page."""
+    return 20 * mm + _height(block) if isinstance(block, Picture) else 45 * mm
+
+
+def _height(block: Picture) -> float:
     width, height = ImageReader(io.BytesIO(block.png)).getSize()
-    image = Image(io.BytesIO(block.png), width=ROOM, height=ROOM * height / width)
+    return float(ROOM * height / width)
+
+
+def _picture(block: Picture, styles: dict[str, ParagraphStyle]) -> KeepTogether:
+    image = Image(io.BytesIO(block.png), width=ROOM, height=_height(block))
     caption = f"<b>Figure {block.number}. {escape(block.spec.title)}.</b> {escape(block.spec.marks)}."
     return KeepTogether([Spacer(1, 4 * mm), image, Paragraph(caption, styles["caption"])])
 
@@ -153,7 +163,7 @@ def _table(table: Table, styles: dict[str, ParagraphStyle]) -> list[Any]:
         )
     )  # fmt: skip
     caption = Paragraph(f"<b>{escape(table.title)}.</b> {escape(table.marks)}.", styles["caption"])
-    return [CondPageBreak(30 * mm), caption, grid, Spacer(1, 1.5 * mm),
+    return [CondPageBreak(40 * mm), caption, grid, Spacer(1, 1.5 * mm),
             *(Paragraph(escape(note), styles["note"]) for note in table.notes)]  # fmt: skip
 
 
@@ -164,20 +174,25 @@ def _cell(column: Column, value: Any, stacked: bool) -> str:
     return f"{escape(main)}{'<br/>' if stacked else ' '}{escape(interval)}"
 
 
+def _width(text: str, font: str, size: float) -> float:
+    return float(pdfmetrics.stringWidth(text, font, size))
+
+
 def _widths(table: Table) -> list[float]:
     """Every column gets its longest word; what is left is shared by the length of the texts."""
     stacked = len(table.columns) >= WIDE
-    letter = 3.6 if stacked else 4.1  # points, of DejaVu at the sizes of the cells
+    size = 5.8 if stacked else 6.6
     least, wish = [], []
     for column in table.columns:
-        texts = [column.title]
+        whole: list[tuple[str, str]] = [(column.title, "BodyBold")]  # texts and their fonts
+        kept: list[tuple[str, str]] = [(word, "BodyBold") for word in column.title.split()]
         for row in table.rows:
             main, interval = cell_parts(column, row.get(column.key))
-            texts += [main, interval] if stacked or not interval else [f"{main} {interval}"]
-        kept = [len(text) if column.kind == "estimate" else max(map(len, text.split() or [""])) for text in texts[1:]]
-        words = max([*kept, *map(len, column.title.split() or [""])], default=1)
-        least.append(words * letter + 6)
-        wish.append(min(max(map(len, texts)), 70) * letter + 6)
+            parts = [main, interval] if stacked or not interval else [f"{main} {interval}"]
+            whole += [(part, "Body") for part in parts]
+            kept += [(word, "Body") for part in parts for word in ([part] if interval else part.split())]
+        least.append(max(_width(text, font, size) for text, font in kept or [("", "Body")]) + 7)
+        wish.append(min(max(_width(text, font, size) for text, font in whole), 70 * size * 0.6) + 7)
     spare = ROOM - sum(least)
     if spare <= 0:
         return [ROOM * width / sum(least) for width in least]
