@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("inference.urls")),
     path("", include("reader_study.urls")),
     path("", include("reader_study.study_urls")),
+    path("", include("reader_study.analysis_urls")),
     path("api/v1/", include("leukoweb.api_urls")),
 ]
 

@@ -22,6 +22,9 @@ from reader_study.selectors.studies import protocol_current, study_get
 from reader_study.services.analyses import analysis_create, analysis_opened, evaluator_import
 from reader_study.views.shown_tables import shown_tables
 
+TABLE_KINDS = [("csv", "CSV"), ("xlsx", "Excel"), ("json", "JSON"), ("tex", "LaTeX"), ("html", "for Word")]
+FIGURE_KINDS = [("svg", "SVG"), ("pdf", "PDF"), ("png", "PNG")]
+
 
 class InterimForm(forms.Form):
     reason = forms.CharField(max_length=300, label="Reason for looking before the study is complete")
@@ -113,5 +116,6 @@ def _section(analysis: Analysis, section: str) -> dict[str, Any]:
         "title": titles[section], "stamps": result["marks"]["words"],
         "sections": [(key, title) for key, title in SECTIONS if key in present],
         "blocks": shown_tables(own, figures, levels), "files": FILES,
+        "kinds": TABLE_KINDS, "figure_kinds": FIGURE_KINDS,
         "remarks": [row for row in result["remarks"] if not row["level"]] if section == "endpoints" else [],
     }  # fmt: skip

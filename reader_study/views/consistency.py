@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from leukoweb.core.permissions import requires
-from leukoweb.statistics.consistency import check_table
+from leukoweb.statistics.consistency import RowCheck, check_table
 from leukoweb.statistics.consistency_metrics import AVERAGES, Conventions
 from leukoweb.statistics.consistency_table import parse_paste
 from leukoweb.statistics.results import StatisticsError
@@ -34,6 +36,12 @@ class ConsistencyForm(forms.Form):
     rounding = forms.ChoiceField(choices=[(n, n) for n in ("half-up", "half-even", "truncate")], initial="half-up")
 
 
+def _shown(check: RowCheck, classes: list[str]) -> dict[str, Any]:
+    """The check with the first matrices as named rows."""
+    matrices = [{"named": list(zip(classes, matrix, strict=True))} for matrix in check.matrices[:3]]
+    return check.as_dict() | {"matrices": matrices}
+
+
 @require_http_methods(["GET", "POST"])
 @requires("analyses.view")
 def consistency_check(request: HttpRequest) -> HttpResponse:
@@ -49,7 +57,8 @@ def consistency_check(request: HttpRequest) -> HttpResponse:
                 paste.n_per_class, paste.rows, conventions=Conventions(data["rounding"], "mean", "exclude"),
                 cells=paste.cells, budget=PAGE_BUDGET,
             )  # fmt: skip
-            context |= {"checks": checks, "classes": list(paste.n_per_class), "sizes": paste.n_per_class}
+            classes = list(paste.n_per_class)
+            context |= {"checks": [_shown(check, classes) for check in checks], "classes": classes}
         except StatisticsError as error:
             form.add_error("table", f"{error.message} {error.hint}".strip())
     return render(request, "reader_study/consistency.html", context, status=200 if not form.errors else 400)

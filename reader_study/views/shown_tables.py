@@ -20,6 +20,7 @@ class Cell:
     numeric: bool
     heading: bool
     note: str
+    long: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,6 @@ class Block:
     figure: FigureSpec | None
     table: Table | None
     rows: tuple[tuple[Cell, ...], ...]
-    wide: bool
 
 
 def shown_tables(tables: Sequence[Table], figures: Sequence[FigureSpec], levels: Sequence[str]) -> list[Block]:
@@ -40,8 +40,8 @@ def shown_tables(tables: Sequence[Table], figures: Sequence[FigureSpec], levels:
         for table in tables:
             if table.level != level:
                 continue
-            out += [Block(figure, None, (), True) for figure in own if figure.table == table.key]
-            out.append(Block(None, table, _rows(table), len(table.columns) > 7))
+            out += [Block(figure, None, ()) for figure in own if figure.table == table.key]
+            out.append(Block(None, table, _rows(table)))
     return out
 
 
@@ -58,4 +58,4 @@ def _cell(column: Column, value: Any, heading: bool) -> Cell:
     if column.kind == "estimate" and isinstance(value, dict):
         counts = f"{value['numerator']} of {value['denominator']}" if value.get("denominator") else ""
         note = ", ".join(filter(None, (counts, value.get("method", ""), value.get("note", ""))))
-    return Cell(text, interval, column.kind if text != "-" else "text", column.numeric, heading, note)
+    return Cell(text, interval, column.kind if text != "-" else "text", column.numeric, heading, note, len(text) > 40)
