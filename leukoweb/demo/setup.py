@@ -8,6 +8,7 @@ from inference.services.registry import starter_ensure
 from leukoweb.core.models import Role, User
 from leukoweb.core.services.users import user_create, user_invite
 from leukoweb.demo.cohort import demo_queue
+from leukoweb.demo.reconstruction import demo_reconstruction
 
 
 def first_run(*, demo: bool) -> None:
@@ -20,6 +21,7 @@ def first_run(*, demo: bool) -> None:
             user_create(actor=None, username=role, role=role, full_name=f"Demo {role}" if demo else "")
     if demo:
         demo_queue()
+        demo_reconstruction()
 
 
 def sign_in_links(url: str, *, demo: bool) -> list[tuple[str, str]]:

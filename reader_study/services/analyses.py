@@ -52,6 +52,14 @@ def analysis_create(*, actor: User, study: Study, interim: bool = False, reason:
     return _store(actor, study, study_inputs(study, interim=interim, reason=reason), interim=interim, reason=reason)
 
 
+def analysis_ensure(study: Study) -> Analysis:
+    """The newest analysis of a reconstruction, made by the program if there is none. The caller rings the bell."""
+    if not study.reconstruction:
+        raise Conflict("Only the analysis of a reconstruction is made without a person who asks for it.")
+    found = study.analyses.order_by("-id").first()
+    return found or _store(None, study, study_inputs(study), interim=False, reason="")
+
+
 def _store(actor: User | None, study: Study, document: dict[str, Any], *, interim: bool, reason: str) -> Analysis:
     parse(document)
     sha256 = sha256_of(document)

@@ -41,8 +41,7 @@ class Command(BaseCommand):
             for problem in verdict.problems:
                 self.stdout.write(f"differs: {problem}")
             if verdict.intact:
-                self.stdout.write(
-                    f"{verdict.title}: {verdict.n_files} files intact, {verdict.n_tables} tables recomputed."
-                )
+                done = f"{verdict.n_files} files intact, {verdict.n_tables} tables recomputed."
+                self.stdout.write(f"{verdict.title}: {done}")
         if not verdict.intact:
             raise CommandError(f"{len(verdict.problems)} differences.")
