@@ -1,0 +1,115 @@
+"""Frozen inputs drawn at random, with everything that a study can hold."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+FIVE = ["ALL", "AML", "CLL", "CML", "NO_LEUKEMIA"]
+THREE = ["ACUTE", "CHRONIC", "NO_LEUKEMIA"]
+TO_THREE = dict(zip(FIVE, ["ACUTE", "ACUTE", "CHRONIC", "CHRONIC", "NO_LEUKEMIA"], strict=True))
+HOSTILE = "=HYPERLINK(\"http://x\") \u00e9 'quoted', \u0639"
+
+
+def answer(case: str, label: str | None, position: int | None = None, **more: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "case": case, "position": position, "answers": {"five": label} if label else {}, "cannot_decide": not label,
+        "reason": "" if label else "Too few cells", "recognised": False, "n_images": 12,
+    }  # fmt: skip
+    return row | more
+
+
+def small(n: int = 20, seed: int = 1, resamples: int = 40) -> dict[str, Any]:
+    """Two readers, the first twice and once with AI; a pipeline and a comparator; undecided and recognised cases."""
+    rng = random.Random(seed)
+    truth = [FIVE[i % 5] for i in range(n)]
+    codes = [f"C{i:03d}" for i in range(n)]
+
+    def noisy(right: float) -> list[str]:
+        return [t if rng.random() < right else rng.choice(FIVE) for t in truth]
+
+    def session(name: str, reader: str, number: int, right: float, **more: Any) -> dict[str, Any]:
+        order = list(range(n))
+        rng.shuffle(order)
+        answers = [
+            answer(
+                code, None if rng.random() < 0.08 else label, place + 1, active_ms=rng.randint(3_000, 90_000),
+                answered_at=f"2026-01-{1 + place % 28:02d}T10:00:00+00:00", confidence=rng.randint(1, 5),
+                recognised=rng.random() < 0.1, n_viewed=12, key_images=[1, 3],
+            )
+            for code, label, place in zip(codes, noisy(right), order, strict=True)
+        ]  # fmt: skip
+        row: dict[str, Any] = {
+            "name": name, "kind": "session", "role": "reader", "reader": reader, "session": number,
+            "primary": number == 1, "arm": "blinded", "imported": False, "state": "sealed", "seed": 7,
+            "profile": {"years": 5, "specialty": "Haematology", "training": ""}, "answers": answers,
+        }  # fmt: skip
+        return row | more
+
+    def machine(name: str, role: str, right: float) -> dict[str, Any]:
+        return {
+            "name": name, "kind": "pipeline", "role": role, "reader": "", "session": 0, "primary": False, "arm": "",
+            "imported": False, "state": "sealed",
+            "answers": [answer(code, label) for code, label in zip(codes, noisy(right), strict=True)],
+            "provenance": {"title": f"{name} 1", "rules": "paper-fig2", "rule_set_sha256": "b" * 64,
+                           "models": [{"slot": "model_1", "name": "m 1", "weights_sha256": "c" * 64}]},
+        }  # fmt: skip
+
+    steps = [{"step": "Patients in the cohort", "n": n + 2}, {"step": "Training", "n": 2, "why": "read for practice"},
+             {"step": "Cases of the study", "n": n}]  # fmt: skip
+    return {
+        "schema": "leukoweb/study-inputs/1",
+        "study": {"id": "s", "title": "A small study", "question": "?", "cohort": "C", "purpose": "External",
+                  "synthetic": True, "reconstruction": False, "state": "Unblinded", "unblinded": None},
+        "protocol": {
+            "version": 1, "sha256": "a" * 64,
+            "document": {"question": "How good?", "washout_days": 42, "navigation": "free",
+                         "images_per_case": {"rule": "all"}, "answers": {"cannot_decide": True},
+                         "planning": {"justification": ""}},
+            "versions": [{"version": 1, "sha256": "a" * 64, "locked_at": "2026-01-01T00:00:00+00:00",
+                          "signed_name": "C", "meaning": "lock", "amendment_reason": ""}],
+        },
+        "plan": {
+            "levels": [
+                {"name": "five", "title": "5 classes", "classes": FIVE, "map": {c: c for c in FIVE},
+                 "positive": FIVE[:4]},
+                {"name": "three", "title": "3 classes", "classes": THREE, "map": TO_THREE, "positive": THREE[:2]},
+            ],
+            "endpoints": [
+                {"metric": m, "role": r, "comparison": c, "since_version": v}
+                for m, r, c, v in (
+                    ("macro_f1", "primary", "ai_vs_reader_mean", 1), ("accuracy", "secondary", "ai_vs_each_reader", 1),
+                    ("accuracy", "secondary", "none", 1), ("accuracy", "secondary", "ai_vs_comparators", 1),
+                    ("accuracy", "secondary", "with_vs_without_ai", 1),
+                    ("inter_observer_kappa", "secondary", "none", 1),
+                    ("intra_observer_kappa", "secondary", "none", 1), ("ai_reader_kappa", "secondary", "none", 2),
+                )
+            ],
+            "margin": 0.1, "missing": "exclude", "level": 0.95, "resamples": resamples, "seed": 3,
+            "primary_session": 1, "washout_days": 42,
+        },
+        "cases": [
+            {"code": c, "reference": t, "n_images": rng.randint(3, 150),
+             "subgroups": {"Camera": rng.choice(["DP25", "DP73"])}}
+            for c, t in zip(codes, truth, strict=True)
+        ],
+        "evaluators": [
+            machine("AI", "ai", 0.75), machine("Single", "comparator", 0.6), session("P1-1", "P1", 1, 0.85),
+            session("P1-2", "P1", 2, 0.85), session("P1-3", "P1", 3, 0.95, arm="ai_assisted"),
+            session("P2", "P2", 1, 0.8),
+        ],
+        "marks": {"interim": False, "interim_reason": "", "left_out": []},
+        "flow": {"steps": steps},
+        "audit": [],
+    }  # fmt: skip
+
+
+def changed(document: dict[str, Any], *path: Any, to: Any) -> dict[str, Any]:
+    """A copy with one value replaced."""
+    out = copy.deepcopy(document)
+    place = out
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = to
+    return out

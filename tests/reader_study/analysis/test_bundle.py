@@ -1,0 +1,160 @@
+"""The bundle: what is in it, and that no byte of it can change unseen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import zipfile
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from leukoweb.core.chain import body_sha256
+from reader_study.analysis.canonical import canonical_json
+from reader_study.analysis.run import analyse
+from reader_study.bundle import bundle_bytes, bundle_files, pack
+from reader_study.verification import _structure, read_members, verify
+
+Document = dict[str, Any]
+EVENT = {"previous": "0" * 64, "at": "2026-01-01T00:00:00.000000+00:00", "actor": None, "actor_name": "system",
+         "action": "study.lock", "target": "study:1", "data": {"n": 3}, "reason": ""}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(document: Document) -> tuple[Document, Document, bytes]:
+    audited = document | {"audit": [EVENT | {"id": 1, "hash": body_sha256(EVENT)}]}
+    result = analyse(audited, version="0")
+    return audited, result, bundle_bytes(audited, result)
+
+
+def test_an_untouched_bundle_passes_and_says_how_much_it_checked(made: tuple[Document, Document, bytes]) -> None:
+    document, result, data = made
+    verdict = verify(data, version="0")
+    assert verdict.intact, verdict.problems
+    assert verdict.n_tables > 40
+    assert (verdict.title, verdict.notes) == ("A small study", [])
+    assert bundle_bytes(document, result) == data
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        manifest = json.loads(archive.read("manifest.json"))
+        predictions = archive.read("predictions.csv").decode()
+    assert {"protocol.json", "readings.csv", "orders.csv", "predictions.csv", "audit.jsonl", "results.json"} <= names
+    assert set(manifest["files"]) == names - {"manifest.json"}
+    assert "c" * 64 in predictions
+    assert "b" * 64 in predictions
+
+
+def test_another_version_of_the_software_is_a_note_no_difference(made: tuple[Document, Document, bytes]) -> None:
+    verdict = verify(made[2], version="9")
+    assert verdict.intact
+    assert "leukoweb 9" in verdict.notes[0]
+
+
+class Kept:
+    """``analyse`` that computes the same inputs once."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, str] = {}
+
+    def __call__(self, document: Document, *, version: str = "") -> Document:
+        key = canonical_json(document)
+        if key not in self.results:
+            self.results[key] = json.dumps(analyse(document, version=version))
+        return json.loads(self.results[key])
+
+
+def flipped(data: bytes, at: int, bit: int = 0) -> bytes:
+    out = bytearray(data)
+    out[at] ^= 1 << bit
+    return bytes(out)
+
+
+def file_at(data: bytes, at: int) -> str | None:
+    """The file whose content lies at a byte; None between files."""
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        for info in archive.infolist():
+            start = info.header_offset + 30 + len(info.filename.encode())
+            if start <= at < start + info.file_size:
+                return info.filename
+    return None
+
+
+def test_of_100_random_flips_each_is_found_and_its_file_named(made: tuple[Document, Document, bytes]) -> None:
+    data, rng, kept = made[2], random.Random(20), Kept()
+    for _ in range(100):
+        at = rng.randrange(len(data))
+        problems = verify(flipped(data, at, rng.randrange(8)), version="0", compute=kept).problems
+        assert problems, at
+        name = file_at(data, at)
+        if name:
+            assert name in {p.file for p in problems}, (at, name)
+        if name and name.startswith("tables/"):
+            assert name[7:-4] in {p.table for p in problems}
+
+
+def test_every_byte_around_the_files_counts(made: tuple[Document, Document, bytes]) -> None:
+    files = dict(list({name: data[:40] for name, data in bundle_files(made[0], made[1]).items()}.items())[:4])
+    data = pack(files)
+    for at in range(len(data)):
+        if file_at(data, at) is None:
+            damaged = flipped(data, at)
+            members = read_members(damaged)
+            assert members is None or _structure(damaged, members) or members != files, at
+
+
+def test_a_changed_answer_names_the_tables_that_would_be_others(made: tuple[Document, Document, bytes]) -> None:
+    document, result, _ = made
+    files = bundle_files(document, result)
+    text = files["inputs.json"].decode()
+    at = text.index('"five":"AML"')
+    forged = files | {"inputs.json": (text[:at] + '"five":"ALL"' + text[at + 12 :]).encode()}
+    problems = verify(pack(forged), version="0").problems
+    assert {p.file for p in problems} >= {"inputs.json", "results.json", "readings.csv", "tables/metrics_five.csv"}
+    assert "metrics_five" in {p.table for p in problems}
+
+
+def test_a_forged_table_with_a_forged_manifest_is_found_by_recomputing(made: tuple[Document, Document, bytes]) -> None:
+    files = dict(bundle_files(made[0], made[1]))
+    name = "tables/metrics_five.csv"
+    files[name] = files[name].replace(b"0.7", b"0.9", 1)
+    manifest = json.loads(files["manifest.json"])
+    manifest["files"][name]["sha256"] = hashlib.sha256(files[name]).hexdigest()
+    files["manifest.json"] = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    problems = verify(pack(files), version="0").problems
+    assert (problems[0].file, problems[0].table) == (name, "metrics_five")
+    assert "line 2" in problems[0].what
+
+
+def test_files_taken_out_or_put_in_are_named(made: tuple[Document, Document, bytes]) -> None:
+    files = dict(bundle_files(made[0], made[1]))
+    del files["orders.csv"]
+    files["extra.txt"] = b"x"
+    named = {p.file for p in verify(pack(files), version="0").problems}
+    assert {"orders.csv", "extra.txt"} <= named
+
+
+@pytest.mark.parametrize("data", [b"", b"not a zip at all", b"PK\x05\x06" + bytes(18), b"PK\x03\x04" + b"\xff" * 60])
+def test_what_is_no_bundle_is_said_to_be_none(data: bytes) -> None:
+    assert not verify(data).intact
+
+
+def test_the_command_needs_no_database_and_fails_with_the_reasons(
+    made: tuple[Document, Document, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(made[2])
+    out = StringIO()
+    call_command("verify_bundle", str(path), stdout=out)
+    assert "tables recomputed" in out.getvalue()
+    path.write_bytes(flipped(made[2], len(made[2]) // 2))
+    out = StringIO()
+    with pytest.raises(CommandError, match="difference"):
+        call_command("verify_bundle", str(path), "--format", "json", stdout=out)
+    assert not json.loads(out.getvalue())["intact"]
+    with pytest.raises(CommandError, match="cannot be read"):
+        call_command("verify_bundle", str(tmp_path / "none.zip"))
