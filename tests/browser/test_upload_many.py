@@ -42,7 +42,7 @@ def test_three_thousand_files_in_one_drop(browser_as: Callable[..., Any], folder
     page.goto(f"/upload/?cohort={cohort.pk}")
     page.evaluate(PULSE)
     start = page.evaluate(HEAP)
-    page.get_by_label("Folder of images").set_input_files(folder)
+    page.get_by_label("Folder of images").set_input_files(folder, timeout=300_000)
     page.get_by_text(f"{total} files").wait_for()
     page.get_by_role("button", name="Start the upload").click()
     page.get_by_text("1000 of 3000 files").or_(page.get_by_text("100 of 3000 files")).first.wait_for(timeout=600_000)
