@@ -116,9 +116,7 @@ def test_from_the_report_to_promotion_and_back(
     assert pipeline.is_active
 
 
-def test_lists_take_a_constant_number_of_queries(
-    as_role: Callable[[str], Client], frozen: Any
-) -> None:
+def test_lists_take_a_constant_number_of_queries(as_role: Callable[[str], Client], frozen: Any) -> None:
     from inference.services.training import training_create
 
     admin = as_role("admin")
