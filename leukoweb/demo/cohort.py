@@ -27,27 +27,43 @@ def plans() -> tuple[PatientPlan, ...]:
 
 def demo_queue() -> None:
     """Queue the drawing, unless it is done or queued already. The launcher rings, once the broker is up."""
-    if AuditEvent.objects.filter(action=DRAWN).exists():
-        return
-    job_create(
-        kind="demo.draw",
-        title="Draw the phantom cohort (64 synthetic patients)",
-        payload={},
-        actor=None,
-        key="demo.draw",
-    )
+    if not AuditEvent.objects.filter(action=DRAWN).exists():
+        job_create(
+            kind="demo.draw", title="Draw the phantom cohort (64 synthetic patients)", payload={}, actor=None,
+            key="demo.draw",
+        )  # fmt: skip
+
+
+def first_queue() -> None:
+    """Queue the first patient alone, so that a visitor has a result while everything else is still drawn."""
+    if not Cohort.objects.filter(name=NAME).exists():
+        job_create(
+            kind="demo.first", title="Draw the first phantom patient", payload={}, actor=None, key="demo.first"
+        )  # fmt: skip
+
+
+def _cohort() -> Cohort:
+    return Cohort.objects.filter(name=NAME).first() or cohort_create(
+        actor=None, name=NAME, purpose=Cohort.Purpose.EXTERNAL, synthetic=True,
+        description="Drawn by leukoweb for demonstration. PHANTOM: no picture of a person went into it.",
+    )  # fmt: skip
+
+
+def draw_first(context: JobContext) -> str:
+    """Draw one patient and have the AI diagnose it."""
+    plan = plans()[0]
+    draw_patient_plan(context, _cohort(), plan, 0, plan.n_fields)
+    _diagnose(plan)
+    return f"patient {plan.code}"
 
 
 def draw(context: JobContext) -> str:
     """Draw patient after patient. What is drawn already is left alone, so a killed worker loses one field at most."""
-    cohort = Cohort.objects.filter(name=NAME).first() or cohort_create(
-        actor=None, name=NAME, purpose=Cohort.Purpose.EXTERNAL, synthetic=True,
-        description="Drawn by leukoweb for demonstration. PHANTOM: no picture of a person went into it.",
-    )  # fmt: skip
+    cohort = _cohort()
     everyone = plans()
     total, done = sum(p.n_fields for p in everyone), 0
     for index, plan in enumerate(everyone):
-        done = _draw_patient(context, cohort, plan, done, total)
+        done = draw_patient_plan(context, cohort, plan, done, total)
         if index == 0:
             _diagnose(plan)
     audit_record(
@@ -56,7 +72,8 @@ def draw(context: JobContext) -> str:
     return f"{total} fields of {len(everyone)} synthetic patients"
 
 
-def _draw_patient(context: JobContext, cohort: Cohort, plan: PatientPlan, done: int, total: int) -> int:
+def draw_patient_plan(context: JobContext, cohort: Cohort, plan: PatientPlan, done: int, total: int) -> int:
+    """Draw the slide of one patient, unless it is there already. Returns how many fields are done."""
     style = STYLES[plan.style]
     device = style.device
     slide = slide_ensure(

@@ -7,8 +7,9 @@ from django.conf import settings
 from inference.services.registry import starter_ensure
 from leukoweb.core.models import Role, User
 from leukoweb.core.services.users import user_create, user_invite
-from leukoweb.demo.cohort import demo_queue
+from leukoweb.demo.cohort import demo_queue, first_queue
 from leukoweb.demo.reconstruction import demo_reconstruction
+from leukoweb.demo.study import study_queue
 
 
 def first_run(*, demo: bool) -> None:
@@ -20,6 +21,8 @@ def first_run(*, demo: bool) -> None:
         if not User.objects.filter(role=role).exists():
             user_create(actor=None, username=role, role=role, full_name=f"Demo {role}" if demo else "")
     if demo:
+        first_queue()
+        study_queue()
         demo_queue()
         demo_reconstruction()
 
