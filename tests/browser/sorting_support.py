@@ -27,14 +27,16 @@ def field_jpeg(number: int, size: tuple[int, int] = (320, 240)) -> bytes:
     return buffer.getvalue()
 
 
-def cohort_with_fields(n_fields: int, *, n_patients: int = 3) -> Cohort:
+def cohort_with_fields(n_fields: int, *, n_patients: int = 3, size: tuple[int, int] = (320, 240)) -> Cohort:
     cohort = Cohort.objects.create(name="Training", purpose="development", synthetic=True)
     slides = []
     for number in range(n_patients):
         patient = Patient.objects.create(code=f"T-{number}", cohort=cohort)
         slides.append(Slide.objects.create(code=f"T-{number}-AML", patient=patient))
     for number in range(n_fields):
-        image_add(actor=None, slide=slides[number % n_patients], data=field_jpeg(number), name=f"AML_{number}.jpg")
+        image_add(
+            actor=None, slide=slides[number % n_patients], data=field_jpeg(number, size), name=f"AML_{number}.jpg"
+        )
     return cohort
 
 
@@ -61,8 +63,8 @@ def sorting_task(cohort: Cohort, sorters: Sequence[Any], adjudicators: Sequence[
 
 
 def open_board(page: Page, task: SortingTask) -> None:
-    page.goto(f"/sorting/{task.public_id}/board/")
-    expect(page.locator("[data-board][data-ready]")).to_be_attached(timeout=15_000)
+    page.goto(f"/sorting/{task.public_id}/board/", wait_until="domcontentloaded", timeout=90_000)
+    expect(page.locator("[data-board][data-ready]")).to_be_attached(timeout=60_000)
 
 
 def badge(page: Page) -> Any:
@@ -70,4 +72,4 @@ def badge(page: Page) -> Any:
 
 
 def expect_all_saved(page: Page) -> None:
-    expect(badge(page)).to_have_attribute("data-pending", "0", timeout=20_000)
+    expect(badge(page)).to_have_attribute("data-pending", "0", timeout=60_000)

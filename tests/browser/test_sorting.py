@@ -222,6 +222,15 @@ def test_keys_can_be_changed_with_a_conflict_check(sorter: Page, task: Any) -> N
     expect(page.locator("[data-bin='AML'] kbd")).to_have_text("Q")
 
 
+def test_a_key_held_down_decides_once(sorter: Page, task: Any) -> None:
+    open_board(sorter, task)
+    for _ in range(4):
+        sorter.keyboard.down("1")  # the second and later ones are repeats
+    sorter.keyboard.up("1")
+    expect_all_saved(sorter)
+    assert labels(task)[:2] == ["AML", ""]
+
+
 def test_offline_decisions_survive_a_closed_tab(sorter: Page, task: Any) -> None:
     page = sorter
     open_board(page, task)

@@ -128,11 +128,12 @@ export class Board {
     };
     for (const name of this.labels.keys()) actions[LABEL + name] = () => this.decide("label", { label: name });
     for (const [action, run] of Object.entries(actions)) {
+      const decides = ["label", "cannot", "exclude", "clear"].includes(action.split(":")[0]);
       this.keymap.on(action, (event) => {
-        // A drop and a click are no key presses; a key tells when it was pressed.
-        this.pressedAt = event instanceof KeyboardEvent ? event.timeStamp : 0;
-        if (event instanceof KeyboardEvent && !["label", "cannot", "exclude", "clear"].includes(action.split(":")[0])) this.gallery.hovered = -1;
-        this.dropped = false;
+        const key = event instanceof KeyboardEvent;
+        if (key && event.repeat && decides) return; // a key that is held down must not sort one image after the other
+        this.pressedAt = key ? event.timeStamp : 0; // a drop and a click are no key presses
+        if (key && !decides) this.gallery.point = null; // the keyboard leads now
         run(event);
       });
     }
@@ -144,7 +145,7 @@ export class Board {
     if (action === "keys") this.keyDialog.open(this.preferences.keymap);
     else if (action === "choose") this.choose();
     else {
-      this.gallery.hovered = -1;
+      this.gallery.point = null;
       this.keymap.run(action, event);
     }
     if (!dropped && labelOf(action)) this.part(this.view === "gallery" ? "gallery" : "single-stage").focus?.({ preventScroll: true });
@@ -221,9 +222,9 @@ export class Board {
   async exclude() {
     const { indexes } = this.targets();
     if (!indexes.length) return;
-    const hovered = this.gallery.hovered;
+    const { point } = this.gallery;
     const reason = await askReason(this.part("reason-dialog"), indexes.length);
-    this.gallery.hovered = hovered;
+    this.gallery.point = point;
     if (reason) this.decide("exclude", { reason });
   }
 

@@ -12,7 +12,7 @@ export class Gallery {
   #frame = 0;
   #lastTop = 0;
   #settle = 0;
-  hovered = -1;
+  point = null;
 
   /**
    * @param {HTMLElement} element scrolls and has the focus; holds one child that is as tall as all rows
@@ -33,9 +33,9 @@ export class Gallery {
   #bindPointer() {
     const indexOf = (event) => Number(event.target.closest("[data-index]")?.dataset.index ?? -1);
     this.element.addEventListener("pointermove", (event) => {
-      if (event.pointerType === "mouse") this.hovered = indexOf(event);
+      if (event.pointerType === "mouse") this.point = [event.clientX, event.clientY];
     });
-    this.element.addEventListener("pointerleave", () => { this.hovered = -1; });
+    this.element.addEventListener("pointerleave", () => { this.point = null; });
     this.element.addEventListener("click", (event) => {
       const index = indexOf(event);
       if (index >= 0) this.hooks.onPick(index, event);
@@ -51,6 +51,12 @@ export class Gallery {
       event.dataTransfer.effectAllowed = "move";
       this.hooks.onDrag(index);
     });
+  }
+
+  /** The image under the mouse now, also after the wheel moved the tiles under it; -1 if none. */
+  get hovered() {
+    const tile = this.point && document.elementFromPoint(...this.point)?.closest("[data-index]");
+    return tile && this.element.contains(tile) ? Number(tile.dataset.index) : -1;
   }
 
   get columns() {
