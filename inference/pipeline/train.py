@@ -250,7 +250,7 @@ class Trainer:
             return
         generator = torch.Generator().manual_seed(seed ^ _RECALIBRATION)
         rows = torch.randperm(len(self.training.images), generator=generator).numpy()[:n_images]
-        size = max(2, self.settings.batch_size // self.accumulate)
+        size = max(2, self.settings.batch_size // (self.accumulate * self.world.size))
         batches = [part for part in in_batches(rows, size) if len(part) > 1]
         feed = Feed(self.training.images, self.device)
         update_bn((self.normalise(images.float() / 255) for images in feed(batches)), self.network)
