@@ -33,14 +33,14 @@ LOGIT_SD = 4.8  # spread of the logits of a network trained for five minutes on 
 NOTE = "random backbone, batch norm measured on fields, classifier fitted on phantoms; means nothing"
 
 
-def phantoms(n: int, *, seed: int) -> tuple[NDArray[np.uint8], list[str]]:
+def phantoms(n: int, *, seed: int, recipe: Recipe = RECIPE) -> tuple[NDArray[np.uint8], list[str]]:
     """``n`` prepared fields over all labels and training styles, and their labels."""
     labels = [LABELS[i % len(LABELS)] for i in range(n)]
     images = [
         draw_field(label, seed=seed + i, style=TRAINING_STYLES[i % len(TRAINING_STYLES)], width_px=640).image
         for i, label in enumerate(labels)
     ]
-    return np.stack([RECIPE.prepare(image) for image in images]), labels
+    return np.stack([recipe.prepare(image) for image in images]), labels
 
 
 def mixtures(images: NDArray[np.uint8], n: int, *, seed: int) -> NDArray[np.uint8]:

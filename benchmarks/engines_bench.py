@@ -287,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe = next(iter(pipeline.models.values())).card.recipe
         with ThreadPoolExecutor(options.threads) as pool:
             real = np.stack(list(pool.map(lambda path: recipe.prepare(decode(path.read_bytes())), paths)))
-        sets = {"real": real, "phantom": phantoms(options.phantoms, seed=70_000)[0]}
+        sets = {"real": real, "phantom": phantoms(options.phantoms, seed=70_000, recipe=recipe)[0]}
         some = np.concatenate([real[:: max(1, len(real) // 24)], sets["phantom"]])
         sets["mixed"] = mixtures(some, options.mixed, seed=1)
         slide = paths[:: max(1, len(paths) // options.slide)][: options.slide]
