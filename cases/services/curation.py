@@ -45,12 +45,13 @@ class Measured:
     text: list[dict[str, float]] | None
 
 
-def content_measure(sha256: str) -> Measured:
-    """Measure one stored image: the slow half."""
+def content_measure(sha256: str, *, text: bool = True) -> Measured:
+    """Measure one stored image: the slow half. Looking for ``text`` takes longer than all the rest."""
     image = decode(blobs().read(sha256))
     found = measure(image).as_fields()
     return Measured(
-        ImageQuality(content_sha256=sha256, measure_version=MEASURE_VERSION, **found), text_hint.find_text(image)
+        ImageQuality(content_sha256=sha256, measure_version=MEASURE_VERSION, **found),
+        text_hint.find_text(image) if text else None,
     )
 
 
@@ -65,11 +66,13 @@ def quality_store(measured: Measured) -> None:
         )
 
 
-def contents_measure(contents: Iterable[str], tell: Callable[[int], None] = lambda n: None) -> int:
+def contents_measure(
+    contents: Iterable[str], tell: Callable[[int], None] = lambda n: None, *, text: bool = True
+) -> int:
     """Measure and store, here and now; for commands. Returns how many."""
     n = 0
     for n, sha256 in enumerate(contents, start=1):
-        quality_store(content_measure(sha256))
+        quality_store(content_measure(sha256, text=text))
         tell(n)
     return n
 

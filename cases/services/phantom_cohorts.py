@@ -69,7 +69,7 @@ def phantom_labels_import(*, actor: User | None, cohort: Cohort, labels: dict[in
     contents = (
         HpfImage.objects.filter(pk__in=labels).order_by("content_sha256").values_list("content_sha256", flat=True)
     )
-    contents_measure(contents)
+    contents_measure(contents, text=False)  # nothing is printed on a phantom
     return labels_import(
         actor=actor, name=f"Labels of {cohort.name}"[:80], cohorts=[cohort], taxonomy=taxonomy_ensure(), labels=labels
     )
