@@ -164,6 +164,7 @@ def test_a_version_is_previewed_and_frozen_on_the_page(small: Small, as_role: An
     text = preview.content.decode()
     assert "41 images of 10 patients" in text
     assert "No patient is in both parts" in text
+    assert text.count('class="class-chip" data-class=') == 5  # the heads of the table of counts
     assert not DatasetVersion.objects.exists()
     answer = admin.post(reverse("dataset_create"), form_of(small, freeze="1"))
     version = DatasetVersion.objects.get()
