@@ -63,7 +63,8 @@ export class SortingModel {
     }[this.filter.order];
     if (key) {
       const keys = new Map(this.shown.map((index) => [index, key(this.items[index])]));
-      this.shown.sort((a, b) => keys.get(a).localeCompare(keys.get(b)) || a - b);
+      const order = (x, y) => Number(x > y) - Number(x < y); // plain text: localeCompare takes long on thousands
+      this.shown.sort((a, b) => order(keys.get(a), keys.get(b)) || a - b);
     }
     this.place = new Map(this.shown.map((index, at) => [index, at]));
     this.selection = new Set([...this.selection].filter((index) => this.place.has(index)));

@@ -7,7 +7,7 @@ import { uuid4 } from "./sorting_model.js";
 const STORE = "outbox";
 const AT_ONCE = 250;
 const TIMEOUT_MS = 20000;
-const RETRIES_MS = [500, 1000, 2000, 4000, 8000, 15000];
+const RETRIES_MS = [500, 1000, 2000, 4000, 6000]; // longer after each retry in vain; a key press tries at once
 
 function promised(request) {
   return new Promise((resolve, reject) => {
@@ -156,8 +156,10 @@ export class Outbox {
     }
     this.#become(status === 401 ? "signed-out" : "offline");
     const wait = RETRIES_MS[Math.min(this.#failures, RETRIES_MS.length - 1)];
-    this.#failures += 1;
-    this.#timer = setTimeout(() => this.pump(), wait);
+    this.#timer = setTimeout(() => {
+      this.#failures += 1;
+      this.pump();
+    }, wait);
   }
 
   /** The person chose: keep what the server has for ``image``, or put theirs on top of the decision ``key``. */
