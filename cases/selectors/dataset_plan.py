@@ -132,7 +132,9 @@ def dataset_plan(choices: Choices) -> Plan:
     problems += trouble
     images = [PlannedImage(row, labels[row.pk], sides[row.patient], folds[row.patient]) for row in kept if sides]
     checks = _proof(images, search.pairs)
-    problems += [Problem("E_LEAK", f"Leakage: \"{c.title}\" does not hold ({len(c.found)} found).") for c in checks if c.found]
+    problems += [
+        Problem("E_LEAK", f'Leakage: "{c.title}" does not hold ({len(c.found)} found).') for c in checks if c.found
+    ]
     warnings += _warnings(images, class_map, search, {row.pk for row in kept})
     return Plan(
         choices=choices, taxonomy=taxonomy, class_map=class_map, images=tuple(sorted(images, key=lambda i: i.line)),
