@@ -27,6 +27,7 @@ from tests.reader_study.factories import CLASSES, PASSWORD, MadeStudy
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 N_PATIENTS, N_FIELDS, WIDTH_PX = 64, 2, 320
+PATIENCE_MS = 180_000  # machines are busy
 START = datetime(2027, 1, 4, 9, 0, tzinfo=UTC)
 
 
@@ -74,7 +75,9 @@ def open_page(browser: Any, live_server: Any) -> Iterator[Callable[[Any], Page]]
         context = browser.new_context(base_url=live_server.url, viewport={"width": 1440, "height": 900})
         cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
+        client.get("/read/")  # so that the first page does not wait for all that is imported
         page = context.new_page()
         page.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
         page.on("console", lambda m: troubles.append(m.text) if "Content Security Policy" in m.text else None)
@@ -98,15 +101,16 @@ def begin(page: Page, session: ReadingSession) -> None:
 def read_session(page: Page, answers: list[tuple[int, int]]) -> None:
     """Every case: look at every field, answer by digits, go on with Enter; then sign."""
     for n, (diagnosis, sure) in enumerate(answers, start=1):
-        expect(page.locator("[data-title]")).to_have_text(f"Case {n} of {N_PATIENTS}", timeout=30_000)
+        expect(page.locator("[data-title]")).to_have_text(f"Case {n} of {N_PATIENTS}", timeout=PATIENCE_MS)
+        expect(page.locator(".strip-item.is-seen")).to_have_count(1, timeout=PATIENCE_MS)
         for field in range(2, N_FIELDS + 1):
             page.keyboard.press("f")
-            expect(page.locator(".strip-item.is-seen")).to_have_count(field, timeout=30_000)
+            expect(page.locator(".strip-item.is-seen")).to_have_count(field, timeout=PATIENCE_MS)
         page.keyboard.press(str(diagnosis))
         page.keyboard.press(f"Shift+Digit{sure}")
-        expect(page.locator("[data-todo]")).to_have_text("This case is finished.", timeout=30_000)
+        expect(page.locator("[data-todo]")).to_have_text("This case is finished.", timeout=PATIENCE_MS)
         page.keyboard.press("Enter")
-    page.get_by_label("Your full name").focus(timeout=30_000)
+    page.get_by_label("Your full name").focus(timeout=PATIENCE_MS)
     page.keyboard.press("Control+a")
     page.keyboard.type("R. Reader")
     page.keyboard.press("Tab")
@@ -114,7 +118,8 @@ def read_session(page: Page, answers: list[tuple[int, int]]) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("is signed and sealed")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("is signed and sealed")).to_be_visible(timeout=PATIENCE_MS)
+    print(f"{len(answers)} cases signed")
 
 
 def answers_of(made: MadeStudy, reader: int, number: int) -> list[tuple[int, int]]:

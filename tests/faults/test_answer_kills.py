@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -101,7 +100,7 @@ class Reader(threading.Thread):
             "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
         }  # fmt: skip
         path = f"/read/{self.desk['session']}/case/{self.case}/answer/"
-        connection = http.client.HTTPConnection("127.0.0.1", self.web.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.web.port, timeout=60)
         try:
             connection.request("POST", path, json.dumps(body), headers)
             response = connection.getresponse()
@@ -119,7 +118,7 @@ def test_no_acknowledged_answer_is_lost(tmp_path: Path) -> None:
     web, stop, chooser = Web(stack.data, stack.port), threading.Event(), random.Random(SEED)
     readers = [Reader(web, desk, case, stop) for case in desk["cases"]]
     web.start()
-    _wait_for_port(stack.port)
+    _wait_for_answer(stack.port)
     for reader in readers:
         reader.start()
     kills = in_flight = 0
@@ -132,7 +131,7 @@ def test_no_acknowledged_answer_is_lost(tmp_path: Path) -> None:
         time.sleep(0.1)
         in_flight += sum(reader.unknown for reader in readers) > unknown
         web.start()
-        _wait_for_port(stack.port)
+        _wait_for_answer(stack.port)
     stop.set()
     for reader in readers:
         reader.join(30)
@@ -160,18 +159,23 @@ def test_no_acknowledged_answer_is_lost(tmp_path: Path) -> None:
     assert stack.rows("PRAGMA integrity_check") == [("ok",)]
 
 
-def _wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 120
+def _wait_for_answer(port: int) -> None:
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status == 200:
                 return
-        time.sleep(0.1)
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.1)
+        finally:
+            connection.close()
     raise AssertionError("the web server did not come back")
 
 
 def _wait_for_more(readers: list[Reader], wanted: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while sum(len(reader.acknowledged) for reader in readers) < wanted:
         assert time.monotonic() < deadline, [reader.unexpected for reader in readers]
         time.sleep(0.01)
