@@ -27,7 +27,7 @@ from reader_study.services import studies
 def checks(study: Study, document: dict[str, Any], built: list[Any]) -> dict[str, Any]:
     """What the panel beside the form says. ``built``: problems of a document that is not even built right."""
     found = feasibility(study, document)
-    problems = built or list(found.problems)
+    problems = [*built, *found.problems]
     return {
         "study": study, "problems": [(problem, anchor(problem.path)) for problem in problems],
         "warnings": [(warning, anchor(warning.path)) for warning in found.warnings], "refused": found.refused,
