@@ -1,0 +1,265 @@
+"""Analyses through the database: who may, when, what is refused, what is recorded, what leaves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from cases.models import Exposure, ReferenceDiagnosis
+from leukoweb.core.exceptions import Conflict, DomainError, NotAllowed
+from leukoweb.core.models import AuditEvent
+from reader_study.analysis.inputs import InputsRefused
+from reader_study.analysis_files import FILES
+from reader_study.models import Analysis, Reading, ReadingSession, StudyReader, Unblinding
+from reader_study.selectors.analysis_inputs import study_inputs
+from reader_study.services.analyses import analysis_create, evaluator_import
+from tests.reader_study.factories import CLASSES, MadeStudy, make_study
+
+pytestmark = pytest.mark.django_db
+PIPELINE = {"name": "outside", "version": "1"}
+
+
+def read(session: ReadingSession, made: MadeStudy, wrong: int = 1) -> None:
+    """Seal a session with all but ``wrong`` answers right."""
+    for position, case in enumerate(made.cases, start=1):
+        truth = ReferenceDiagnosis.objects.filter(patient=case.patient).latest("id").diagnosis
+        label = CLASSES[(CLASSES.index(truth) + 1) % 5] if position <= wrong else truth
+        Reading.objects.create(session=session, study_case=case, position=position, diagnosis=label, n_images=2,
+                               n_viewed=2, active_ms=9_000, confidence=4)  # fmt: skip
+    ReadingSession.objects.filter(pk=session.pk).update(state="sealed")
+
+
+@pytest.fixture
+def made(coordinator: Any, make_user: Any) -> MadeStudy:
+    """Two readers, the first read twice, all sealed; not unblinded yet."""
+    readers = [make_user("pathologist"), make_user("pathologist")]
+    study = make_study(
+        users=readers, coordinator=coordinator, n_cases=10, sessions=("blinded", "blinded"), materialise=False,
+        ai={"primary": PIPELINE, "comparators": []},
+        endpoints=[{"metric": "accuracy", "role": "primary", "comparison": "ai_vs_reader_mean"}],
+    )  # fmt: skip
+    for index, session in enumerate(study.sessions):
+        read(session, study, wrong=1 + index % 2)
+    return study
+
+
+def csv_of(made: MadeStudy, **changes: str) -> bytes:
+    rows = [
+        f"{c.code},{changes.get(c.code, ReferenceDiagnosis.objects.get(patient=c.patient).diagnosis)}"
+        for c in made.cases
+    ]
+    return ("case,five\n" + "\n".join(rows) + "\n").encode()
+
+
+def with_ai(made: MadeStudy) -> None:
+    evaluator_import(actor=made.coordinator, study=made.study, source="a file", data=csv_of(made), **PIPELINE)  # type: ignore[arg-type]
+
+
+def unblind(made: MadeStudy) -> None:
+    Unblinding.objects.create(study=made.study, reason="all read", signed_name="C")
+    made.study.state = "unblinded"
+    made.study.save()
+    made.study.refresh_from_db()
+
+
+def analyse(made: MadeStudy, **more: Any) -> Analysis:
+    return analysis_create(actor=made.coordinator, study=made.study, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: Any) -> None:
+    monkeypatch.setattr("reader_study.worker.analysis.draw_ahead", lambda *_: None)
+
+
+@pytest.fixture
+def client(made: MadeStudy) -> Client:
+    client = Client()
+    client.force_login(made.coordinator, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def test_not_before_the_unblinding_unless_interim_with_a_reason(made: MadeStudy) -> None:
+    with_ai(made)
+    with pytest.raises(Conflict, match="not unblinded"):
+        analyse(made)
+    with pytest.raises(DomainError, match="reason"):
+        analyse(made, interim=True, reason=" ")
+    analysis = analyse(made, interim=True, reason="a safety question")
+    event = AuditEvent.objects.get(action="analysis.interim")
+    assert (event.reason, event.data["analysis"]) == ("a safety question", str(analysis.public_id))
+
+
+def test_only_a_coordinator_of_this_study_asks_and_looks(made: MadeStudy, as_role: Any, make_user: Any) -> None:
+    with_ai(made)
+    unblind(made)
+    with pytest.raises(NotAllowed):
+        analysis_create(actor=make_user("coordinator"), study=made.study)
+    analysis = analyse(made)
+    address = f"/analyses/{analysis.public_id}/"
+    for role, status in (("technician", 403), ("pathologist", 403), ("admin", 403), ("coordinator", 404)):
+        other = as_role(role)
+        for path in (address, f"{address}files/bundle.zip", f"{address}tables/endpoints.csv",
+                     f"{address}figures/f1_five.svg", f"/studies/{made.study.public_id}/analyses/"):  # fmt: skip
+            assert other.get(path).status_code == status, (role, path)
+
+
+def test_an_open_session_is_named_and_an_interim_analysis_leaves_it_out(made: MadeStudy) -> None:
+    with_ai(made)
+    reader = StudyReader.objects.create(study=made.study, label="P9")
+    ReadingSession.objects.create(reader=reader, number=1, seed=1, state="open")
+    unblind(made)
+    with pytest.raises(InputsRefused, match="P9") as caught:
+        analyse(made)
+    assert caught.value.code == "E_OPEN_SESSION"
+    assert analyse(made, interim=True, reason="looking early").inputs["marks"]["left_out"] == ["P9"]
+
+
+def test_void_sessions_and_the_panel_are_no_evaluators(made: MadeStudy) -> None:
+    panel = StudyReader.objects.create(study=made.study, label="Panel")
+    session = ReadingSession.objects.create(reader=panel, number=1, seed=0, state="sealed", imported=True)
+    Reading.objects.create(
+        session=session, study_case=made.cases[0], position=1, diagnosis="AML", n_images=2, n_viewed=0, reread=True
+    )  # fmt: skip
+    gone = StudyReader.objects.create(study=made.study, label="Gone")
+    ReadingSession.objects.create(reader=gone, number=1, seed=0, state="void")
+    with_ai(made)
+    names = [e["name"] for e in study_inputs(made.study)["evaluators"]]
+    assert names == ["AI", "P1-1", "P1-2", "P2-1", "P2-2"]
+
+
+def test_a_sealed_session_without_readings_is_refused(made: MadeStudy) -> None:
+    with_ai(made)
+    reader = StudyReader.objects.create(study=made.study, label="P9")
+    ReadingSession.objects.create(reader=reader, number=1, seed=1, state="sealed")
+    unblind(made)
+    with pytest.raises(InputsRefused, match=r"P9 has no readings") as caught:
+        analyse(made)
+    assert caught.value.code == "E_NO_READINGS"
+
+
+def test_a_missing_prediction_is_refused_with_the_cases(made: MadeStudy) -> None:
+    unblind(made)
+    with pytest.raises(InputsRefused, match="outside 1 has no prediction for 10 of 10 cases") as caught:
+        analyse(made)
+    assert caught.value.code == "E_NO_PREDICTION"
+
+
+def test_the_page_says_why_it_refuses(made: MadeStudy, client: Client) -> None:
+    unblind(made)
+    response = client.post(f"/studies/{made.study.public_id}/analyses/")
+    assert response.status_code == 400
+    assert "has no prediction for 10 of 10 cases" in response.content.decode()
+    assert not Analysis.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\xff\xfe", "not UTF-8"), (b"", "empty"), (b"code,five\nx,AML\n", "needs a column case"),
+        (b"case,five\nnone,AML\n", "case none is not in the study"),
+    ],
+)  # fmt: skip
+def test_files_of_ai_answers_that_cannot_be_taken(made: MadeStudy, data: bytes, words: str) -> None:
+    with pytest.raises(DomainError, match=words):
+        evaluator_import(actor=made.coordinator, study=made.study, source="s", data=data, **PIPELINE)  # type: ignore[arg-type]
+    assert not made.study.imported_evaluators.exists()
+
+
+def test_a_class_outside_the_protocol_is_refused_at_the_import(made: MadeStudy) -> None:
+    data = csv_of(made, **{made.cases[2].code: "MDS"})
+    with pytest.raises(DomainError, match="'MDS' is not one of"):
+        evaluator_import(actor=made.coordinator, study=made.study, source="s", data=data, **PIPELINE)  # type: ignore[arg-type]
+    with_ai(made)
+    with pytest.raises(Conflict, match="imported already"):
+        with_ai(made)
+
+
+@pytest.mark.both_databases
+def test_from_sealed_sessions_to_pages_and_files(
+    made: MadeStudy, client: Client, run_jobs: Any, no_drawing: None
+) -> None:
+    with_ai(made)
+    unblind(made)
+    response = client.post(f"/studies/{made.study.public_id}/analyses/")
+    assert response.status_code == 302
+    address = response["Location"]
+    assert "Asked for" in client.get(address).content.decode()
+    run_jobs()
+    for section in ("", "participants/", "accuracy/", "agreement/", "comparison/", "cases/", "sessions/", "remarks/"):
+        response = client.get(address + section)
+        assert response.status_code == 200, section
+        assert "SYNTHETIC" in response.content.decode()
+    analysis = Analysis.objects.get()
+    patients = {case.patient_id for case in made.cases}
+    for kind in ("reference", "result"):
+        seen = Exposure.objects.filter(user=made.coordinator, kind=kind).values_list("patient_id", flat=True)
+        assert set(seen) == patients
+    for name in sorted(set(FILES) - {"report.pdf", "report.html"}):
+        first, second = client.get(f"{address}files/{name}"), client.get(f"{address}files/{name}")
+        assert first.status_code == 200, name
+        assert first.content == second.content, name
+        assert "attachment" in first["Content-Disposition"]
+        assert "no-store" in first["Cache-Control"]
+    exports = AuditEvent.objects.filter(action="analysis.export", target=f"analysis:{analysis.public_id}")
+    assert {event.data["file"] for event in exports} == set(FILES) - {"report.pdf", "report.html"}
+    assert client.get(f"{address}files/nothing.txt").status_code == 404
+    assert client.get(f"{address}nowhere/").status_code == 404
+
+
+@pytest.mark.both_databases
+def test_looking_and_asking_again_freezes_the_same_inputs(made: MadeStudy) -> None:
+    with_ai(made)
+    unblind(made)
+    first, second = analyse(made), analyse(made)
+    assert first.inputs_sha256 == second.inputs_sha256
+    assert [event["action"] for event in first.inputs["audit"]] == ["study.import_ai"]
+
+
+def test_an_interim_analysis_says_so_everywhere(
+    made: MadeStudy, client: Client, run_jobs: Any, no_drawing: None
+) -> None:
+    with_ai(made)
+    analysis = analyse(made, interim=True, reason="looking early")
+    run_jobs()
+    address = f"/analyses/{analysis.public_id}/"
+    assert "INTERIM" in client.get(address).content.decode()
+    for path in ("tables/endpoints.csv", "tables/metrics_five.tex", "tables/metrics_five.html", "tables/endpoints.json",
+                 "files/readings.csv", "files/readings.json", "files/readings.imrmc", "files/redcap_records.csv",
+                 "files/results.json"):  # fmt: skip
+        response = client.get(address + path)
+        assert "INTERIM" in response.content.decode("utf-8-sig"), path
+        assert "-interim-" in response["Content-Disposition"], path
+
+
+def test_numbers_of_queries_do_not_grow_with_cases(
+    coordinator: Any, make_user: Any, django_assert_max_num_queries: Any
+) -> None:
+    for n in (4, 12):
+        study = make_study(
+            users=[make_user("pathologist")], coordinator=coordinator, n_cases=n, title=f"Study {n}", materialise=False
+        )
+        read(study.sessions[0], study)
+        with django_assert_max_num_queries(16):
+            study_inputs(study.study)
+
+
+def test_the_consistency_page(client: Client) -> None:
+    page = client.get("/consistency/")
+    example = page.context["form"].initial["table"]
+    asked = {"table": example, "average": "macro", "rounding": "half-up"}
+    text = client.post("/consistency/", asked).content.decode()
+    assert "possible" in text
+    assert '<td class="num">23</td>' in text
+    wrong = example.replace("0.77 0.70", "0.77 0.77")
+    assert "impossible" in client.post("/consistency/", asked | {"table": wrong}).content.decode()
+    bad = client.post("/consistency/", asked | {"table": "nonsense"})
+    assert bad.status_code == 400
+
+
+def test_results_are_json_without_surprises(made: MadeStudy) -> None:
+    with_ai(made)
+    document = study_inputs(made.study)
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
