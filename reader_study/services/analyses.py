@@ -93,12 +93,17 @@ def result_store(*, analysis: Analysis, result: dict[str, Any]) -> AnalysisResul
 
 
 def analysis_opened(*, actor: User, analysis: Analysis) -> None:
-    """Record that this person sees references and results of the study's patients. 5 queries once it is known."""
-    patients = list(analysis.study.cases.filter(training=False).values_list("patient_id", flat=True))
-    new = exposures_record(actor, patients, "reference")
-    new += exposures_record(actor, patients, "result")
+    """Record that this person sees references and results of the study's patients. 1 query once it is known.
+
+    The cases of a study never change after its lock, so what the first look recorded holds for all later ones.
+    """
     target = f"analysis:{analysis.public_id}"
-    if new or not AuditEvent.objects.filter(actor=actor, action="analysis.view", target=target).exists():
+    if AuditEvent.objects.filter(actor=actor, action="analysis.view", target=target).exists():
+        return
+    patients = list(analysis.study.cases.filter(training=False).values_list("patient_id", flat=True))
+    with transaction.atomic():
+        exposures_record(actor, patients, "reference")
+        exposures_record(actor, patients, "result")
         audit_record(actor=actor, action="analysis.view", target=target, data={"interim": analysis.interim})
 
 
