@@ -251,7 +251,7 @@ def test_two_processes_give_what_one_gives_with_two_parts(tmp_path: Path) -> Non
         spec[name] = {"array": f"{name}.npy", "targets": side.targets.tolist(), "patients": list(side.patients),
                       "classes": list(side.classes)}  # fmt: skip
     (tmp_path / "spec.json").write_text(json.dumps(spec))
-    assert launch(tmp_path, 2).wait(300) == 0, (tmp_path / "log.txt").read_text()
+    assert launch(tmp_path, 2).wait(900) == 0, (tmp_path / "log.txt").read_text()
     together = finished(tmp_path, DATA)
     difference = largest_difference(alone, together)
     print(f"largest difference of any weight: {difference:.2e}")
@@ -264,6 +264,6 @@ def test_two_processes_give_what_one_gives_with_two_parts(tmp_path: Path) -> Non
     for name in ("training.npy", "validation.npy"):
         (again / name).write_bytes((tmp_path / name).read_bytes())
     (again / "spec.json").write_text(json.dumps(spec))
-    assert launch(again, 2).wait(300) == 0, (again / "log.txt").read_text()
+    assert launch(again, 2).wait(900) == 0, (again / "log.txt").read_text()
     assert largest_difference(together, finished(again, DATA)) == 0.0
     assert [Epoch(**json.loads(line)["epoch"]).number for line in (again / "epochs.jsonl").open()] == [3]
