@@ -14,7 +14,7 @@ from tests.browser.test_training import picture as shot
 from tests.inference.shell.conftest import pipeline, pipeline_folder  # noqa: F401 - fixtures
 from tests.inference.training.conftest import picture
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 OpenPage = Callable[..., Page]
 KEYS = {"AML": "1", "NO_LEUKEMIA": "7"}
 

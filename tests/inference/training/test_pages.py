@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from inference.models import PipelineVersion, Promotion, TrainingRun
+from inference.models import Evaluation, ModelVersion, PipelineVersion, Promotion, TrainingEpoch, TrainingRun
 from leukoweb.core.models import Job
 from tests.inference.training.conftest import config
 
@@ -66,11 +67,41 @@ def test_refusals_stand_in_the_form(as_role: Callable[[str], Client], frozen: An
     assert not TrainingRun.objects.exists()
 
 
+def check_what_a_run_leaves(trained: TrainingRun, data_dir: Path) -> None:
+    """Models with their cards, a candidate that is not active, every epoch once, no state files."""
+    models = {part.part: part.model for part in trained.parts.select_related("model")}
+    assert set(models) == {"model_1", "model_2", "model_3"}
+    assert trained.pipeline is not None
+    assert trained.pipeline.slots == models
+    assert not trained.pipeline.is_active, "nothing is promoted by itself"
+    card = models["model_3"].card
+    assert card["dataset"]["manifest_sha256"] == trained.dataset.manifest_sha256
+    assert card["training"]["epochs"] == 3
+    assert card["recipe"]["size_px"] == 32
+    assert models["model_3"].synthetic
+    report = trained.parts.get(part="model_3").report
+    assert report["n_images"] == 21
+    assert report["n_patients"] == 7
+    evaluation = Evaluation.objects.get(pipeline=trained.pipeline, dataset=trained.dataset)
+    assert evaluation.report["n_patients"] == 7
+    assert set(evaluation.report["levels"]["5"]["evaluators"]) == {"hierarchy", "model 3 alone"}
+
+    for part in trained.parts.all():  # every epoch is there once
+        assert list(part.epochs.values_list("number", flat=True)) == [1, 2, 3]
+        assert part.epochs.get(number=part.best_epoch).macro_f1 == part.best_macro_f1
+    assert TrainingEpoch.objects.count() == 9
+    assert trained.notes.first().text.startswith("Started: 63 images")
+    assert not list((data_dir / "training").rglob("*.safetensors")), "states are dropped once the model is registered"
+
+
 def test_from_the_report_to_promotion_and_back(
     as_role: Callable[[str], Client], trained: TrainingRun, pipeline: PipelineVersion, run_jobs: Callable[[], int],
-    make_slide: Callable[..., Any],
+    make_slide: Callable[..., Any], data_dir: Path,
 ) -> None:  # fmt: skip
+    """Every step by a form, as without JavaScript."""
     admin = as_role("admin")
+    assert ModelVersion.objects.filter(name__startswith="first").count() == 3
+    check_what_a_run_leaves(trained, data_dir)
     for name in ("training_list", "training_when", "promotion_list"):
         assert admin.get(reverse(name)).status_code == 200
     page = admin.get(reverse("training_detail", args=[trained.public_id])).content.decode()
