@@ -1,4 +1,4 @@
-"""The coordinator's pages in a real browser: accessible in every theme, and on a phone."""
+"""The coordinator's pages in a real browser: accessible, on a phone, live, and without a mouse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from reader_study.models import Study
 from tests.browser.test_pages import assert_accessible_in_every_theme, assert_fits_a_phone
-from tests.reader_study.studies import make_locked, make_study, mark, sessions, world
+from tests.reader_study.studies import draft, make_locked, make_study, mark, sessions, world
 from tests.reader_study.test_walkthrough import unblinded
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -62,3 +62,71 @@ def test_the_list_with_and_without_studies(page: Page) -> None:
     page.reload()
     assert_accessible_in_every_theme(page)
     assert_fits_a_phone(page)
+
+
+def test_the_checks_follow_the_typing_and_lead_to_the_field(page: Page) -> None:
+    study = make_study(page.user)  # type: ignore[attr-defined]
+    open_study(page, study, "design/")
+    expect(page.get_by_text("Ready to lock")).to_be_visible()
+    page.get_by_label("Washout in days").fill("900")
+    page.get_by_label("What the study asks").fill("")
+    link = page.locator("#checks").get_by_role("link", name="question", exact=True)
+    expect(link).to_be_visible()
+    expect(page.get_by_text("not saved")).to_be_visible()
+    link.click()
+    expect(page.locator(":target")).to_have_attribute("name", "question")
+    page.get_by_label("What the study asks").fill("Is it as good?")
+    expect(page.get_by_text("The protocol needs the question")).to_be_hidden()
+
+
+def tab_to(page: Page, selector: str, *, back: bool = False) -> None:
+    """Press Tab until the element has the focus."""
+    for _ in range(160):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+    raise AssertionError(f"{selector} cannot be reached by Tab")
+
+
+def type_into(page: Page, selector: str, text: str) -> None:
+    tab_to(page, selector)
+    page.keyboard.press("Control+A")
+    page.keyboard.type(text)
+
+
+def test_a_study_is_designed_locked_and_extended_without_a_mouse(page: Page) -> None:
+    document = draft()
+    page.goto("/studies/")
+    tab_to(page, "a[href='/studies/new/']")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/studies/new/")
+    type_into(page, "#id_title", "Without a mouse")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/design/")
+    type_into(page, "[name='question']", document["question"])
+    tab_to(page, "[name='cases.cohort']")
+    page.keyboard.type("External")
+    for row, (label, person) in enumerate([("P1", "p1"), ("P2", "p2")]):
+        type_into(page, f"[name='readers-{row}-label']", label)
+        tab_to(page, f"[name='readers-{row}-username']")
+        page.keyboard.type(person)
+    tab_to(page, "[name='ai.primary']")
+    page.keyboard.type("starter")
+    type_into(page, "[name='consent']", "I agree.")
+    type_into(page, "[name='instructions']", "Look at every field.")
+    expect(page.get_by_text("Ready to lock")).to_be_visible()
+    tab_to(page, "#designer button[type='submit']")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    tab_to(page, ".designer-save a")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/lock/")
+    type_into(page, "[name='signed_name']", "Dr Keyboard")
+    type_into(page, "[name='password']", "correct horse")
+    tab_to(page, "[name='agree']")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The protocol is locked.")).to_be_visible()
+    study = Study.objects.get(title="Without a mouse")
+    assert (study.state, study.protocols.get().signed_name) == ("locked", "Dr Keyboard")
+    assert [reader.label for reader in study.readers.all()] == ["P1", "P2"]
