@@ -49,5 +49,5 @@ export function drawSaved(badge, { pending, at, failing }) {
   const waiting = `${pending} answer${pending === 1 ? "" : "s"} not yet on the server`;
   if (failing) badge.textContent = `${pending ? waiting : "No connection"}, trying again`;
   else if (pending) badge.textContent = "Saving";
-  else badge.textContent = at ? `Saved ${at.toLocaleTimeString()}` : "";
+  else badge.textContent = at ? `Saved ${at.toLocaleTimeString([], { hour12: false })}` : "";
 }
