@@ -24,7 +24,7 @@ def _rows(key: str, items: Any, document: Mapping[str, Any]) -> list[tuple[str, 
             f"{METRIC_WORDS[e['metric']]}: {COMPARISON_WORDS[e['comparison']].lower()} ({e['role']})"
             for e in document["endpoints"]
         ]
-        rows.insert(0, ("Endpoints", ends or "none"))
+        rows.insert(0, ("Endpoints", "\n".join(ends) or "none"))
     return rows
 
 
@@ -40,9 +40,13 @@ def _words(value: Any) -> Any:
         return "yes" if value else "no"
     if isinstance(value, dict):
         named = "name" in value and "version" in value
-        return f"{value['name']} {value['version']}" if named else [f"{k}: {v}" for k, v in value.items()] or "none"
+        return (
+            f"{value['name']} {value['version']}"
+            if named
+            else "\n".join(f"{k}: {v}" for k, v in value.items()) or "none"
+        )
     if isinstance(value, list):
-        return [_words(item) for item in value] or "none"
+        return "\n".join(str(_words(item)) for item in value) or "none"
     return "none" if value is None or value == "" else value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import zip_longest
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -69,7 +70,7 @@ def study_protocol(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     versions = list(protocol_history(study))
     history = [
         (version, diff(before.document, version.document) if before else [])
-        for version, before in zip(versions, [*versions[1:], None], strict=True)
+        for version, before in zip_longest(versions, versions[1:])
     ]  # fmt: skip
     document = versions[0].document if versions else study.draft
     context = {"study": study, "sections": protocol_sections(document), "history": history}

@@ -35,6 +35,14 @@ def client(coordinator: User) -> Client:
     return client
 
 
+def test_the_protocol_in_words_leaves_nothing_out(client: Client, coordinator: User) -> None:
+    study = make_study(coordinator)
+    for name in ("study_protocol", "study_lock"):
+        page = client.get(url(name, study)).content.decode()
+        for words in ("ALL<br>AML<br>CLL<br>CML<br>NO_LEUKEMIA", "Not typical of any class<br>Other", "starter 1"):
+            assert words in page, (name, words)
+
+
 def lock_page(client: Client, study: Study) -> str:
     page = client.get(url("study_lock", study)).content.decode()
     return re.search(r'name="sha256" value="([0-9a-f]{64})"', page)[1]  # type: ignore[index]
