@@ -38,7 +38,8 @@ def main() -> None:
     before = peak_memory_gib()
     found = measure_part(plan, part, entries, steps=options.steps)
     print(
-        f"DenseNet-121 at {options.size_px}, batch {options.batch}, {options.precision}, {options.threads} threads, "
+        f"DenseNet-121 at {options.size_px}, batch {options.batch} in {found['accumulate']} parts, "
+        f"{options.precision}, {options.threads} threads, "
         f"{found['device']}: {found['step_s']:.2f} s per step, {found['images_per_s']:.2f} images/s, peak memory "
         f"{found['memory_gib']:.1f} GiB ({before:.1f} before), 300 epochs about {found['seconds'] / 86400:.1f} days"
     )
