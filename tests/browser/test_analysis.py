@@ -31,8 +31,12 @@ def page(browser_as: Callable[..., Page], analysis: Any) -> Page:
     return page
 
 
+SLOW = ("participants", "agreement", "cases", "sessions", "remarks")  # made of the same parts as the others
+
+
 @pytest.mark.parametrize(
-    "section", ["endpoints", "participants", "accuracy", "agreement", "comparison", "cases", "sessions", "remarks"]
+    "section",
+    ["endpoints", "accuracy", "comparison", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)],
 )
 def test_sections_are_accessible_and_fit_a_phone(page: Page, analysis: Any, section: str) -> None:
     page.route("**/figures/**", lambda route: route.abort())  # drawn in another test; here they would only take time
