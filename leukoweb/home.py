@@ -10,6 +10,8 @@ from cases.selectors.sorting_queue import seats_of
 from inference.models import PatientPrediction, PipelineVersion
 from leukoweb.core.models import Job, User
 from leukoweb.core.permissions import has_action
+from reader_study.selectors.reading import home_sessions
+from reader_study.selectors.studies import study_list
 
 
 def home_context(user: User) -> dict[str, Any]:
@@ -26,6 +28,10 @@ def home_context(user: User) -> dict[str, Any]:
     }
     if has_action(user, "sorting.sort"):
         context["sorting_seats"] = seats_of(user, open_only=True)[:4]
+    if has_action(user, "studies.read"):
+        context["reading_sessions"] = [s for s in home_sessions(user) if s.state in ("planned", "open")][:4]
+    if has_action(user, "studies.manage"):
+        context["studies"] = study_list(user)[:4]
     if has_action(user, "slides.review"):
         context["n_to_review"] = review_counts()[Slide.Review.WAITING]
     if has_action(user, "results.view"):
