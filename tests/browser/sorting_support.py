@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL import Image, ImageDraw
@@ -73,3 +73,12 @@ def badge(page: Page) -> Any:
 
 def expect_all_saved(page: Page) -> None:
     expect(badge(page)).to_have_attribute("data-pending", "0", timeout=60_000)
+
+
+def until(page: Page, true: Callable[[], bool], patience_ms: int = 20_000) -> None:
+    """Wait until the database says what the page was told to do."""
+    for _ in range(patience_ms // 50):
+        if true():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("the page's deed did not reach the database")

@@ -123,15 +123,15 @@ def test_eligibility_asks_a_constant_number_of_questions(coordinator: User, djan
 def test_patients_that_made_the_pipeline_are_refused(coordinator: User) -> None:
     version = DatasetVersion.objects.create(
         name="Set", version=3, taxonomy=taxonomy(), class_map="five", choices={}, flow=[], counts={}, proof={},
-        manifest_sha256="a" * 64,
+        manifest_sha256="a" * 64, n_images=1, n_patients=1,
     )  # fmt: skip
     trained = cohort(1, name="Training", purpose="development")
     image = HpfImage.objects.get(slide__patient__cohort=trained, position=1)
     same = HpfImage.objects.get(slide__patient__code="Ext-004", position=2)
     HpfImage.objects.filter(pk=image.pk).update(content_sha256=same.content_sha256)
     DatasetEntry.objects.create(
-        dataset=version, image=image, patient=image.slide.patient, content_sha256=same.content_sha256, label="AML",
-        split="internal",
+        dataset=version, number=1, image=image, patient=image.slide.patient, content_sha256=same.content_sha256,
+        label="AML", split="internal",
     )  # fmt: skip
     model = ModelVersion.objects.create(
         name="m", version="1", slot="model_1", classes=[], card={"dataset": {"name": "Set", "version": 3}},
