@@ -62,3 +62,11 @@ def test_the_job_fragment_polls_only_while_the_job_is_unfinished(status: str, po
     html = render_to_string("core/_job_progress.html", {"job": job})
     assert ("hx-get" in html) is polls
     assert words in html
+
+
+def test_tables_that_scroll_can_be_scrolled_by_keyboard() -> None:
+    """axe sees it only where a table happens to be wider than the page."""
+    for path in TEMPLATES:
+        for tag in re.findall(r'<div class="table-responsive"[^>]*>', path.read_text(encoding="utf-8")):
+            assert 'tabindex="0"' in tag, f"{path.name}: {tag}"
+            assert "aria-label" in tag, f"{path.name}: {tag}"
