@@ -16,6 +16,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from cases import services
 from cases.likeness import groups, likeness, signature
 from cases.models import Cohort, DuplicateSettlement, Exclusion, HpfImage, ImageQuality, Slide, SortingTask
+from cases.phantoms import draw_patient
 from cases.quality import measure
 from cases.selectors.curation import contents_unmeasured, excluded_images, images_measured
 from cases.selectors.dataset_plan import dataset_plan
@@ -303,3 +304,23 @@ def test_pages_take_as_many_queries_for_many_images_as_for_few(small: Small, as_
     with CaptureQueriesContext(connection) as many:
         admin.get(reverse(name))
     assert len(many) == len(few)
+
+
+def test_copies_of_phantoms_across_patients_are_found_and_no_two_drawings_are_taken_for_one(
+    two_patients: tuple[Slide, Slide],
+) -> None:
+    """Drawn smears resemble each other as real ones do: red cells everywhere. Only the planted copies may be found."""
+    drawn = [
+        field.image
+        for seed, diagnosis, style in ((41, "AML", "dp73"), (42, "CLL", "dp74"), (43, "NO_LEUKEMIA", "dp73"))
+        for field in draw_patient(diagnosis, seed=seed, style=style, n_fields=4, width_px=480)
+    ]
+    stored = [store(two_patients[at % 2], encoded(field)) for at, field in enumerate(drawn)]
+    planted = set()
+    for at, kind in enumerate(sorted(COPIES)):
+        copy = store(two_patients[1 - at % 2], COPIES[kind](drawn[at]))
+        planted.add((stored[at].pk, copy.pk))
+    contents_measure(contents_unmeasured())
+    search = duplicates_find(live_seen())
+    assert {(pair.first, pair.second) for pair in search.alarms} == planted
+    assert len(search.pairs) == len(planted)
