@@ -5,7 +5,10 @@ The clock of the server is moved over the washout. Takes minutes; run by `make s
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,11 +22,14 @@ from playwright.sync_api import Page, expect
 from cases.models import Cohort, Patient, ReferenceDiagnosis, Slide
 from cases.phantoms import draw_patient, encode_jpeg
 from cases.services.images import image_add
-from reader_study.models import Reading, ReadingSession
+from reader_study.models import Analysis, Reading, ReadingSession, Study
+from reader_study.services.conduct import study_freeze, study_unblind
 from reader_study.services.seals import seal_verify
+from reader_study.verification import verify
 from tests.conftest import BACKEND
 from tests.reader_study import factories
 from tests.reader_study.factories import CLASSES, PASSWORD, MadeStudy
+from tests.reader_study.studies import sign
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 N_PATIENTS, N_FIELDS, WIDTH_PX = 64, 2, 320
@@ -128,13 +134,15 @@ def answers_of(made: MadeStudy, reader: int, number: int) -> list[tuple[int, int
 
 
 def test_three_readers_and_a_repeat_over_the_washout(
-    open_page: Callable[[Any], Page], make_user: Callable[..., Any], clock: MovedClock, monkeypatch: Any
-) -> None:
+    open_page: Callable[[Any], Page], make_user: Callable[..., Any], clock: MovedClock, monkeypatch: Any,
+    coordinator: Any, run_jobs: Callable[[], int],
+) -> None:  # fmt: skip
     monkeypatch.setattr(factories, "make_patients", draw_patients)
     users = [make_user("pathologist", f"reader{n}") for n in (1, 2, 3)]
     made = factories.make_study(
-        users=users, n_cases=N_PATIENTS, n_fields=N_FIELDS, sessions=["blinded"] * 2, idle_minutes=240
-    )
+        users=users, coordinator=coordinator, n_cases=N_PATIENTS, n_fields=N_FIELDS, sessions=["blinded"] * 2,
+        idle_minutes=240, endpoints=[{"metric": "accuracy", "role": "primary", "comparison": "none"}],
+    )  # fmt: skip
     for reader in range(3):
         page = open_page(users[reader])
         begin(page, made.session(reader, 1))
@@ -168,3 +176,23 @@ def test_three_readers_and_a_repeat_over_the_washout(
     assert orders[0] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1])
     assert ReadingSession.objects.filter(state="planned").count() == 2  # the others' repeats wait
+    analyse(made, coordinator, run_jobs)
+
+
+def analyse(made: MadeStudy, coordinator: Any, run_jobs: Callable[[], int]) -> None:
+    """What was read in the browser comes out of the analysis answer by answer, and the bundle checks itself."""
+    study = Study.objects.get(pk=made.study.pk)
+    why = "two repeats were not wanted"
+    study_freeze(actor=coordinator, study=study, signature=sign(coordinator), stop_reason=why)
+    study_unblind(actor=coordinator, study=study, reason="everybody has read", signature=sign(coordinator))
+    client = Client()
+    client.force_login(coordinator, backend=BACKEND)
+    address = client.post(f"/studies/{study.public_id}/analyses/")["Location"]
+    run_jobs()
+    files = [client.get(f"{address}files/{name}").content for name in ("readings.csv", "bundle.zip")]
+    rows = list(csv.DictReader(io.StringIO(files[0].decode("utf-8-sig"))))
+    said = Counter(Reading.objects.values_list("study_case__code", "diagnosis"))
+    assert Counter((row["case"], row["answer_five"]) for row in rows) == said
+    verdict = verify(files[1], version=Analysis.objects.get().result.app_version)
+    assert verdict.intact, verdict.problems
+    print(f"{len(rows)} answers analysed and exported; the bundle is intact")

@@ -176,6 +176,7 @@ export class ReadingBoard {
   /** Tell the server what was looked at. Totals, so that a lost or doubled report does no harm. */
   async report({ leaving = false } = {}) {
     if (!this.case || !this.clock) return true;
+    this.clock.step();
     const { fields, done } = this.stage.report();
     if (!Object.keys(fields).length) return true;
     const body = { active_ms: Math.round(this.activeMs), fields };

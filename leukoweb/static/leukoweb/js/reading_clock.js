@@ -19,10 +19,11 @@ export class ActiveClock {
     for (const name of SIGNS_OF_LIFE) {
       document.addEventListener(name, () => { this.#alive = performance.now(); }, { passive: true, capture: true });
     }
-    window.setInterval(() => this.#step(), TICK_MS);
+    window.setInterval(() => this.step(), TICK_MS);
   }
 
-  #step() {
+  /** Count what has passed since the last step; also called before a report, so that no part of a tick is lost. */
+  step() {
     const now = performance.now();
     const passed = Math.min(now - this.#last, LONGEST_TICK_MS);
     this.#last = now;
