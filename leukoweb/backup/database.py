@@ -39,11 +39,7 @@ def database_load(file: Path) -> None:
     BackupFailed
         The dump is of another kind of database, or the database holds tables already.
     """
-    if connection.introspection.table_names():
-        raise BackupFailed(
-            "The database is not empty; a restore never writes over one.",
-            hint="Name an empty DATA_DIR (or a new PostgreSQL database) and try again.",
-        )
+    require_empty_database()
     wanted = SQLITE_FILE if connection.vendor == "sqlite" else POSTGRES_FILE
     if file.name != wanted:
         raise BackupFailed(f"This backup holds {file.name}; this installation's database needs {wanted}.")
@@ -55,6 +51,15 @@ def database_load(file: Path) -> None:
     else:
         _run_program(
             "pg_restore", "--no-owner", "--exit-on-error", "--single-transaction", "--dbname", _name(), str(file)
+        )
+
+
+def require_empty_database() -> None:
+    """Raise BackupFailed if there is any table: a restore never writes over anything."""
+    if connection.introspection.table_names():
+        raise BackupFailed(
+            "The database is not empty; a restore never writes over one.",
+            hint="Name an empty DATA_DIR (or a new PostgreSQL database) and try again.",
         )
 
 

@@ -24,7 +24,13 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from cases.models import HpfImage
 from inference.models import ModelVersion
-from leukoweb.backup.database import BackupFailed, database_dump, database_load, live_digests
+from leukoweb.backup.database import (
+    BackupFailed,
+    database_dump,
+    database_load,
+    live_digests,
+    require_empty_database,
+)
 from leukoweb.backup.media import files_copy, files_damaged
 from leukoweb.core.audit import audit_record, chain_verify
 from leukoweb.core.guards import install_guards, missing_guards
@@ -103,17 +109,19 @@ def backup_check(folder: Path) -> list[str]:
 def backup_restore(folder: Path) -> list[str]:
     """Put a backup into this installation, which must be empty, and return what the drill found wrong.
 
-    The drill compares every append-only table value by value with the moment of the backup, walks the audit chain,
-    looks for the triggers and hashes every stored file.
+    The files go first and the database last, in one transaction: a restore that was killed on the way leaves an empty
+    database and can be started again. The drill compares every append-only table value by value with the moment of
+    the backup, walks the audit chain, looks for the triggers and hashes every stored file.
     """
+    Path(settings.DATA_DIR).mkdir(parents=True, exist_ok=True)
+    require_empty_database()
     manifest = backup_read(folder)
     if problems := backup_check(folder):
         raise BackupFailed(
             f"The backup is damaged and was not restored: {problems[0]}.", hint=f"{len(problems)} problems."
         )
-    Path(settings.DATA_DIR).mkdir(parents=True, exist_ok=True)
-    database_load(folder / manifest["database"]["file"])
     files_copy(manifest["files"], BlobStore(folder.parent / "blobs"), blobs())
+    database_load(folder / manifest["database"]["file"])
     if missing_guards():
         install_guards()
     return restore_drill(manifest)

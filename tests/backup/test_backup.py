@@ -17,10 +17,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 from cases import services
+from leukoweb.backup.media import files_copy
 from leukoweb.backup.service import backup_check, backup_take, backups_tidy
 from leukoweb.core.audit import audit_record
 from leukoweb.core.models import AuditEvent
-from leukoweb.core.storage import blobs
+from leukoweb.core.storage import BlobStore, blobs
 from tests.cases.shell.pictures import picture
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -86,6 +87,10 @@ def test_a_backup_under_load_restores_value_by_value(image: Any, elsewhere: Else
     writer.join()
     assert (report.n_files, report.n_copied, report.missing) == (1, 1, [])
 
+    # What a restore that was killed on its way leaves behind: files, and a database without a table.
+    left = BlobStore(tmp_path / "elsewhere" / "blobs")
+    files_copy([image.content_sha256], blobs(), left)
+    (left.path(image.content_sha256).parent / ".tmp-half").write_bytes(b"half")
     done = elsewhere.manage("restore", str(report.folder))
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert "Restored and verified" in done.stdout
