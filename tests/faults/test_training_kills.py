@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.stack import ROOT, Stack
-from tests.test_launcher import environment
+from tests.support.chaos.stack import ROOT, Stack
 
 pytestmark = pytest.mark.faults
 KILLS, EPOCHS, SEED = 10, 48, 20_241_126
@@ -36,7 +35,7 @@ def prepared(folder: Path) -> Stack:
 
 
 def worker(stack: Stack) -> subprocess.Popen[bytes]:
-    env = environment(stack.data) | {"JOB_LEASE_S": "3"}
+    env = stack.environment | {"JOB_LEASE_S": "3"}
     command = [sys.executable, "manage.py", "run_jobs", "--queues", "train", "--drain"]
     with (stack.data / "worker.log").open("ab") as log:
         return subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)

@@ -1,34 +1,29 @@
 """kill -9 of the web server during uploads: no row without its file, nothing partial at a final name, no orphan kept.
 
-``FAULT_KILLS`` (100) says how often. A file whose upload was cut is sent again, as the browser does, until it is in.
+``CHAOS_KILLS`` (300) says how often. A file whose upload was cut is sent again, as the browser does, until it is in.
 """
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import io
 import json
 import os
 import queue
-import random
-import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from leukoweb.management.commands.up import web_command
-from tests.faults.stack import ROOT, Stack, wait_until
-from tests.test_launcher import environment
+from tests.support.chaos.schedule import Schedule
+from tests.support.chaos.stack import Stack, wait_until
+from tests.support.chaos.web import Web, ask
 
 pytestmark = pytest.mark.faults
-KILLS = int(os.environ.get("FAULT_KILLS", "100"))
+KILLS = int(os.environ.get("CHAOS_KILLS") or 300)
 SEED, SENDERS, PER_BATCH = 20_241_126, 6, 60
 TOKEN = "x" * 32
 
@@ -40,48 +35,6 @@ def picture(number: int) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     Image.fromarray(pixels, "RGB").save(buffer, kind)
     return f"{number:05d}.{kind.lower()}", buffer.getvalue()
-
-
-class Web:
-    """gunicorn as the launcher starts it, in a group of its own that can be killed whole."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = web_command("127.0.0.1", self.stack.port)
-        log = (self.stack.data / "web.log").open("ab")
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(self.stack.data), stdout=log, stderr=log, start_new_session=True
-        )
-        log.close()
-        wait_until(self.answers, seconds=120, what="the web server answering")
-
-    def answers(self) -> bool:
-        try:
-            return self.ask("GET", "/healthz")[0] == 200
-        except OSError:
-            return False
-
-    def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "", cookie: str = "") -> Any:
-        line = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=60)
-        headers = {"Host": "localhost", "X-CSRFToken": TOKEN, "Cookie": f"csrftoken={TOKEN}; {cookie}"}
-        if kind:
-            headers["Content-Type"] = kind
-        try:
-            line.request(method, path, body, headers)
-            answer = line.getresponse()
-            return answer.status, answer.read()
-        except http.client.HTTPException as error:
-            raise ConnectionError(str(error)) from error
-        finally:
-            line.close()
-
-    def kill(self) -> None:
-        assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 class Senders:
@@ -119,6 +72,10 @@ class Senders:
                 continue
             self._send(address, data)
 
+    def _ask(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes]:
+        headers = {"X-CSRFToken": TOKEN, "Cookie": f"csrftoken={TOKEN}; {self.cookie}", "Content-Type": kind}
+        return ask(self.web.stack.port, method, path, body, headers=headers)
+
     def _announce(self) -> None:
         with self.lock:
             files = dict(picture(next(self.numbers)) for _ in range(PER_BATCH)) if self.waiting.empty() else {}
@@ -128,7 +85,7 @@ class Senders:
         body = json.dumps({"slide": self.slide, "files": rows}).encode()
         while True:
             try:
-                status, answer = self.web.ask("POST", "/api/v1/uploads/", body, "application/json", self.cookie)
+                status, answer = self._ask("POST", "/api/v1/uploads/", body, "application/json")
             except OSError:
                 self.cut += 1
                 time.sleep(0.2)
@@ -146,7 +103,7 @@ class Senders:
     def _send(self, address: str, data: bytes) -> None:
         self.in_flight += 1
         try:
-            status, answer = self.web.ask("PUT", address, data, "application/octet-stream", self.cookie)
+            status, answer = self._ask("PUT", address, data, "application/octet-stream")
         except OSError:
             self.cut += 1
             self.waiting.put((address, data))
@@ -193,7 +150,6 @@ class Inspector:
 def prepared(folder: Path) -> tuple[Stack, str, int]:
     """An empty installation with a slide, and the session of a technician."""
     stack = Stack(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     stack.manage("migrate", "--verbosity", "0")
     made = stack.python(
         "from cases import services\n"
@@ -217,20 +173,20 @@ def prepared(folder: Path) -> tuple[Stack, str, int]:
 
 def test_the_web_server_killed_during_uploads(tmp_path: Path) -> None:
     stack, cookie, slide = prepared(tmp_path / "state")
-    chooser, web, inspector = random.Random(SEED), Web(stack), Inspector(stack)
+    chooser, web, inspector = Schedule(SEED), Web(stack), Inspector(stack)
     senders = Senders(web, cookie, slide)
     web.start()
     senders.start()
     orphans = temporary = kills = 0
     try:
         while kills < KILLS:
-            goal = senders.sent + chooser.randint(1, 4)  # the server is warm when it dies
+            goal = senders.sent + chooser.between(1, 4)  # the server is warm when it dies
             wait_until(
                 lambda goal=goal: bool(senders.troubles or (senders.sent >= goal and senders.in_flight)),
                 seconds=120, what="uploads under way",
             )  # fmt: skip
             assert not senders.troubles, senders.troubles[:5]
-            time.sleep(chooser.uniform(0.0, 0.3))
+            time.sleep(chooser.pause(0.0, 0.3))
             web.kill()
             kills += 1
             inspector.look()

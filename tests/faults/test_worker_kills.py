@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.stack import Stack, draw_folder, predictions, wait_until
+from tests.support.chaos.stack import Stack, draw_folder, predictions, wait_until
 
 pytestmark = pytest.mark.faults
 PATIENTS, FIELDS, KILLS, SEED = 64, 6, 20, 20_241_123

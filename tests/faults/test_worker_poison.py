@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.stack import Stack, draw_folder, wait_until
+from tests.support.chaos.stack import Stack, draw_folder, wait_until
 
 pytestmark = pytest.mark.faults
 POISON_FOLDER = Path(__file__).parent / "poison"

@@ -7,9 +7,11 @@ Exit status 77 if this machine has no PostgreSQL programs (a failure with REQUIR
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -47,37 +49,104 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Server:
+    """A throw-away server whose processes can be killed and started again on the same data and port."""
+
+    def __init__(self, bin_dir: Path) -> None:
+        self.bin_dir = bin_dir
+        self.folder = Path(tempfile.mkdtemp(prefix="leukoweb-pg-"))
+        self.data, self.port = self.folder / "data", _free_port()
+        self.url = f"postgres://leukoweb:none@127.0.0.1:{self.port}/postgres"
+        self._process: subprocess.Popen[bytes] | None = None
+        if user := _unprivileged():
+            shutil.chown(self.folder, user)
+        self._as_user = {"user": user} if user else {}
+        subprocess.run(
+            [bin_dir / "initdb", "-D", self.data, "-U", "leukoweb", "-A", "trust", "--no-sync", "-E", "UTF8",
+             "--locale=C"], check=True, stdout=subprocess.DEVNULL, cwd="/", **self._as_user,
+        )  # fmt: skip
+
+    def start(self, *options: str) -> None:
+        """``options`` such as "-c", "fsync=on". Without, nothing is forced to the disk: enough for killed processes."""
+        self._process = subprocess.Popen(
+            [self.bin_dir / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder,
+             "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "full_page_writes=off",
+             "-c", "max_connections=60", *options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", process_group=0, **self._as_user,
+        )  # fmt: skip
+        _wait(self.bin_dir, self.port, self._process)
+
+    def kill(self) -> None:
+        """SIGKILL to the postmaster and every backend: the next start recovers from the log."""
+        if self._process is None:
+            return
+        pids = [self._process.pid, *_children(self._process.pid)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait(30)
+        deadline = time.monotonic() + 30
+        while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._process = None
+
+    def restart(self) -> None:
+        """As an administrator does it (fast shutdown: open transactions are rolled back, connections cut)."""
+        self.stop(signal.SIGINT)
+        self.start()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:  # a client holds on to it
+            self.kill()
+        self._process = None
+
+    def remove(self) -> None:
+        self.stop(signal.SIGINT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@contextmanager
+def running(bin_dir: Path) -> Iterator[Server]:
+    made = Server(bin_dir)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
 @contextmanager
 def server(bin_dir: Path) -> Iterator[str]:
     """A running server; yields its URL and removes it afterwards."""
-    user = _unprivileged()
-    folder = Path(tempfile.mkdtemp(prefix="leukoweb-pg-"))
-    data = folder / "data"
-    if user:
-        shutil.chown(folder, user)
-    as_user = {"user": user} if user else {}
-    quiet = {"stdout": subprocess.DEVNULL, "cwd": "/"}
-    subprocess.run(
-        [bin_dir / "initdb", "-D", data, "-U", "leukoweb", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
-        check=True, **quiet, **as_user,
-    )  # fmt: skip
-    port = _free_port()
-    process = subprocess.Popen(
-        [bin_dir / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1",
-         "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=60"],
-        stderr=subprocess.DEVNULL, **quiet, **as_user,
-    )  # fmt: skip
-    try:
-        _wait(bin_dir, port, process)
-        yield f"postgres://leukoweb:none@127.0.0.1:{port}/postgres"
-    finally:
-        process.terminate()
-        process.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
+    with running(bin_dir) as made:
+        yield made.url
 
 
 def _wait(bin_dir: Path, port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         ready = subprocess.run([bin_dir / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False)
         if ready.returncode == 0:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,54 @@ import pytest
 
 from tests.test_launcher import environment, free_port, launched, of_this_folder, wait_for
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Stack:
-    """Started by ``running``; reads its database directly, changes it only through manage.py."""
+    """Started by ``running``; reads its database directly, changes it only through manage.py.
 
-    def __init__(self, data: Path) -> None:
-        self.data = data
+    ``database_url`` names a PostgreSQL, possibly through a proxy; the tests themselves read at ``direct_url``.
+    """
+
+    def __init__(self, data: Path, database_url: str = "", *, direct_url: str = "") -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        self.data, self.database_url, self.direct_url = data, database_url, direct_url or database_url
         self.port = free_port()
+        self.migrated = False
+
+    def take_tables_of(self, database: Path) -> None:
+        """Begin with a copy of another SQLite database: quicker than migrating."""
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(self.data / "db.sqlite3")) as copy:
+            source.backup(copy)
+        self.migrated = True
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every process of this stack."""
+        database = {"DATABASE_URL": self.database_url} if self.database_url else {}
+        return environment(self.data) | {"DJANGO_SETTINGS_MODULE": "leukoweb.settings"} | database
 
     def manage(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *words], cwd=ROOT, env=environment(self.data), capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        assert not check or done.returncode == 0, done.stderr
-        return done
+        return self._run("manage.py", *words, check=check)
 
     def python(self, code: str) -> str:
         """Run code with Django set up; returns what it prints."""
-        start = "import django; django.setup()\n"
+        return self._run("-c", "import django; django.setup()\n" + code).stdout
+
+    def _run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-c", start + code], cwd=ROOT, capture_output=True, text=True, check=False,
-            env={**environment(self.data), "DJANGO_SETTINGS_MODULE": "leukoweb.settings"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+            [sys.executable, *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Read past Django; ``?`` marks values on both databases."""
+        if self.direct_url:
+            import psycopg
+
+            with psycopg.connect(self.direct_url) as line:
+                return line.execute(sql.replace("?", "%s"), values).fetchall()  # type: ignore[call-overload,no-any-return]
         with sqlite3.connect(f"file:{self.data / 'db.sqlite3'}?mode=ro", uri=True, timeout=30) as connection:
             return connection.execute(sql, values).fetchall()
 
@@ -86,11 +105,11 @@ class Stack:
         return pid
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str, every_s: float = 0.1) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.3)
+        time.sleep(every_s)
 
 
 def draw_folder(folder: Path, *, patients: int, fields: int, width_px: int = 640, seed: int = 7) -> int:
