@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -24,6 +29,7 @@ from inference.models import ModelVersion, PipelineVersion
 from inference.selectors.exports import result_as_dict
 from inference.selectors.registry import model_list, pipeline_list, pipeline_named
 from inference.selectors.results import result_get, result_run
+from inference.services.interop import interop_required, result_export
 from inference.services.runs import job_ids, run_request
 from leukoweb.core.api_serializers import ErrorSerializer
 from leukoweb.core.http import person
@@ -71,6 +77,52 @@ class ResultDetail(APIView):
         result = result_get(run)
         exposure_record(person(request), result.run.slide.patient, "result")
         return Response(ResultSerializer(result_as_dict(result)).data)
+
+
+class _Whatever(DefaultContentNegotiation):
+    """These files have one form each; an Accept that names it, or any other, is met with it. Errors are JSON."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, first.media_type or ""
+
+
+class _ResultFile(APIView):
+    required_action = "results.view"
+    content_negotiation_class = _Whatever
+    kind = ""
+
+    def respond(self, request: Request, run: uuid.UUID) -> HttpResponse:
+        interop_required(self.kind)
+        result = result_get(run)
+        exposure_record(person(request), result.run.slide.patient, "result")
+        file = result_export(actor=person(request), result=result, kind=self.kind)
+        headers = {"Content-Disposition": f'attachment; filename="{file.name}"'}
+        return HttpResponse(file.data, content_type=file.content_type, headers=headers)
+
+
+class ResultFhir(_ResultFile):
+    """The result as a FHIR R4 Bundle with a DiagnosticReport. Reading it is recorded, as on the page."""
+
+    kind = "fhir"
+
+    @extend_schema(responses={(200, "application/fhir+json"): OpenApiTypes.OBJECT, 404: ErrorSerializer})
+    def get(self, request: Request, run: uuid.UUID) -> HttpResponse:
+        return self.respond(request, run)
+
+
+class ResultSr(_ResultFile):
+    """The result as a DICOM Comprehensive SR file. Reading it is recorded, as on the page."""
+
+    kind = "sr"
+
+    @extend_schema(
+        responses={(200, "application/dicom"): OpenApiTypes.BINARY, 404: ErrorSerializer, 503: ErrorSerializer}
+    )
+    def get(self, request: Request, run: uuid.UUID) -> HttpResponse:
+        return self.respond(request, run)
 
 
 class ModelList(ListAPIView[ModelVersion]):

@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("leukoweb", "cases", "inference", "reader_study")
-HEAVY = ("torch", "torchvision", "openvino", "pytorch_grad_cam", "onnx", "cv2")
+HEAVY = ("torch", "torchvision", "openvino", "pytorch_grad_cam", "onnx", "cv2", "pydicom")
 
 
 def sources() -> Iterator[Path]:

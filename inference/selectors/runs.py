@@ -51,6 +51,19 @@ def run_list() -> QuerySet[PipelineRun]:
     )
 
 
+def newest_results(*, slide_code: str = "", cohort_name: str = "") -> list[PipelineRun]:
+    """The newest finished run of each slide of one slide or cohort, by slide code; withdrawn patients left out."""
+    done = run_list().exclude(prediction=None).filter(
+        **({"slide__code": slide_code} if slide_code else {"slide__patient__cohort__name": cohort_name})
+    )
+    newest = done.filter(slide=OuterRef("slide")).order_by("-id").values("pk")[:1]
+    return list(
+        done.filter(pk=Subquery(newest))
+        .select_related("pipeline__model_1", "pipeline__model_2", "pipeline__model_3", "pipeline__single_model")
+        .order_by("slide__code")
+    )
+
+
 @dataclass(frozen=True)
 class CohortProgress:
     """How far a cohort is with one pipeline, in slides."""

@@ -20,6 +20,7 @@ from inference.selectors.images import images_sha256_by_slide
 from inference.selectors.results import Result, result_get, result_run
 from inference.selectors.runs import run_list, run_words, runs_of_slide
 from inference.services.errors import SaliencyUnavailable
+from inference.services.interop import interop_required, result_export
 from inference.services.saliency import overlay_png, saliency_request
 from inference.views.csv import csv_response
 from leukoweb.core.audit import audit_record
@@ -108,6 +109,16 @@ def result_csv(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     result = opened(person(request), run)
     _audit_export(person(request), result.run, "csv")
     return csv_response(f"result-{run}.csv", *csv_rows(result))
+
+
+@require_safe
+@requires("results.view")
+def result_interop(request: HttpRequest, run: uuid.UUID, kind: str) -> HttpResponse:
+    """FHIR Bundle or DICOM SR, as a file."""
+    interop_required(kind)
+    file = result_export(actor=person(request), result=opened(person(request), run), kind=kind)
+    headers = {"Content-Disposition": f'attachment; filename="{file.name}"'}
+    return HttpResponse(file.data, content_type=file.content_type, headers=headers)
 
 
 @require_safe

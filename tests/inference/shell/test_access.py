@@ -40,6 +40,10 @@ def addresses(run: PipelineRun) -> list[tuple[str, str, str]]:
         ("get", reverse("result_fields", args=[public]), "results.view"),
         ("get", reverse("result_json", args=[public]), "results.view"),
         ("get", reverse("result_csv", args=[public]), "results.view"),
+        ("get", reverse("result_fhir", args=[public]), "results.view"),
+        ("get", reverse("result_sr", args=[public]), "results.view"),
+        ("get", reverse("api_result_fhir", args=[public]), "results.view"),
+        ("get", reverse("api_result_sr", args=[public]), "results.view"),
         ("get", reverse("result_compare", args=[public, public]), "results.view"),
         ("get", reverse("result_saliency", args=[public, image, "model_1", "LEUKEMIA"]), "results.view"),
         ("get", reverse("result_saliency_sheet", args=[public]), "results.view"),
@@ -95,7 +99,7 @@ def test_panels_and_run_states_never_tell_a_diagnosis(run: PipelineRun, as_role:
 @pytest.mark.parametrize(
     "name",
     ["result_detail", "result_fields", "result_json", "result_csv", "api_result_detail", "result_saliency",
-     "result_saliency_sheet"],
+     "result_saliency_sheet", "result_fhir", "result_sr", "api_result_fhir", "api_result_sr"],
 )  # fmt: skip
 def test_seeing_a_result_by_any_way_is_recorded_once(run: PipelineRun, as_role: Any, name: str) -> None:
     client = as_role("pathologist")
