@@ -102,6 +102,8 @@ def test_a_flick_goes_to_the_next_field_only_while_it_is_seen_whole(browser_as: 
     expect(position).to_have_text(f"Field 2 of {N_FIELDS}")
     flick(page, 250, 500)
     expect(position).to_have_text(f"Field 1 of {N_FIELDS}")
+    # A field that arrives is shown whole: only then is coming closer not undone.
+    expect(page.locator("[data-viewer-stage]")).to_have_attribute("aria-busy", "false")
     whole = zoom_percent(page)
     for _ in range(3):
         page.keyboard.press("+")

@@ -194,12 +194,14 @@ export class SlideViewer {
       }
     }
     window.history.replaceState(null, "", `#${image.id}`);
+    this.part("stage").setAttribute("aria-busy", "true");
     const late = window.setTimeout(() => this.say(`Loading field ${image.position}`), 300);
     try {
       if (await this.core.open(image.url, { keepView: this.keepView })) this.arrived(index);
     } catch {
       if (this.index === index) {
         this.failed = true;
+        this.part("stage").setAttribute("aria-busy", "false");
         this.say(`Field ${image.position} could not be loaded. Go on, or click it in the strip to try again.`);
       }
     } finally {
@@ -216,7 +218,10 @@ export class SlideViewer {
 
   arrived(index) {
     const image = this.images[index];
-    if (index === this.index) this.say("");
+    if (index === this.index) {
+      this.say("");
+      this.part("stage").setAttribute("aria-busy", "false");
+    }
     this.seen.add(image.id);
     fleeting.set(this.seenKey, [...this.seen]);
     this.strip.markSeen(index);
