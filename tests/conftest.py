@@ -15,6 +15,8 @@ from django.test import Client, TransactionTestCase
 
 # The browser's driver keeps an event loop in the test's thread; Django would take our tests for asynchronous code.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+# One test process a core: a pool of threads in each would only make them wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 MAY_BE_ABSENT = "LEUKOWEB_SHARED"  # golden and real data outside the repository

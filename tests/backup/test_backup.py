@@ -71,6 +71,7 @@ def write_until(stop: threading.Event, acknowledged: list[int]) -> None:
     try:
         while not stop.is_set():
             acknowledged.append(audit_record(actor=None, action="test.load", target=f"n:{len(acknowledged)}").pk)
+            stop.wait(0.005)  # the backup has to get a turn on a busy machine too
     finally:
         connections.close_all()
 
