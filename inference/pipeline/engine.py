@@ -53,11 +53,11 @@ class RecheckedEngine:
     """A fast engine whose close calls are computed again in fp32 (decision safety, ADR 0103).
 
     An image is a close call when the gap between its two largest logits is below ``margin``. The exact engine
-    is opened at the first close call.
+    is opened at the first close call, or before by ``open_exact``.
     """
 
     def __init__(self, fast: Engine, open_exact: Callable[[], Engine], margin: float) -> None:
-        self._fast, self._open_exact, self._exact = fast, open_exact, None if margin > 0 else fast
+        self._fast, self._opening, self._exact = fast, open_exact, None if margin > 0 else fast
         self.margin = margin
         self.rechecked = 0  # images computed twice since the engine was opened
         self.name, self.precision = fast.name, fast.precision
@@ -68,14 +68,18 @@ class RecheckedEngine:
         close = np.flatnonzero(logit_gap(output.logits) < self.margin)
         if close.size == 0:
             return output
-        if self._exact is None:
-            self._exact = self._open_exact()
-        exact = self._exact.infer(batch[close], with_features=with_features)
+        exact = self.open_exact().infer(batch[close], with_features=with_features)
         self.rechecked += int(close.size)
         output.logits[close] = exact.logits
         if output.features is not None and exact.features is not None:
             output.features[close] = exact.features
         return output
+
+    def open_exact(self) -> Engine:
+        """The fp32 engine, opened now if it was not: with it a first close call waits for no compilation."""
+        if self._exact is None:
+            self._exact = self._opening()
+        return self._exact
 
 
 def logit_gap(logits: NDArray[np.float32]) -> NDArray[np.float32]:
