@@ -134,6 +134,15 @@ def _database() -> dict[str, Any]:
         config["CONN_HEALTH_CHECKS"] = True
     else:
         config = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA_DIR / "db.sqlite3")}
+    if config["ENGINE"].endswith("postgresql"):
+        # A peer that is gone without a word is noticed within a minute, on both sides: libpq's settings for ours, the
+        # session's for the server's, which would else keep a vanished client's locks (the audit chain's) for hours.
+        config["OPTIONS"] = {
+            "connect_timeout": 5, "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 4,
+            "tcp_user_timeout": 30_000,
+            "options": "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4 "
+            "-c tcp_user_timeout=30000 -c idle_in_transaction_session_timeout=300000",
+        } | config.get("OPTIONS", {})  # fmt: skip
     if config["ENGINE"].endswith("sqlite3"):
         # Without IMMEDIATE, 556 of 600 competing transactions failed with "database is locked" (docs/decisions/0003).
         config["OPTIONS"] = {

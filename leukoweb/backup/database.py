@@ -90,6 +90,7 @@ def _postgres_dump(target: Path) -> tuple[Path, Digests]:
     """pg_dump and the digests look at one exported snapshot."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # pg_dump may take its time
         cursor.execute("SELECT pg_export_snapshot()")
         snapshot = cursor.fetchone()[0]
         _run_program("pg_dump", "--format=custom", f"--snapshot={snapshot}", "--no-owner", f"--file={target}", _name())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from leukoweb.core.audit import GENESIS, event_hash
+from leukoweb.core.clocks import APART_BAD, APART_WARN, clocks_apart
 from leukoweb.core.guards import missing_guards
 from leukoweb.core.jobs.registry import QUEUES
 from leukoweb.core.models import AuditEvent, Job
@@ -38,7 +40,9 @@ class Finding:
 def findings() -> list[Finding]:
     """Everything an admin should know. A constant number of queries, whatever the age of the installation."""
     now = timezone.now()
-    return [_database(), _guards(), _chain(), *_queues(now), _failures(now), _disk(), _backup(now)]
+    return [
+        _database(), _guards(), _chain(), _clock(now), *_queues(now), _failures(now), _disk(), _files(), _backup(now)
+    ]  # fmt: skip
 
 
 def _database() -> Finding:
@@ -70,6 +74,20 @@ def _chain() -> Finding:
             return Finding("Audit trail", BAD, f"The chain is broken at event {event.pk}.", advice)
         previous = event.hash
     return Finding("Audit trail", GOOD, f"The newest {min(len(tail), CHAIN_TAIL)} events fit together.")
+
+
+def _clock(now: datetime) -> Finding:
+    """A wrong clock opens sessions too early or too late and dates records wrongly; nothing is ordered by it."""
+    apart = clocks_apart()
+    newest = AuditEvent.objects.order_by("-id").values_list("at", flat=True).first()
+    advice = "Let every machine take its time from the same source (NTP)."
+    if newest is not None and newest - now > APART_BAD:
+        words = f"The newest audit event is dated {_span(newest - now)} in the future: a clock was set back."
+        return Finding("Clock", BAD, words, advice)
+    if abs(apart) > APART_WARN:
+        words = f"This machine is {_span(abs(apart))} {'ahead of' if apart > timedelta() else 'behind'} the database."
+        return Finding("Clock", BAD if abs(apart) > APART_BAD else WARN, words, advice)
+    return Finding("Clock", GOOD, "This machine and the database agree.")
 
 
 def _queues(now: datetime) -> list[Finding]:
@@ -117,6 +135,21 @@ def _disk() -> Finding:
     return Finding(
         "Disk", WARN if share < DISK_LOW else GOOD, words, "Plan for more space." if share < DISK_LOW else ""
     )
+
+
+def _files() -> Finding:
+    """Whether the folder of stored files takes a file: it may be full, read-only or not mounted."""
+    root = Path(settings.BLOB_ROOT)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=root, prefix=".probe-") as probe:
+            probe.write(b"\0" * 4096)
+            probe.flush()
+    except OSError as error:
+        words = f"Nothing can be written: {error.strerror}. Uploads are refused; what is stored can be read."
+        advice = "Free some space, or look at how the folder is mounted (docs/operations.md, A lost or full disk)."
+        return Finding("Stored files", BAD, words, advice)
+    return Finding("Stored files", GOOD, "Can be written.")
 
 
 def _backup(now: datetime) -> Finding:

@@ -52,7 +52,8 @@ class BlobStore:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 raise StorageFull(
-                    f"The file could not be stored: {error.strerror}.", hint="Free some space, then upload it again."
+                    f"The file could not be stored: {error.strerror}.",
+                    hint="Tell your admin; upload it again when the server can store files.",
                 ) from error
             raise
         return sha256

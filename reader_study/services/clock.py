@@ -11,9 +11,15 @@ from django.utils import timezone
 from leukoweb.core.exceptions import Conflict
 from reader_study.models import ReadingSession, SessionCase
 
+CLOCK_TOLERANCE = timedelta(minutes=1)
+
 
 class NotOpenYet(Conflict):
     code = "E_WASHOUT"
+
+
+class ClockSetBack(Conflict):
+    code = "E_CLOCK"
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -28,9 +34,32 @@ def date_text(at: datetime, zone: str) -> str:
 
 
 def washout_end(session: ReadingSession) -> datetime | None:
-    """When the washout of every case of a finished session is over: the latest look at any, and the days."""
+    """When the washout of every case of a finished session is over: the latest look at any, and the days.
+
+    Looks that are dated before the session was opened were made while the clock was set back: then the days count from
+    the seal.
+    """
     last = SessionCase.objects.filter(session=session).aggregate(last=Max("last_at"))["last"]
+    if last is not None and session.opened_at is not None and last < session.opened_at:
+        last = session.sealed_at or timezone.now()
     return None if last is None else last + timedelta(days=session.washout_days)
+
+
+def require_clock(session: ReadingSession, now: datetime) -> None:
+    """Refuse to date the opening or the seal of a session before what is on record at the reader's own desk.
+
+    Raises
+    ------
+    ClockSetBack
+        The server's clock was set back. A washout that counted from such a date would end too early.
+    """
+    known = max(at for at in (session.reader.created_at, session.opened_at, now) if at is not None)
+    if known - now > CLOCK_TOLERANCE:
+        zone = session.reader.time_zone
+        raise ClockSetBack(
+            f"The server's clock says {date_text(now, zone)}, but it was {date_text(known, zone)} already.",
+            hint="Tell your admin to set the clock. Your answers are kept.",
+        )
 
 
 def require_open_time(session: ReadingSession, now: datetime) -> None:

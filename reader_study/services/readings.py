@@ -17,7 +17,7 @@ from leukoweb.core.models import User
 from reader_study.answers import Answer, answer_clean, empty_answer
 from reader_study.models import DraftEvent, DraftReading, ReadingSession, SessionCase, SessionImage, StudyReader
 from reader_study.selectors.reading import is_complete, nothing_here, session_cases
-from reader_study.services.clock import require_open_time, zone_of
+from reader_study.services.clock import require_clock, require_open_time, zone_of
 
 State = ReadingSession.State
 
@@ -82,6 +82,7 @@ def session_open(*, actor: User, session: ReadingSession, agreed: bool, time_zon
     StudyReader.objects.filter(pk=session.reader_id).update(time_zone=str(zone_of(time_zone)))
     session.reader.time_zone = str(zone_of(time_zone))
     require_not_closed(session)
+    require_clock(session, now)
     require_open_time(session, now)
     if not agreed:
         raise DomainError("Tick that you have read this and agree.", field="agreed")

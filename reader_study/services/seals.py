@@ -20,7 +20,7 @@ from reader_study.answers import Answer, answer_missing, empty_answer
 from reader_study.models import DraftReading, Reading, ReadingSession, SessionCase, SessionImage, SessionSeal
 from reader_study.sealed import sealing
 from reader_study.selectors.reading import session_cases
-from reader_study.services.clock import washout_end
+from reader_study.services.clock import require_clock, washout_end
 from reader_study.services.readings import locked_session
 
 MEANING = "These are my own diagnoses, made without knowledge of any other result."
@@ -70,6 +70,8 @@ def session_seal(*, session: ReadingSession, signature: Signature) -> SessionSea
         The signature is not the reader's.
     NotFinished
         A case is not answered, or has fields that were not looked at where the protocol asks for all.
+    ClockSetBack
+        The server's clock is behind the opening of the session.
     """
     session = locked_session(session)
     signer = signature.user
@@ -82,6 +84,7 @@ def session_seal(*, session: ReadingSession, signature: Signature) -> SessionSea
             hint="Finish them, then sign.",
         )
     now = timezone.now()
+    require_clock(session, now)
     rows = [_row(case, now) for case in session_cases(session).prefetch_related("images")]
     statement = seal_statement()
     with sealing(statement), connection.cursor() as cursor:

@@ -40,7 +40,7 @@ def test_no_acknowledged_answer_is_lost(stack: Stack) -> None:
 
 
 def test_no_acknowledged_answer_is_lost_in_short(migrated: Stack) -> None:
-    kill_while_answering(migrated, kills=2, answers=30)
+    kill_while_answering(migrated, kills=1, answers=30)
 
 
 def kill_while_answering(stack: Stack, *, kills: int, answers: int) -> None:

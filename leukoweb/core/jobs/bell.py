@@ -8,8 +8,8 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
+from leukoweb.core.clocks import shared_now
 from leukoweb.core.models import Job
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def publish(job_id: uuid.UUID | str) -> bool:
     except Exception as error:  # kombu, redis and socket errors have no common ancestor
         log.warning("the broker could not be reached (%s); job %s is rung again later", error, job_id)
         return False
-    Job.objects.filter(pk=job_id).update(rung_at=timezone.now())
+    Job.objects.filter(pk=job_id).update(rung_at=shared_now())
     return True
 
 

@@ -10,6 +10,7 @@ import uuid
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs import ledger, registry
 from leukoweb.core.jobs.context import JobCancelled, JobContext, LeaseLost
+from leukoweb.core.troubles import trouble_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def execute(job_id: uuid.UUID) -> bool:
         log.warning("job %s %s: failed: %s", claim.kind, claim.job_id, error.message)
     except Exception as error:  # the boundary: whatever happens is written on the row and the worker lives on
         log.exception("job %s %s: unexpected error", claim.kind, claim.job_id)
-        ledger.job_put_back(claim, message=f"{type(error).__name__}: {error}")
+        trouble = trouble_of(error)
+        ledger.job_put_back(claim, message=trouble.message if trouble else f"{type(error).__name__}: {error}")
     else:
         ledger.job_finish(claim, note or "")
         log.info("job %s %s: done", claim.kind, claim.job_id)

@@ -1,4 +1,8 @@
-"""Every change of a Job row. Each is one conditional UPDATE, so that two workers can race and one of them wins."""
+"""Every change of a Job row. Each is one conditional UPDATE, so that two workers can race and one of them wins.
+
+Leases are given and judged by the database's clock: a worker whose own clock is wrong neither loses its job nor keeps
+a dead one.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
+from leukoweb.core.clocks import shared_now
 from leukoweb.core.exceptions import Conflict
 from leukoweb.core.jobs import registry
 from leukoweb.core.models import Job, User
@@ -60,7 +65,7 @@ def _claimable(now: datetime) -> Q:
 
 def job_claim(job_id: uuid.UUID, owner: str) -> Claim | None:
     """Take the job if it waits or was abandoned; None if it is somebody else's, finished or worn out."""
-    now = timezone.now()
+    now = shared_now()
     won = (
         Job.objects.filter(_claimable(now), pk=job_id)
         .update(
@@ -79,7 +84,7 @@ def job_claim(job_id: uuid.UUID, owner: str) -> Claim | None:
 
 def next_waiting(queues: list[str]) -> uuid.UUID | None:
     """The oldest job that could be claimed now; for workers that poll."""
-    waiting = Job.objects.filter(_claimable(timezone.now()), queue__in=queues)
+    waiting = Job.objects.filter(_claimable(shared_now()), queue__in=queues)
     return waiting.order_by("created_at").values_list("pk", flat=True).first()
 
 
@@ -95,7 +100,7 @@ def holds(claim: Claim, *, lock: bool = False) -> bool:
 
 def heartbeat(claim: Claim) -> bool:
     """Renew the lease; False if the claim is lost or a cancel was asked for."""
-    until = timezone.now() + timedelta(seconds=settings.JOB_LEASE_S)
+    until = shared_now() + timedelta(seconds=settings.JOB_LEASE_S)
     return bool(_mine(claim).filter(cancel_requested=False).update(lease_until=until))
 
 
@@ -138,7 +143,7 @@ def job_put_back(claim: Claim, *, message: str) -> bool:
             claim, code="E_UNEXPECTED", message=f"Failed {claim.attempt} times in a row; the last time: {message}",
             hint="The log of the worker has the details. Retry when the cause is gone.",
         )  # fmt: skip
-    later = timezone.now() + timedelta(seconds=2**claim.attempt)
+    later = shared_now() + timedelta(seconds=2**claim.attempt)
     return bool(
         _mine(claim).update(status=Status.QUEUED, not_before=later, lease_until=None, error=message, rung_at=None)
     )
@@ -186,7 +191,7 @@ def reap() -> list[uuid.UUID]:
     A job whose lease ran out goes back to the queue, or fails after the attempts that decision 4 allows. A waiting
     job is rung again when its bell may have been lost: soon if nothing else runs on its queue, rarely otherwise.
     """
-    now = timezone.now()
+    now = shared_now()
     abandoned = Job.objects.filter(status=Status.RUNNING, lease_until__lt=now)
     abandoned.filter(cancel_requested=True).update(status=Status.CANCELLED, finished_at=now, lease_until=None)
     abandoned.filter(attempt__gte=settings.JOB_MAX_ATTEMPTS).update(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.middleware import error_response
 from leukoweb.core.permissions import public
+from leukoweb.core.troubles import Unavailable, trouble_of
 
 
 @public
@@ -39,9 +42,16 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 @public
 def server_error(request: HttpRequest) -> HttpResponse:
-    request.user = AnonymousUser()  # the database may be what is broken: ask it nothing more
-    error = DomainError(
+    """The last resort. Asks the database nothing more: it may be what is broken. Called while the error is handled."""
+    request.user = AnonymousUser()
+    if hasattr(request, "_messages"):
+        del request._messages  # they lie in the session, which lies in the database
+    trouble = trouble_of(sys.exc_info()[1])
+    error = trouble or DomainError(
         "Something went wrong on our side. Nothing was half-saved.", code="E_UNEXPECTED",
         hint="Try again; if it stays, tell your admin the time and what you did.",
     )  # fmt: skip
-    return error_response(request, error, status=500)
+    response = error_response(request, error, status=trouble.status if trouble else 500)
+    if isinstance(trouble, Unavailable):
+        response["Retry-After"] = str(trouble.retry_after_s)
+    return response
