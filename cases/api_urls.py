@@ -1,12 +1,14 @@
 from django.urls import path
 
-from cases import api, api_datasets, api_sorting
+from cases import api, api_dataset_files, api_datasets, api_sorting
 
 urlpatterns = [
     path("curation/exclusions/", api_datasets.Exclusions.as_view(), name="api_exclusions"),
     path("curation/duplicates/", api_datasets.Duplicates.as_view(), name="api_duplicates"),
     path("datasets/", api_datasets.Datasets.as_view(), name="api_datasets"),
     path("datasets/freeze/", api_datasets.DatasetFreeze.as_view(), name="api_dataset_freeze"),
+    path("datasets/import/", api_dataset_files.DatasetImport.as_view(), name="api_dataset_import"),
+    path("datasets/<uuid:pk>/export/", api_dataset_files.DatasetExport.as_view(), name="api_dataset_export"),
     path("datasets/<uuid:pk>/", api_datasets.DatasetDetail.as_view(), name="api_dataset"),
     path("datasets/<uuid:pk>/images/", api_datasets.DatasetImages.as_view(), name="api_dataset_images"),
     path("slides/<int:pk>/images/", api.SlideImages.as_view(), name="api_slide_images"),

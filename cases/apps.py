@@ -12,5 +12,6 @@ class CasesConfig(AppConfig):
         register_kind("cases.ingest_archive", "cases.worker:ingest_archive", queue="ops", unit="images")
         register_kind("cases.find_text", "cases.worker:find_text_of_slide", queue="ops", unit="images")
         register_kind("cases.measure", "cases.worker:measure_images", queue="ops", unit="images")
+        register_kind("cases.import_dataset", "cases.worker:import_dataset", queue="ops", unit="steps")
         register_kind("cases.sweep_media", "cases.worker:sweep_media", queue="ops")
         register_daily("cases.sweep_media", "Remove stored files that no record names")

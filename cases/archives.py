@@ -95,6 +95,7 @@ class ZipContents:
                 self.skipped[parts[0] if parts[0].lower() in _SYSTEM_FOLDERS else parts[-1]] += 1
                 continue
             self._members.append((parts, info))
+        self._by_path = {"/".join(parts): info for parts, info in self._members}
 
     def __len__(self) -> int:
         return len(self._members)
@@ -102,7 +103,14 @@ class ZipContents:
     @property
     def paths(self) -> list[str]:
         """Paths of all members with forward slashes, without unpacking anything."""
-        return ["/".join(parts) for parts, _ in self._members]
+        return list(self._by_path)
+
+    def read(self, path: str) -> bytes:
+        """One member by its path in `paths`; `KeyError` if there is none, `ZipRefused` for what iterating refuses."""
+        try:
+            return self._unpack(self._by_path[path], self._limits.total_bytes)
+        except _MemberProblem as problem:
+            raise problem.refusal from problem
 
     def check(self) -> None:
         """Raise `ZipRefused` for what the headers show; see `read_zip`."""

@@ -10,18 +10,20 @@ import csv
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from cases.archives import ZipLimits, read_zip
 from leukoweb.core.exceptions import DomainError
 
 NEEDED: Final = ("file", "patient", "slide", "label")
 MAX_TABLE_BYTES: Final = 200_000_000
-MAX_IMAGE_BYTES: Final = 100_000_000
+ZIP_LIMITS: Final = ZipLimits(
+    members=200_000, member_bytes=MAX_TABLE_BYTES, total_bytes=200_000_000_000, directory_bytes=64_000_000
+)
 Read = Callable[[str], bytes]
 
 
@@ -31,7 +33,7 @@ class BadDataset(DomainError):
 
 @dataclass(frozen=True)
 class Listed:
-    """One image of the list; `content_sha256` and acquisition fields are empty where the list does not say."""
+    """One image of the list; what the list does not say is empty or None."""
 
     file: str
     patient: str
@@ -39,29 +41,29 @@ class Listed:
     label: str
     position: int | None
     content_sha256: str
-    camera: str
-    microscope: str
-    stain: str
+    synthetic: bool
+    notes: str
+    acquisition: Mapping[str, Any]  # of its slide: only what is known
+
+
+_TEXTS: Final = ("camera", "microscope", "stain", "light", "slide_maker")
+_NUMBERS: Final[Mapping[str, Callable[[str], float]]] = {
+    "magnification": int, "pixel_size_um": float, "capture_minutes": float,
+}  # fmt: skip
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[list[str], Read]]:
-    """(names, read a file) of a folder or zip; raises `BadDataset` for anything else."""
+    """(names, read a file) of a folder or zip; raises `BadDataset` or `ZipRefused` for anything else."""
     if path.is_dir():
         names = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file()]
         yield names, lambda name: (path / name).read_bytes()
-    elif path.is_file() and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            yield [info.filename for info in archive.infolist() if not info.is_dir()], lambda n: _member(archive, n)
+    elif path.is_file():
+        with path.open("rb") as file:
+            contents = read_zip(file, limits=ZIP_LIMITS)
+            yield contents.paths, contents.read
     else:
         raise BadDataset(f"{str(path)!r} is neither a folder nor a zip archive.", hint="Give what export_dataset made.")
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    limit = MAX_IMAGE_BYTES if name.startswith("images/") else MAX_TABLE_BYTES
-    if archive.getinfo(name).file_size > limit:
-        raise BadDataset(f"{name} is larger than {limit // 1_000_000} MB.")
-    return archive.read(name)
 
 
 def listed_images(names: list[str], read: Read) -> list[Listed]:
@@ -84,16 +86,54 @@ def listed_images(names: list[str], read: Read) -> list[Listed]:
                 hint="Without patients a dataset cannot be split without leaking.",
             )
         seen.add(row.file)
+    if not rows:
+        raise BadDataset("The list names no image.", hint="Give what export_dataset made.")
+    _require_consistent(rows)
     return rows
 
 
+def _require_consistent(rows: list[Listed]) -> None:
+    """A slide has one patient and one acquisition; a patient is drawn or a person, never both."""
+    slides: dict[str, Listed] = {}
+    patients: dict[str, Listed] = {}
+    for row in rows:
+        first = slides.setdefault(row.slide, row)
+        if first.patient != row.patient:
+            raise BadDataset(f"{row.file}: the slide {row.slide!r} belongs to {first.patient!r} and {row.patient!r}.")
+        if differing := sorted(dict(set(first.acquisition.items()) ^ set(row.acquisition.items()))):
+            raise BadDataset(f"{row.file}: {differing[0]} of the slide {row.slide!r} differs from an earlier line's.")
+        if patients.setdefault(row.patient, row).synthetic != row.synthetic:
+            raise BadDataset(f"{row.file}: the patient {row.patient!r} is drawn in one line and a person in another.")
+
+
+def stated_taxonomy(names: list[str], read: Read) -> Mapping[str, Any] | None:
+    """``taxonomy.json`` of an export: {name, labels, maps}; None if the dataset has none."""
+    if "taxonomy.json" not in names:
+        return None
+    try:
+        body = json.loads(read("taxonomy.json"))
+        return {"name": str(body["name"]), "labels": list(body["labels"]), "maps": dict(body["maps"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadDataset(f"taxonomy.json is not what export_dataset writes ({error!r}).") from error
+
+
 def _listed(row: Mapping[str, Any]) -> Listed:
-    position = str(row.get("position") or "")
+    position, synthetic = str(row.get("position") or ""), _text(row, "synthetic").lower()
+    file = str(row.get("file") or "")
+    if synthetic not in ("", "no", "yes"):
+        raise BadDataset(f"{file[:200]}: synthetic is {synthetic[:40]!r}.", hint="Write yes or no.")
+    acquisition: dict[str, Any] = {name: text for name in _TEXTS if (text := _text(row, name))}
+    for name, number in _NUMBERS.items():
+        if text := _text(row, name):
+            try:
+                acquisition[name] = number(text)
+            except ValueError as error:
+                raise BadDataset(f"{file[:200]}: {name} is {text[:40]!r}, which is no number.") from error
     return Listed(
-        file=str(row.get("file") or ""), patient=_text(row, "patient"), slide=_text(row, "slide"),
-        label=_text(row, "label"), position=int(position) if position.isdigit() and int(position) > 0 else None,
-        content_sha256=_text(row, "content_sha256"), camera=_text(row, "camera"),
-        microscope=_text(row, "microscope"), stain=_text(row, "stain"),
+        file=file, patient=_text(row, "patient"), slide=_text(row, "slide"), label=_text(row, "label"),
+        position=int(position) if position.isdigit() and int(position) > 0 else None,
+        content_sha256=_text(row, "content_sha256"), synthetic=synthetic == "yes", notes=_text(row, "notes"),
+        acquisition=acquisition,
     )  # fmt: skip
 
 

@@ -63,3 +63,16 @@ class DatasetForm(forms.Form):
             ),
             rule=ConsensusRule(data["rule"]) if data["rule"] else None,
         )  # fmt: skip
+
+
+class DatasetImportForm(forms.Form):
+    file = forms.FileField(
+        label="Zip archive", allow_empty_file=False, widget=forms.ClearableFileInput(attrs={"accept": ".zip"}),
+        help_text="As an export makes it, or with any images.csv that has file, patient, slide and label.",
+    )  # fmt: skip
+    cohort = forms.CharField(max_length=80, help_text="Made where it is missing.")
+    purpose = forms.ChoiceField(choices=Cohort.Purpose.choices, initial=Cohort.Purpose.DEVELOPMENT)
+    code_prefix = forms.CharField(
+        max_length=20, required=False, strip=False, label="Prefix of codes",
+        help_text="Put before every patient and slide code, where codes are taken here already.",
+    )  # fmt: skip

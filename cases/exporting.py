@@ -1,12 +1,11 @@
-"""The files of an exported dataset version: CSV, COCO and Croissant, and a zip that is written while it is sent."""
+"""The files of an exported dataset version: CSV and COCO, and a zip that is written while it is sent."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,9 +35,18 @@ class Exported:
     microscope: str
     stain: str
     magnification: int | None
+    light: str
+    slide_maker: str
+    pixel_size_um: float | None
+    capture_minutes: float | None
+    synthetic: str  # "yes": drawn, not a picture of a person
+    notes: str  # what was changed when the image came in: "CODE: words", joined by " | "
 
 
 COLUMNS: Final = tuple(Exported.__dataclass_fields__)
+_NOT_IN_COCO: Final = ("file", "label", "width_px", "height_px")  # COCO has keys of its own for these
+INTEGERS: Final = ("position", "fold", "width_px", "height_px", "magnification")
+FLOATS: Final = ("pixel_size_um", "capture_minutes")
 
 
 def safe_cell(value: Any) -> Any:
@@ -57,16 +65,14 @@ def images_csv(rows: Iterable[Exported]) -> bytes:
 
 
 def coco(rows: Sequence[Exported], *, description: str) -> bytes:
-    """Image-level labels as COCO: one annotation over the whole image; patient and slide are extra keys of an image."""
+    """Image-level labels as COCO: one annotation over the whole image; the other columns of the CSV are extra keys."""
     labels = sorted({row.label for row in rows})
     ids = {label: at for at, label in enumerate(labels, start=1)}
     images = [
-        {"id": at, "file_name": row.file, "width": row.width_px, "height": row.height_px, "patient": row.patient,
-         "slide": row.slide, "position": row.position, "content_sha256": row.content_sha256, "split": row.split,
-         "fold": row.fold,
-         "camera": row.camera, "microscope": row.microscope, "stain": row.stain}
+        {"id": at, "file_name": row.file, "width": row.width_px, "height": row.height_px}
+        | {name: getattr(row, name) for name in COLUMNS if name not in _NOT_IN_COCO}
         for at, row in enumerate(rows, start=1)
-    ]  # fmt: skip
+    ]
     annotations = [
         {"id": at, "image_id": at, "category_id": ids[row.label], "bbox": [0, 0, row.width_px, row.height_px],
          "area": row.width_px * row.height_px, "iscrowd": 0}
@@ -75,34 +81,6 @@ def coco(rows: Sequence[Exported], *, description: str) -> bytes:
     categories = [{"id": at, "name": label} for label, at in ids.items()]
     info = {"description": description}
     return canonical({"info": info, "images": images, "annotations": annotations, "categories": categories})
-
-
-def croissant(*, name: str, version: str, csv_bytes: bytes, description: str) -> bytes:
-    """Croissant 1.0 metadata (mlcommons.org/croissant) that points at ``images.csv`` and the image files."""
-    fields = [
-        {"@type": "cr:Field", "@id": f"images/{column}", "name": column,
-         "dataType": "sc:Integer" if column in ("position", "fold", "width_px", "height_px") else "sc:Text",
-         "source": {"fileObject": {"@id": "images.csv"}, "extract": {"column": column}}}
-        for column in COLUMNS
-    ]  # fmt: skip
-    body: Mapping[str, Any] = {
-        "@context": {"@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/",
-                     "cr": "http://mlcommons.org/croissant/", "dct": "http://purl.org/dc/terms/",
-                     "conformsTo": "dct:conformsTo", "recordSet": "cr:recordSet", "field": "cr:field",
-                     "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "source": "cr:source",
-                     "extract": "cr:extract", "column": "cr:column", "fileObject": "cr:fileObject",
-                     "fileSet": "cr:fileSet", "includes": "cr:includes"},
-        "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0", "name": name, "version": version,
-        "description": description,
-        "distribution": [
-            {"@type": "cr:FileObject", "@id": "images.csv", "name": "images.csv", "contentUrl": "images.csv",
-             "encodingFormat": "text/csv", "sha256": hashlib.sha256(csv_bytes).hexdigest()},
-            {"@type": "cr:FileSet", "@id": "image-files", "name": "image-files", "includes": "images/**",
-             "encodingFormat": "image/*"},
-        ],
-        "recordSet": [{"@type": "cr:RecordSet", "@id": "images", "name": "images", "field": fields}],
-    }  # fmt: skip
-    return canonical(body)
 
 
 class _Pipe(io.RawIOBase):

@@ -56,6 +56,7 @@ urlpatterns = [
     path("curation/pairs/<uuid:first>/<uuid:second>/", curation.curation_pair, name="curation_pair"),
     path("datasets/", datasets.dataset_list, name="dataset_list"),
     path("datasets/new/", datasets.dataset_create, name="dataset_create"),
+    path("datasets/import/", datasets.dataset_import, name="dataset_import"),
     path("datasets/<uuid:public_id>/", datasets.dataset_detail, name="dataset_detail"),
     path("datasets/<uuid:public_id>/flow.svg", datasets.dataset_flow_figure, name="dataset_flow_figure"),
     path("datasets/<uuid:public_id>/table-1/", datasets.dataset_table_one, name="dataset_table_one"),

@@ -1,4 +1,4 @@
-"""Jobs of this app: unpacking an uploaded archive, looking for burnt-in text, measuring the quality of images."""
+"""Jobs of this app: uploaded archives and datasets, burnt-in text, the quality of images."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from cases.models import Cohort, HpfImage, TextHint, UploadItem
 from cases.selectors.curation import contents_unmeasured
 from cases.services.archives import archive_path
 from cases.services.curation import content_measure, quality_store
+from cases.services.dataset_imports import Target, dataset_import
+from cases.services.dataset_uploads import dataset_archive_path
 from cases.services.images import image_prepare, image_store
 from cases.services.sweeping import media_sweep
 from cases.services.uploads import close_if_complete, item_refuse, item_settle
 from cases.text_hint import VERSION, find_text
 from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.jobs.context import JobContext
-from leukoweb.core.models import User
+from leukoweb.core.models import Job, User
 from leukoweb.core.storage import blobs
 
 State = UploadItem.State
@@ -137,3 +139,26 @@ def measure_images(context: JobContext) -> str:
         context.progress(done, len(waiting))
     missing = f"; {lost} stored files could not be read (run `manage.py verify_media`)" if lost else ""
     return f"{len(waiting) - lost} images measured{missing}"
+
+
+def import_dataset(context: JobContext) -> str:
+    """Take in a dataset that was sent. Payload: ``{"file", "cohort", "purpose", "prefix"}``.
+
+    Nothing is written before every image was decoded. Images that a stopped run wrote are found and left alone.
+    """
+    payload = dict(context.payload)
+    path = dataset_archive_path(payload.pop("file"))
+    if not path.is_file():
+        raise DomainError("The archive is not on the disk any more.", code="E_ARCHIVE_GONE", hint="Send it again.")
+    actor = Job.objects.select_related("created_by").get(pk=context.job_id).created_by
+    try:
+        done = dataset_import(
+            actor=actor, path=path, target=Target(**payload), tell=context.progress, write=context.write
+        )
+    except DomainError as error:
+        if error.status < 500:  # a full disk is worth another try of the same archive
+            path.unlink(missing_ok=True)
+        raise
+    path.unlink(missing_ok=True)
+    cohorts = " and ".join(cohort.name for cohort in done.cohorts)
+    return f"{done.n_new} new images in {cohorts}, {done.n_listed - done.n_new} were there; labels: {done.task.name}"

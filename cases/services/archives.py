@@ -45,7 +45,7 @@ def archive_receive(*, actor: User, item: UploadItem, stream: Readable) -> Job:
     if not item.batch.is_open:
         raise Conflict("This upload is closed.", code="E_LOCKED", hint="Start a new one.")
     if item.state == UploadItem.State.EXPECTED or not archive_path(item).is_file():
-        _store(item, stream)
+        stream_store(archive_path(item), stream, size_bytes=item.size_bytes, sha256=item.sha256)
     with transaction.atomic():
         job = job_create(
             kind="cases.ingest_archive", title=f"Unpack an archive into {item.batch.cohort}", payload={"item": item.pk},
@@ -57,18 +57,26 @@ def archive_receive(*, actor: User, item: UploadItem, stream: Readable) -> Job:
     return job
 
 
-def _store(item: UploadItem, stream: Readable) -> None:
-    target = archive_path(item)
+def stream_store(target: Path, stream: Readable, *, size_bytes: int, sha256: str = "") -> None:
+    """Write a body to ``target``, complete and flushed, or not at all.
+
+    Raises
+    ------
+    ChecksumDiffers
+        Length or SHA-256 differ from what was announced.
+    StorageFull
+        The disk is full; nothing was kept.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
     try:
         with os.fdopen(handle, "wb") as file:
-            size, sha256 = _copy(stream, file, item.size_bytes)
+            size, found = _copy(stream, file, size_bytes)
             file.flush()
             os.fsync(file.fileno())
-        if size != item.size_bytes or (item.sha256 and sha256 != item.sha256):
+        if size != size_bytes or (sha256 and found != sha256):
             raise ChecksumDiffers(
-                f"{size:,} bytes arrived with SHA-256 {sha256[:12]}..., {item.size_bytes:,} were announced.",
+                f"{size:,} bytes arrived with SHA-256 {found[:12]}..., {size_bytes:,} were announced.",
                 hint="Send the archive again.",
             )
         os.replace(name, target)

@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from cases.exporting import Exported, coco, croissant, images_csv, zip_stream
+from cases.croissant import croissant
+from cases.exporting import Exported, coco, images_csv, zip_stream
+from cases.image_notes import written
+from cases.manifests import canonical
 from cases.models import DatasetVersion
 from cases.selectors.datasets import dataset_class_map, dataset_rows, dataset_withdrawn, manifest_bytes
 from cases.services.exposures import exposures_record
@@ -29,7 +32,7 @@ def dataset_export(*, actor: User | None, version: DatasetVersion, layout: str =
     """The zip of a version in pieces, as it is made. Patients withdrawn since the freeze are not in it.
 
     ``folders``: ``images/<split>/<label>/``; ``coco``: ``images/<split>/`` with ``coco/<split>.json``. Both have
-    ``images.csv``, ``manifest.json`` (whose SHA-256 is the version's) and ``croissant.json``.
+    ``images.csv``, ``manifest.json`` (whose SHA-256 is the version's), ``taxonomy.json`` and ``croissant.json``.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def labels_seen(actor: User | None, version: DatasetVersion) -> None:
 
 def _rows(version: DatasetVersion, layout: str) -> list[Exported]:
     class_map = dataset_class_map(version)
-    entries = dataset_rows(version).select_related("image__slide__device")
+    entries = dataset_rows(version).select_related("image__slide__device", "patient__cohort")
     exported = []
     for entry in entries:
         image, slide = entry.image, entry.image.slide
@@ -65,12 +68,14 @@ def _rows(version: DatasetVersion, layout: str) -> list[Exported]:
         device = slide.device
         exported.append(
             Exported(
-                file=f"{folder}/{entry.content_sha256[:16]}-{entry.number:05d}.{_ENDINGS[image.format]}",
+                file=f"{folder}/{entry.number:05d}.{_ENDINGS[image.format]}",
                 patient=entry.patient_code, slide=entry.slide_code, position=image.position, label=entry.label,
                 class_name=class_map(entry.label), split=entry.split, fold=entry.fold,
                 content_sha256=entry.content_sha256, width_px=image.width_px, height_px=image.height_px,
                 camera=device.camera if device else "", microscope=device.microscope if device else "",
-                stain=slide.stain, magnification=slide.magnification,
+                stain=slide.stain, magnification=slide.magnification, light=slide.light, slide_maker=slide.slide_maker,
+                pixel_size_um=slide.pixel_size_um, capture_minutes=slide.capture_minutes,
+                synthetic="yes" if entry.patient.cohort.synthetic else "no", notes=written(image.notes),
             )
         )  # fmt: skip
     return exported
@@ -82,7 +87,11 @@ def _files(version: DatasetVersion, layout: str, rows: list[Exported]) -> Iterat
     yield "README.txt", lambda: words.encode()
     yield "images.csv", lambda: table
     yield "manifest.json", lambda: manifest_bytes(version)
-    meta = croissant(name=version.name, version=str(version.version), csv_bytes=table, description=words)
+    yield "taxonomy.json", partial(_taxonomy, version)
+    meta = croissant(
+        name=version.name, version=version.version, csv_bytes=table, description=words,
+        published=version.created_at.date().isoformat(), manifest_sha256=version.manifest_sha256,
+    )  # fmt: skip
     yield "croissant.json", lambda: meta
     if layout == "coco":
         for split in ("train", "internal"):
@@ -90,6 +99,13 @@ def _files(version: DatasetVersion, layout: str, rows: list[Exported]) -> Iterat
             yield f"coco/{split}.json", partial(coco, part, description=f"{version}, {split}")
     for row in rows:
         yield row.file, partial(blobs().read, row.content_sha256)
+
+
+def _taxonomy(version: DatasetVersion) -> bytes:
+    """The labels and maps, so that another installation can read labels which it does not know yet."""
+    taxonomy = version.taxonomy
+    return canonical({"name": taxonomy.name, "version": taxonomy.version, "sha256": taxonomy.sha256,
+                      "labels": taxonomy.labels, "maps": taxonomy.maps})  # fmt: skip
 
 
 def _words(version: DatasetVersion, rows: list[Exported]) -> str:

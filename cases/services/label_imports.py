@@ -18,7 +18,7 @@ _NAMESPACE = uuid.UUID("4f0f3ae3-7a55-4f0d-9a59-1d1f7a5ab0c8")  # any constant: 
 
 
 def importer() -> User:
-    """The user that imported decisions are written for where nobody is signed in; nobody can sign in as it."""
+    """The user that imported decisions are written for; nobody can sign in as it."""
     user = User.objects.filter(username=IMPORTER).first()
     if user is None:
         user = User(username=IMPORTER, role=Role.PATHOLOGIST, is_active=False, first_name="Imported")
@@ -29,10 +29,12 @@ def importer() -> User:
 
 @transaction.atomic
 def labels_import(
-    *, actor: User | None, name: str, cohorts: Iterable[Cohort], taxonomy: Taxonomy, labels: Mapping[int, str]
-) -> SortingTask:
+    *, actor: User | None, name: str, cohorts: Iterable[Cohort], taxonomy: Taxonomy, labels: Mapping[int, str],
+    sorter: User | None = None,
+) -> SortingTask:  # fmt: skip
     """Image id -> label, as the decisions of one seat of the task ``name``, which is made where it is missing.
 
+    The seat is `importer`'s unless ``sorter`` says whose labels these are: whoever imports did not sort them.
     An image whose label is what the seat says already is left alone, so the same import again changes nothing.
 
     Raises
@@ -55,7 +57,7 @@ def labels_import(
             f"The sorting task {name!r} is closed or has another taxonomy.", field="name", hint="Use another name."
         )
     task.cohorts.add(*cohorts)
-    seat, _ = SortingSeat.objects.get_or_create(task=task, user=actor or importer(), defaults={"seed": 0})
+    seat, _ = SortingSeat.objects.get_or_create(task=task, user=sorter or importer(), defaults={"seed": 0})
     n = _decide(seat, labels)
     audit_record(
         actor=actor, action="sorting.import", target=f"sorting:{task.pk}", data={"name": name, "n_decisions": n}

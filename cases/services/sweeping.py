@@ -10,6 +10,7 @@ from django.conf import settings
 
 from cases.models import UploadItem
 from cases.services.content import named_contents
+from cases.services.dataset_uploads import archives_wanted
 from leukoweb.core.storage import blobs
 
 DAY_S = 24 * 3600.0
@@ -36,10 +37,12 @@ def media_sweep(*, older_than_s: float = DAY_S) -> Swept:
 
 def _sweep_archives(before: float) -> int:
     """Archives that no unfinished job waits for."""
+    datasets = archives_wanted()
     waiting = set(UploadItem.objects.filter(state=UploadItem.State.RECEIVED).values_list("pk", flat=True))
     removed = 0
     for path in (Path(settings.DATA_DIR) / "uploads").glob("*"):
         wanted = path.suffix == ".zip" and path.stem.isdecimal() and int(path.stem) in waiting
+        wanted = wanted or path.name in datasets
         if not wanted and path.stat().st_mtime < before:
             path.unlink(missing_ok=True)
             removed += 1

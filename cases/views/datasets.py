@@ -7,22 +7,25 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cases.dataset_diff import KINDS, changed_choices, diff, transitions
-from cases.dataset_forms import DatasetForm
+from cases.dataset_forms import DatasetForm, DatasetImportForm
 from cases.figures import drift_svg, flow_svg
 from cases.models import Cohort, DatasetVersion, SortingTask
 from cases.selectors import comparisons
 from cases.selectors import datasets as selectors
 from cases.selectors.dataset_plan import Plan, dataset_plan
 from cases.services.dataset_exports import LAYOUTS, dataset_export, export_name, labels_seen
+from cases.services.dataset_imports import Target
+from cases.services.dataset_uploads import dataset_receive
 from cases.services.datasets import dataset_freeze
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError, NotFound
-from leukoweb.core.http import person
+from leukoweb.core.http import person, zip_response
+from leukoweb.core.jobs.bell import ring
 from leukoweb.core.permissions import requires
 
 PER_PAGE = 50
@@ -169,10 +172,28 @@ def dataset_download(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse
     version = selectors.dataset_get(public_id)
     layout = request.POST.get("layout", "folders")
     chunks = dataset_export(actor=person(request), version=version, layout=layout)
-    response = StreamingHttpResponse(chunks, content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="{export_name(version, layout)}"'
-    response["Cache-Control"] = "private, no-store"
-    return response
+    return zip_response(chunks, export_name(version, layout))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("datasets.import")
+def dataset_import(request: HttpRequest) -> HttpResponse:
+    """A zip as an export makes it. Its list is checked at once, its images by a job."""
+    form = DatasetImportForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        target = Target(data["cohort"], data["purpose"], data["code_prefix"])
+        try:
+            job, n = dataset_receive(
+                actor=person(request), stream=data["file"], size_bytes=data["file"].size, target=target
+            )
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            ring(job.pk)
+            messages.success(request, f"The list names {n} images. A job takes them in; its row says how far it is.")
+            return redirect("job_list")
+    return render(request, "cases/dataset_import.html", {"form": form}, status=400 if form.errors else 200)
 
 
 @require_safe

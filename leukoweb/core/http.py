@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from wsgiref.util import FileWrapper
 
 from django.conf import settings
@@ -42,3 +43,11 @@ def blob_response(sha256: str, *, size_bytes: int, content_type: str) -> HttpRes
     streamed = StreamingHttpResponse(FileWrapper(file, CHUNK_BYTES), content_type=content_type)  # closes the file
     streamed["Content-Length"] = str(size_bytes)
     return streamed
+
+
+def zip_response(chunks: Iterable[bytes], name: str) -> StreamingHttpResponse:
+    """A zip archive as a download that no cache keeps."""
+    response = StreamingHttpResponse(chunks, content_type="application/zip")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "private, no-store"
+    return response

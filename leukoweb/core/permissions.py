@@ -33,6 +33,7 @@ ACTIONS: dict[str, tuple[str, frozenset[str]]] = {
     "sorting.agreement": ("See all sorters' decisions and their agreement", frozenset({C, A})),
     "curation.manage": ("Exclude images, settle duplicates, measure quality", frozenset({A})),
     "datasets.view": ("See dataset versions, drift reports and exports", frozenset({C, A})),
+    "datasets.import": ("Import datasets: cohorts, images and labels", frozenset({A})),
     "datasets.freeze": ("Freeze dataset versions", frozenset({A})),
     "training.view": ("See training runs and validation reports", frozenset({C, A})),
     "training.run": ("Start, cancel and continue training runs", frozenset({A})),

@@ -10,8 +10,7 @@ from django.core.management.base import BaseCommand
 
 from cases.management.failures import told_in_one_line
 from cases.models import Cohort
-from cases.services.dataset_imports import dataset_import
-from cases.services.taxonomies import taxonomy_ensure
+from cases.services.dataset_imports import Target, dataset_import
 
 
 class Command(BaseCommand):
@@ -28,12 +27,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         def tell(done: int, total: int) -> None:
-            if options["verbosity"] > 1 or done % 100 == 0:
-                self.stdout.write(f"{done} of {total}")
+            if options["verbosity"] > 1 or done % 200 == 0:
+                self.stdout.write(f"{100 * done // total} %")
 
         with told_in_one_line():
-            cohort, task, n = dataset_import(
-                actor=None, path=options["path"], cohort_name=options["cohort"], taxonomy=taxonomy_ensure(),
-                purpose=options["purpose"], prefix=options["prefix"], tell=tell,
-            )  # fmt: skip
-        self.stdout.write(f"{n} new images in cohort {cohort}; their labels are the sorting task {task.name!r}.")
+            target = Target(options["cohort"], options["purpose"], options["prefix"])
+            done = dataset_import(actor=None, path=options["path"], target=target, tell=tell)
+        cohorts = " and ".join(cohort.name for cohort in done.cohorts)
+        self.stdout.write(f"{done.n_new} new images in cohort {cohorts}; labels: sorting task {done.task.name!r}.")

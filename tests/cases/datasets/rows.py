@@ -48,6 +48,7 @@ def cohort_make(
 def labelled(cohort: Cohort, labels: Mapping[int, str], *, actor: Any = None, name: str = "") -> SortingTask:
     return labels_import(
         actor=actor,
+        sorter=actor,
         name=name or f"Labels of {cohort.name}",
         cohorts=[cohort],
         taxonomy=taxonomy_ensure(),
