@@ -20,7 +20,6 @@ urlpatterns = [
     path("cohorts/<int:pk>/", cohorts.cohort_detail, name="cohort_detail"),
     path("cohorts/<int:pk>/patients/", cohorts.cohort_patients, name="cohort_patients"),
     path("cohorts/<int:pk>/patients/new/", patients.patient_create, name="patient_create"),
-    path("cohorts/<int:pk>/duplicates/", cohorts.cohort_duplicates, name="cohort_duplicates"),
     path("patients/<int:pk>/", patients.patient_detail, name="patient_detail"),
     path("patients/<int:pk>/slides/new/", patients.slide_create, name="slide_create"),
     path("patients/<int:pk>/recode/", patients.patient_recode, name="patient_recode"),

@@ -1,7 +1,6 @@
 from cases.selectors.records import (
     cohort_get,
     cohort_list,
-    duplicate_groups,
     duplicates_of,
     image_get,
     image_list,
@@ -27,7 +26,6 @@ from cases.selectors.reviews import (
 __all__ = [
     "cohort_get",
     "cohort_list",
-    "duplicate_groups",
     "duplicates_of",
     "fields_fingerprint",
     "image_get",

@@ -95,16 +95,6 @@ def duplicates_of(slide: Slide) -> dict[int, list[HpfImage]]:
     return dict(found)
 
 
-def duplicate_groups(cohort: Cohort) -> list[list[HpfImage]]:
-    """Groups of at least two images of a cohort with identical pixels in different slides. 2 queries."""
-    images = HpfImage.objects.filter(slide__patient__cohort=cohort, slide__patient__withdrawn_at=None)
-    twice = images.order_by().values("content_sha256").annotate(n=Count("slide", distinct=True)).filter(n__gt=1)
-    groups: dict[str, list[HpfImage]] = defaultdict(list)
-    for image in images.filter(content_sha256__in=twice.values("content_sha256")).select_related("slide__patient"):
-        groups[image.content_sha256].append(image)
-    return list(groups.values())
-
-
 def reference_patients() -> QuerySet[Patient]:
     """Live patients with ``n_references``: whether there is one, never which. 1 query."""
     return (

@@ -53,17 +53,6 @@ def _list(request: HttpRequest, tab: str, table: Any, context: dict[str, Any]) -
     return render(request, "cases/cohort_detail.html", context)
 
 
-@require_safe
-@requires("slides.view")
-def cohort_duplicates(request: HttpRequest, pk: int) -> HttpResponse:
-    """Identical images in different slides; a freeze of a dataset refuses until they are settled."""
-    cohort = selectors.cohort_get(pk)
-    groups = selectors.duplicate_groups(cohort)
-    alarms = [group for group in groups if len({image.slide.patient_id for image in group}) > 1]
-    context = {"cohort": cohort, "alarms": alarms, "others": [group for group in groups if group not in alarms]}
-    return render(request, "cases/cohort_duplicates.html", context)
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires("cohorts.manage")
 def cohort_create(request: HttpRequest) -> HttpResponse:

@@ -25,7 +25,6 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "cohort_create": ("", {T, C, A}),
     "cohort_detail": ("cohort", ALL),
     "cohort_patients": ("cohort", ALL),
-    "cohort_duplicates": ("cohort", ALL),
     "patient_create": ("cohort", {T, A}),
     "patient_detail": ("patient", ALL),
     "slide_create": ("patient", {T, A}),
@@ -243,7 +242,12 @@ def test_duplicates_are_shown(as_role: Any, slide: Slide, other_slide: Slide, ad
     page = client.get(reverse("slide_detail", args=[slide.pk])).content
     assert b"another patient" in page
     assert b"P-002-S1" in page
-    listed = client.get(reverse("cohort_duplicates", args=[slide.patient.cohort_id])).content
+    cohort = reverse("cohort_detail", args=[slide.patient.cohort_id])
+    duplicates = f"{reverse('curation_duplicates')}?cohort={slide.patient.cohort_id}"
+    assert duplicates not in client.get(cohort).content.decode()
+    admin = as_role(A)
+    assert duplicates in admin.get(cohort).content.decode()
+    listed = admin.get(duplicates).content
     assert b"P-001-S1, field 1" in listed
     assert b"P-002-S1, field 1" in listed
 
