@@ -8,6 +8,7 @@ from django.core.signals import request_finished
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from cases.selectors.sorting_blindfold import BOARD_PAGES, patients_in_sorting
 from leukoweb.core.blindfold import lift, put_on
 from leukoweb.core.middleware import wants_json
 from reader_study.sealed import blind
@@ -50,13 +51,14 @@ class BlindReadingMiddleware:
 
 
 class BlindfoldMiddleware:
-    """Behind authentication. Patients of a study that one reads do not exist for one until it is unblinded."""
+    """Behind authentication. Patients of a study that one reads do not exist for one until it is unblinded; those of
+    a task that one sorts do not exist outside of its board until it is closed."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        put_on(lambda: hidden_patients(request.user), lambda: request.user.pk)
+        put_on(lambda: _hidden(request), lambda: request.user.pk)
         leaves = request.path_info == reverse("account_logout") and STAMP in request.session
         try:
             response = self.get_response(request)
@@ -66,6 +68,15 @@ class BlindfoldMiddleware:
         if leaves and request.method == "POST":
             response["Clear-Site-Data"] = '"cache", "storage"'  # a shared computer keeps nothing of a reading
         return response
+
+
+def _hidden(request: HttpRequest) -> set[int]:
+    """Asked by the first query of a view, so the address is resolved."""
+    hidden = set(hidden_patients(request.user))
+    match = request.resolver_match
+    if match is None or match.url_name not in BOARD_PAGES:
+        hidden.update(patients_in_sorting(request.user))
+    return hidden
 
 
 def _lift(**kwargs: object) -> None:

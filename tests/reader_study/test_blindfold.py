@@ -86,7 +86,7 @@ def test_addresses_of_a_hidden_patient_answer_like_those_of_nobody(made: MadeStu
 
 
 LISTS = ("/", "/cohorts/", "/cohorts/{cohort}/", "/cohorts/{cohort}/patients/", "/cohorts/{cohort}/runs/", "/results/",
-         "/jobs/", "/cohorts/{cohort}/duplicates/", "/references/")  # fmt: skip
+         "/jobs/", "/references/")  # fmt: skip
 
 
 def test_no_list_shows_a_hidden_patient(made: MadeStudy) -> None:
