@@ -173,6 +173,56 @@ def test_the_single_view_goes_on_and_resumes_where_it_was_left(sorter: Page, tas
     expect(page.locator("[data-single-words]")).to_have_text("Chronic myeloid leukemia")
 
 
+def test_space_held_moves_the_image_and_tapped_goes_on(sorter: Page, task: Any) -> None:
+    page = sorter
+    open_board(page, task)
+    page.keyboard.press("Enter")
+    stage = page.locator("[data-single-stage]")
+    expect(stage.locator("canvas").first).to_be_visible()
+    page.wait_for_timeout(500)
+    for _ in range(4):
+        page.keyboard.press("+")
+    page.wait_for_timeout(1500)
+    where = page.locator("[data-single-words]")
+    box = stage.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def pixels() -> bytes:
+        return stage.screenshot()
+
+    before = pixels()
+    page.mouse.move(x, y)
+    page.wait_for_timeout(200)
+    assert pixels() == before  # without the key the pointer moves nothing
+    page.keyboard.down(" ")
+    page.keyboard.down(" ")  # a repeat
+    expect(stage).to_have_attribute("data-hand", "")
+    page.mouse.move(x + 60, y + 30)
+    page.mouse.move(x + 120, y + 60)
+    page.keyboard.up(" ")
+    page.wait_for_timeout(200)
+    by_pointer = pixels()
+    assert by_pointer != before
+    expect(stage).not_to_have_attribute("data-hand", "")
+    place = page.locator("[data-board]").evaluate("(root) => root.board.model.focus")
+    assert place == 0  # it was no tap
+    page.keyboard.down(" ")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.up(" ")
+    page.wait_for_timeout(1500)
+    assert pixels() != by_pointer
+    assert page.locator("[data-board]").evaluate("(root) => root.board.model.focus") == 0
+    page.keyboard.press("1")
+    page.keyboard.press("ArrowLeft")
+    expect(where).not_to_have_text("Undecided")
+    page.keyboard.press(" ")
+    expect(where).to_have_text("Undecided")
+    assert page.locator("[data-board]").evaluate("(root) => root.board.model.focus") == 1
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("hold: move the image")
+
+
 def test_filters_keep_images_in_place_until_applied_again(sorter: Page, task: Any) -> None:
     page = sorter
     open_board(page, task)

@@ -65,6 +65,23 @@ export class Keymap {
     return this;
   }
 
+  /** Say what many actions do: {action: run}. */
+  onAll(actions) {
+    for (const [action, run] of Object.entries(actions)) this.on(action, run);
+    return this;
+  }
+
+  /** Every [data-action] under ``root`` runs its action when it is clicked; ``before(event, button)`` comes first. */
+  listenToButtons(root, before = null) {
+    for (const button of root.querySelectorAll("[data-action]")) {
+      button.addEventListener("click", (event) => {
+        before?.(event, button);
+        this.run(button.dataset.action, event);
+      });
+    }
+    return this;
+  }
+
   /** Give an action other keys. Throws if another action has one of them. */
   rebind(action, keys) {
     const before = this.#entry(action).keys;
@@ -155,6 +172,28 @@ export class Keymap {
       }
     }
   }
+}
+
+const MODIFIERS = new Set(["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock"]);
+const BROWSERS_OWN = new Set([
+  "Tab", "Shift+Tab", "F5", "F6", "F11", "F12", "Ctrl+w", "Ctrl+t", "Ctrl+n", "Ctrl+r", "Ctrl+l", "Ctrl+q", "Ctrl+p",
+  "Ctrl+Tab", "Ctrl+Shift+t", "Ctrl+Shift+n", "Ctrl+Shift+w", "Dead",
+]);
+
+/** On the way to a combination: not a key of its own. */
+export function isModifier(event) {
+  return MODIFIERS.has(event.key);
+}
+
+/** Whether an action may have this key; the browser or the system keeps the others. */
+export function mayBind(name) {
+  return name !== null && !BROWSERS_OWN.has(name) && !MODIFIERS.has(name);
+}
+
+/** Open a help dialog with the sheet of a keymap in its [data-sheet]. */
+export function openSheet(dialog, keymap) {
+  renderSheet(dialog.querySelector("[data-sheet]"), keymap);
+  dialog.showModal();
 }
 
 /** Draw the sheet into ``container`` (a list per group). ``beside(entry)`` may give an element for each line. */

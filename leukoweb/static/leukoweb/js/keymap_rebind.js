@@ -1,8 +1,6 @@
 // Own keys: the sheet of keys with a "Change" beside each action; the choice stays in this browser.
 
-import { keyName, keySign, renderSheet } from "./keymap.js";
-
-const RESERVED = new Set(["Tab", "Shift+Tab", "Enter", "Escape", "Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead", "F5", "F11", "F12"]);
+import { isModifier, keyName, keySign, mayBind, renderSheet } from "./keymap.js";
 
 const storeKey = (name) => `leukoweb.keys.${name}`;
 
@@ -88,8 +86,8 @@ export class KeySheet {
       return;
     }
     const key = keyName(event);
-    if (["Shift", "Control", "Alt", "Meta", "AltGraph"].includes(event.key)) return; // on the way to a combination
-    if (key === null || RESERVED.has(key)) {
+    if (isModifier(event)) return;
+    if (!mayBind(key) || key === "Enter") { // Enter presses the dialog's own buttons
       this.#say(`${keySign(event.key)} belongs to the browser. Press another key.`);
       return;
     }

@@ -1,6 +1,6 @@
 // The reading board: one patient, all fields, one answer. See docs/blinding.md for what the page may know.
 
-import { Keymap, isTyping, renderSheet } from "./keymap.js";
+import { Keymap, isTyping, openSheet } from "./keymap.js";
 import { AnswerForm, answerText } from "./reading_answer.js";
 import { ask } from "./reading_api.js";
 import { ActiveClock } from "./reading_clock.js";
@@ -314,21 +314,15 @@ export class ReadingBoard {
       "contrast-down": step("contrast", -1), "reset-display": () => this.adjuster?.reset(), surround: () => this.surround(),
       cannot: () => form.cannotDecide(), clear: () => form.clear(), recognised: () => form.toggleRecognised(),
       comment: () => this.one("[data-comment]")?.focus(), "key-image": () => this.toggleKey(),
-      "case-next": () => this.goNext(), "case-before": before, pause: () => this.pause(), help: () => this.showHelp(),
+      "case-next": () => this.goNext(), "case-before": before, pause: () => this.pause(), help: () => openSheet(this.one("[data-help]"), this.keymap),
     };
-    this.keymap = new Keymap(DESK_KEYS);
-    for (const [action, run] of Object.entries(actions)) this.keymap.on(action, run);
+    this.keymap = new Keymap(DESK_KEYS).onAll(actions);
     this.state.classes.forEach((_, index) => this.keymap.on(`choose-${index + 1}`, () => form.choose(index + 1)));
     if (this.state.answers.confidence) {
       for (const n of [1, 2, 3, 4, 5]) this.keymap.on(`sure-${n}`, () => form.confidence(n));
     }
     document.addEventListener("keydown", (event) => this.pressed(event));
-    for (const button of this.root.querySelectorAll("[data-action]")) {
-      button.addEventListener("click", (event) => {
-        if (event.detail > 0) button.blur();
-        this.keymap.run(button.dataset.action, event);
-      });
-    }
+    this.keymap.listenToButtons(this.root, (event, button) => { if (event.detail > 0) button.blur(); });
     this.drawKeepView();
     this.one("[data-unlock-form]").addEventListener("submit", (event) => this.unlock(event));
     this.one("[data-locked]").addEventListener("cancel", (event) => event.preventDefault());
@@ -364,12 +358,6 @@ export class ReadingBoard {
   compare() {
     this.stage.hold();
     this.one("[data-action='compare']").setAttribute("aria-pressed", String(Boolean(this.stage.held)));
-  }
-
-  showHelp() {
-    const dialog = this.one("[data-help]");
-    renderSheet(dialog.querySelector("[data-sheet]"), this.keymap);
-    dialog.showModal();
   }
 }
 

@@ -144,9 +144,7 @@ export class FieldPanel {
       .on("next", () => this.step(1)).on("previous", () => this.step(-1)).on("close", () => this.close())
       .on("saliency", () => this.toggleMap()).on("less", () => this.#nudge(-5)).on("more", () => this.#nudge(5))
       .on("fit", () => this.panes.forEach((pane) => pane.fit()));
-    for (const button of this.panel.querySelectorAll("[data-action]")) {
-      button.addEventListener("click", () => this.keymap.run(button.dataset.action));
-    }
+    this.keymap.listenToButtons(this.panel);
     this.range.addEventListener("input", () => this.#setOpacity());
     this.side.addEventListener("change", () => this.#arrange());
     this.side.disabled = this.slots.length < 2;

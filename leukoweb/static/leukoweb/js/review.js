@@ -1,6 +1,6 @@
 // Keys of the review page: walk through the fields, change their size, tick, settle. The page works without it.
 
-import { Keymap, renderSheet } from "./keymap.js";
+import { Keymap, openSheet } from "./keymap.js";
 
 export const REVIEW_KEYS = [
   { action: "next", keys: ["ArrowRight", "f"], label: "Next field", group: "Fields" },
@@ -47,15 +47,12 @@ export function init(root) {
     smaller: () => resize(-1),
     reason: () => form.querySelector("textarea").focus(),
     settle: () => form.querySelector("[type=submit]").focus(),
-    help: () => {
-      renderSheet(help.querySelector("[data-sheet]"), keymap);
-      help.showModal();
-    },
+    help: () => openSheet(help, keymap),
   };
   ticks.forEach((tick, index) => {
     actions[`tick-${index + 1}`] = () => tick.click();
   });
-  for (const [action, run] of Object.entries(actions)) keymap.on(action, run);
+  keymap.onAll(actions);
   const button = root.querySelector("[data-action='help']");
   button.hidden = false;
   button.addEventListener("click", () => keymap.run("help"));

@@ -1,9 +1,10 @@
 // The sorting board: one queue in two views, decided by keys, clicks or drops. Hooks: templates/cases/sorting_board.html.
 
-import { renderSheet } from "./keymap.js";
+import { openSheet } from "./keymap.js";
 import { ActiveClock, timeLeft } from "./sorting_clock.js";
 import { askReason, askRefused, askWhich } from "./sorting_dialogs.js";
 import { Gallery } from "./sorting_gallery.js";
+import { Hand } from "./sorting_hand.js";
 import { History } from "./sorting_history.js";
 import { boardKeymap, KeyDialog, LABEL } from "./sorting_keys.js";
 import { SortingModel } from "./sorting_model.js";
@@ -66,6 +67,8 @@ export class Board {
       onDrag: (index) => { if (!this.model.selection.has(index)) this.model.selection = new Set([index]); this.paint(); },
     });
     this.single = new Single(this.part("single"), this.model, { url: (id) => this.address("image", id), describe });
+    const tapped = (event) => { this.pressedAt = event.timeStamp; this.toUndecided(); };
+    this.hand = new Hand(this.part("single-stage"), () => this.single.core, tapped);
     this.keyDialog = new KeyDialog(this.part("keys-dialog"), this.keymap, (own) => {
       this.preferences.keymap = own;
       this.panel.printKeys();
@@ -107,8 +110,8 @@ export class Board {
       up: rows(-1), down: rows(1),
       "page-up": () => rows(-this.gallery.rowsInSight)(), "page-down": () => rows(this.gallery.rowsInSight)(),
       first: () => this.focusOn(this.model.shown[0]), last: () => this.focusOn(this.model.shown.at(-1)),
-      select: () => {
-        if (this.view === "single") this.toUndecided();
+      select: (event) => {
+        if (this.view === "single") this.hand.hold(event); // a key only: no button chooses
         else if (this.model.focus >= 0) { this.model.toggle(this.model.focus); this.paint(); }
       },
       "extend-next": extend(() => 1), "extend-previous": extend(() => -1),
@@ -124,13 +127,14 @@ export class Board {
       "zoom-in": () => this.single.core?.zoomBy(1.5), "zoom-out": () => this.single.core?.zoomBy(1 / 1.5),
       fit: () => this.single.core?.fit(),
       "full-screen": () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen?.()),
-      help: () => { renderSheet(this.part("sheet"), this.keymap); this.part("help-dialog").showModal(); },
+      help: () => openSheet(this.part("help-dialog"), this.keymap),
     };
     for (const name of this.labels.keys()) actions[LABEL + name] = () => this.decide("label", { label: name });
     for (const [action, run] of Object.entries(actions)) {
       const decides = ["label", "cannot", "exclude", "clear"].includes(action.split(":")[0]);
       this.keymap.on(action, (event) => {
         const key = event instanceof KeyboardEvent;
+        if (key && this.hand.arrow(event)) return;
         if (key && event.repeat && decides) return; // a key that is held down must not sort one image after the other
         this.pressedAt = key ? event.timeStamp : 0; // a drop and a click are no key presses
         if (key && !decides) this.gallery.point = null; // the keyboard leads now
@@ -388,6 +392,7 @@ export class Board {
 export function init(root) {
   for (const element of root.querySelectorAll("[data-board]")) {
     const board = new Board(element, JSON.parse(root.getElementById("board-labels").textContent));
+    element.board = board; // for tests
     board.start();
   }
 }

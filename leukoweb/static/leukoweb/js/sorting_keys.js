@@ -1,6 +1,6 @@
 // The keys of the sorting board: the defaults, a person's own, and the dialog that changes them.
 
-import { Keymap, keyName, keySign } from "./keymap.js";
+import { isModifier, Keymap, keyName, keySign, mayBind } from "./keymap.js";
 
 export const LABEL = "label:";
 
@@ -22,7 +22,7 @@ export function boardKeys(labels) {
     { action: "page-down", keys: ["PageDown"], label: "A screen down", group: "Move" },
     { action: "first", keys: ["Home"], label: "First image", group: "Move" },
     { action: "last", keys: ["End"], label: "Last image", group: "Move" },
-    { action: "select", keys: [" "], label: "Choose this one too (gallery), next undecided (single)", group: "Choose several" },
+    { action: "select", keys: [" "], label: "Choose this one too (gallery); tap: next undecided, hold: move the image with mouse or arrows (single)", group: "Choose several" },
     { action: "extend-next", keys: ["Shift+ArrowRight"], label: "Range to the right", group: "Choose several" },
     { action: "extend-previous", keys: ["Shift+ArrowLeft"], label: "Range to the left", group: "Choose several" },
     { action: "extend-down", keys: ["Shift+ArrowDown"], label: "Range to the row below", group: "Choose several" },
@@ -43,11 +43,6 @@ export function boardKeys(labels) {
     { action: "help", keys: ["?", "F1"], label: "This sheet", group: "Help" },
   ];
 }
-
-const TAKEN_BY_BROWSER = new Set([
-  "Tab", "Shift+Tab", "F5", "F6", "F11", "F12", "Ctrl+w", "Ctrl+t", "Ctrl+n", "Ctrl+r", "Ctrl+l", "Ctrl+q", "Ctrl+p",
-  "Ctrl+Tab", "Ctrl+Shift+t", "Ctrl+Shift+n", "Ctrl+Shift+w", "Shift", "Control", "Alt", "Meta", "Dead", "CapsLock",
-]);
 
 /** The keymap of a board: the defaults and, where they still fit, the person's own keys. */
 export function boardKeymap(labels, own = {}) {
@@ -112,7 +107,7 @@ export class KeyDialog {
   #press(event) {
     if (!this.#waiting) return;
     const key = keyName(event, { numpad: true });
-    if (["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Tab", "Shift+Tab"].includes(event.key)) return;
+    if (isModifier(event) || event.key === "Tab") return;
     event.preventDefault();
     event.stopPropagation();
     const action = this.#waiting;
@@ -125,7 +120,7 @@ export class KeyDialog {
 
   #bind(action, key) {
     const owner = key && this.keymap.owner(key);
-    if (!key || TAKEN_BY_BROWSER.has(key)) this.#say("The browser keeps that key for itself. Choose another one.");
+    if (!mayBind(key)) this.#say("The browser keeps that key for itself. Choose another one.");
     else if (owner && owner.action !== action) this.#say(`${keySign(key)} already means “${owner.label}”. Choose another one.`);
     else {
       this.keymap.rebind(action, [key]);

@@ -129,9 +129,7 @@ export class SlideViewer {
         return run(event);
       });
     }
-    for (const button of this.root.querySelectorAll("[data-action]")) {
-      button.addEventListener("click", (event) => this.keymap.run(button.dataset.action, event));
-    }
+    this.keymap.listenToButtons(this.root);
     for (const button of this.root.querySelectorAll("[data-surround-choice]")) {
       button.addEventListener("click", () => this.setSurround(button.dataset.surroundChoice));
     }

@@ -152,6 +152,13 @@ export class FieldViewer {
     this.#osd.viewport.applyConstraints();
   }
 
+  /** Move the image by CSS pixels, as a hand would. */
+  dragBy(across_px, down_px) {
+    const moved = new globalThis.OpenSeadragon.Point(-across_px, -down_px);
+    this.#osd.viewport.panBy(this.#osd.viewport.deltaPointsFromPixels(moved), true);
+    this.#osd.viewport.applyConstraints(true);
+  }
+
   fit({ at_once = false } = {}) {
     this.#osd.viewport.goHome(at_once);
   }
