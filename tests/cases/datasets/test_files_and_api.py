@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+from fnmatch import fnmatch
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def require_croissant(meta: dict[str, Any], opened: zipfile.ZipFile, rows: list[
     assert {key for key in used if not key.startswith("@")} <= known | schema_org
     table, files = meta["distribution"]
     assert table["sha256"] == hashlib.sha256(opened.read(table["contentUrl"])).hexdigest()
-    assert all(any(Path(row["file"]).match(one) for one in files["includes"]) for row in rows)
+    assert all(any(fnmatch(row["file"], one) for one in files["includes"]) for row in rows)
     (records,) = meta["recordSet"]
     assert [field["source"]["extract"]["column"] for field in records["field"]] == list(rows[0])
     assert {field["source"]["fileObject"]["@id"] for field in records["field"]} == {table["@id"]}
