@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from reader_study.analysis.inputs import Inputs, Level
@@ -59,6 +60,30 @@ def discordance(inputs: Inputs, level: Level) -> dict[str, Any] | None:
     order = {"wrong": 0, "none": 1, "right": 2}
     cases.sort(key=lambda row: (order[row["ai_is"]], -row["readers_right"], row["case"]))
     return {"n_readers": len(names), "readers": names, "patterns": patterns, "cases": cases}
+
+
+def pattern_cases(level: Mapping[str, Any], readers_right: int, ai_is: str) -> list[str]:
+    """Codes of the cases that one cell of the table of patterns counts.
+
+    Parameters
+    ----------
+    level
+        One level of a result, with ``cases`` and ``discordance``.
+    ai_is
+        ``right``, ``wrong`` or ``none``.
+
+    Raises
+    ------
+    ValueError
+        This level has no such table: no AI, or no readers.
+    """
+    found = level["discordance"]
+    if not found:
+        raise ValueError("no discordance at this level")
+    # Cases that everybody got right are not listed there; the rest are exactly the listed ones.
+    listed = {row["case"]: (row["readers_right"], row["ai_is"]) for row in found["cases"]}
+    whole = (found["n_readers"], "right")
+    return [row["case"] for row in level["cases"] if listed.get(row["case"], whole) == (readers_right, ai_is)]
 
 
 def changed_cases(inputs: Inputs, level: Level) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from django.db.models import OuterRef, Subquery
 from cases.models import HpfImage, ReferenceDiagnosis
 from inference.models import PatientPrediction
 from leukoweb.core.exceptions import Conflict, NotFound
-from reader_study.models import Reading, ReadingSession, Study, StudyCase
+from reader_study.models import ImportedEvaluator, ImportedPrediction, Reading, ReadingSession, Study, StudyCase
 from reader_study.protocol import reference_map
 from reader_study.selectors.studies import protocol_current
 
@@ -87,8 +87,8 @@ def require_unblinded(study: Study) -> None:
         raise Conflict("The study is still blind.", code="E_BLIND", hint="Freeze the data, then unblind the study.")
 
 
-def walk_list(study: Study, *, only: str = "all") -> list[Walk]:
-    """The cases of an unblinded study, training left out. 5 queries, whatever their number.
+def walk_list(study: Study) -> list[Walk]:
+    """The cases of an unblinded study, training left out. The number of queries does not depend on theirs.
 
     Raises
     ------
@@ -96,10 +96,11 @@ def walk_list(study: Study, *, only: str = "all") -> list[Walk]:
         Still blind.
     """
     require_unblinded(study)
-    return [walk for walk in _walks(study) if _wanted(walk, only)]
+    return _walks(study)
 
 
-def _wanted(walk: Walk, only: str) -> bool:
+def wanted(walk: Walk, only: str) -> bool:
+    """Whether a case passes one of ``FILTERS``."""
     kept = {"disputed": walk.disputed, "readers": walk.readers_disagree, "ai": walk.ai_differs, "changed": walk.changed}
     return kept.get(only, True)
 
@@ -125,7 +126,7 @@ def _walks(study: Study, code: str = "") -> list[Walk]:
         for case in cases.annotate(reference=Subquery(newest)).order_by("code")
     }
     _votes(study, walks)
-    _results(document, walks)
+    _results(study, document, walks)
     return list(walks.values())
 
 
@@ -145,9 +146,13 @@ def _votes(study: Study, walks: dict[int, Walk]) -> None:
         walk.votes.append(Vote(who, reading.diagnosis, kind, right, reading=reading))
 
 
-def _results(document: dict[str, Any], walks: dict[int, Walk]) -> None:
+def _results(study: Study, document: dict[str, Any], walks: dict[int, Walk]) -> None:
+    """Pipelines of the protocol, unless imported answers took their place; then all imported answers."""
     named = [document["ai"]["primary"]] if document["ai"]["primary"] else []
+    imported = {(e.name, e.version) for e in ImportedEvaluator.objects.filter(study=study)}
     for pipeline in [*named, *document["ai"]["comparators"]]:
+        if (pipeline["name"], pipeline["version"]) in imported:
+            continue
         rows = PatientPrediction.objects.filter(
             patient__in=list(walks), run__pipeline__name=pipeline["name"], run__pipeline__version=pipeline["version"]
         ).select_related("run__pipeline")
@@ -157,6 +162,20 @@ def _results(document: dict[str, Any], walks: dict[int, Walk]) -> None:
             right = label == walks[patient].reference if walks[patient].reference else None
             title = f"AI {pipeline['name']} {pipeline['version']}"
             walks[patient].votes.append(Vote(title, label, "ai", right, prediction=row))
+
+
+    if imported:
+        _imported(study, document["classes"]["map"], walks)
+
+
+def _imported(study: Study, level: str, walks: dict[int, Walk]) -> None:
+    rows = ImportedPrediction.objects.filter(
+        evaluator__study=study, level=level, study_case__patient__in=list(walks)
+    ).select_related("evaluator", "study_case")
+    for row in rows.order_by("evaluator", "id"):
+        walk = walks[row.study_case.patient_id]
+        right = row.diagnosis == walk.reference if walk.reference else None
+        walk.votes.append(Vote(f"AI {row.evaluator}", row.diagnosis, "ai", right))
 
 
 def class_of(row: PatientPrediction, document: dict[str, Any]) -> str:

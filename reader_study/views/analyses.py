@@ -21,6 +21,7 @@ from reader_study.selectors.analyses import analysis_get, analysis_list, result_
 from reader_study.selectors.studies import protocol_current, study_get
 from reader_study.services.analyses import analysis_create, analysis_opened, evaluator_import
 from reader_study.views.shown_tables import shown_tables
+from reader_study.views.walk_links import walk_links
 
 TABLE_KINDS = [("csv", "CSV"), ("xlsx", "Excel"), ("json", "JSON"), ("tex", "LaTeX"), ("html", "for Word")]
 FIGURE_KINDS = [("svg", "SVG"), ("pdf", "PDF"), ("png", "PNG")]
@@ -115,7 +116,7 @@ def _section(analysis: Analysis, section: str) -> dict[str, Any]:
         "analysis": analysis, "study": analysis.study, "result": result, "section": section,
         "title": titles[section], "stamps": result["marks"]["words"],
         "sections": [(key, title) for key, title in SECTIONS if key in present],
-        "blocks": shown_tables(own, figures, levels), "files": FILES,
+        "blocks": shown_tables(own, figures, levels, walk_links(analysis)), "files": FILES,
         "kinds": TABLE_KINDS, "figure_kinds": FIGURE_KINDS,
         "remarks": [row for row in result["remarks"] if not row["level"]] if section == "endpoints" else [],
     }  # fmt: skip

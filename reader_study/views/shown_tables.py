@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ class Cell:
     heading: bool
     note: str
     long: bool
+    href: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,13 @@ class Block:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def shown_tables(tables: Sequence[Table], figures: Sequence[FigureSpec], levels: Sequence[str]) -> list[Block]:
+Link = Callable[[Table, Column, Mapping[str, Any]], str]
+"""The address that a cell leads to, or nothing."""
+
+
+def shown_tables(
+    tables: Sequence[Table], figures: Sequence[FigureSpec], levels: Sequence[str], link: Link = lambda *_: ""
+) -> list[Block]:
     """Level by level, each figure before the table whose numbers it shows."""
     out: list[Block] = []
     for level in ["", *levels]:
@@ -41,21 +48,25 @@ def shown_tables(tables: Sequence[Table], figures: Sequence[FigureSpec], levels:
             if table.level != level:
                 continue
             out += [Block(figure, None, ()) for figure in own if figure.table == table.key]
-            out.append(Block(None, table, _rows(table)))
+            out.append(Block(None, table, _rows(table, link)))
     return out
 
 
-def _rows(table: Table) -> tuple[tuple[Cell, ...], ...]:
+def _rows(table: Table, link: Link) -> tuple[tuple[Cell, ...], ...]:
     return tuple(
-        tuple(_cell(column, row.get(column.key), index == 0) for index, column in enumerate(table.columns))
+        tuple(
+            _cell(column, row.get(column.key), index == 0, link(table, column, row))
+            for index, column in enumerate(table.columns)
+        )
         for row in table.rows
     )
 
 
-def _cell(column: Column, value: Any, heading: bool) -> Cell:
+def _cell(column: Column, value: Any, heading: bool, href: str) -> Cell:
     text, interval = cell_parts(column, value)
     note = ""
     if column.kind == "estimate" and isinstance(value, dict):
         counts = f"{value['numerator']} of {value['denominator']}" if value.get("denominator") else ""
         note = ", ".join(filter(None, (counts, value.get("method", ""), value.get("note", ""))))
-    return Cell(text, interval, column.kind if text != "-" else "text", column.numeric, heading, note, len(text) > 40)
+    kind = column.kind if text != "-" else "text"
+    return Cell(text, interval, kind, column.numeric, heading, note, len(text) > 40, href if text != "-" else "")

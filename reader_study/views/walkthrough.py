@@ -18,6 +18,7 @@ from leukoweb.core.permissions import requires
 from reader_study.selectors.studies import protocol_current, study_get
 from reader_study.selectors.walkthrough import FILTERS, walk_get, walk_images, walk_list
 from reader_study.services.panel import panel_read, walks_seen
+from reader_study.views.walk_links import walk_choice
 
 PER_PAGE = 50
 
@@ -36,14 +37,14 @@ class PanelForm(forms.Form):
 @require_safe
 @requires("studies.manage")
 def study_walk(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """The cases, disputed ones first. What a page shows is on record for whoever looks at it."""
+    """The cases, disputed ones unless asked otherwise. What a page shows is on record for whoever looks at it."""
     study = study_get(public_id, for_user=person(request))
-    only = request.GET.get("only", "disputed")
-    walks = walk_list(study, only=only if only in FILTERS else "disputed")
+    choice = walk_choice(request.GET, study=study, for_user=person(request))
+    walks = [walk for walk in walk_list(study) if choice.has(walk)]
     page = max(1, int(request.GET["page"])) if request.GET.get("page", "").isdigit() else 1
     shown = walks[(page - 1) * PER_PAGE : page * PER_PAGE]
     walks_seen(actor=person(request), walks=shown)
-    context = {"study": study, "walks": shown, "n": len(walks), "only": only, "filters": FILTERS, "page": page,
+    context = {"study": study, "walks": shown, "n": len(walks), "choice": choice, "filters": FILTERS, "page": page,
                "more": len(walks) > page * PER_PAGE}  # fmt: skip
     return render(request, "reader_study/study_walk.html", context)
 
@@ -64,10 +65,11 @@ def study_walk_case(request: HttpRequest, public_id: uuid.UUID, code: str) -> Ht
         else:
             messages.success(request, "The panel's reading was stored beside the others.")
             return redirect("study_walk_case", public_id, code)
-    codes = [one.case.code for one in walk_list(study, only="disputed")]
+    choice = walk_choice(request.GET, study=study, for_user=person(request))
+    codes = [one.case.code for one in walk_list(study) if choice.has(one)]
     at = codes.index(code) if code in codes else -1
     context = {
-        "study": study, "walk": walk, "form": form, "images": walk_images(walk),
+        "study": study, "walk": walk, "form": form, "images": walk_images(walk), "choice": choice,
         "before": codes[at - 1] if at > 0 else "", "after": codes[at + 1] if 0 <= at < len(codes) - 1 else "",
     }  # fmt: skip
     return render(request, "reader_study/study_walk_case.html", context, status=400 if form.errors else 200)

@@ -9,7 +9,7 @@ from django.test import Client
 
 from cases.models import Exposure
 from leukoweb.core.models import User
-from reader_study.models import Reading, Study, StudyCase
+from reader_study.models import ImportedEvaluator, ImportedPrediction, Reading, Study, StudyCase
 from reader_study.selectors.grid import study_grid
 from tests.conftest import BACKEND
 from tests.reader_study.pages import url
@@ -59,6 +59,27 @@ def test_the_walk_names_disputes_and_records_who_looked(
     assert "Patient Ext-001" in page
     assert page.count("image_thumb") == 0
     assert page.count("<img") >= 3
+
+
+def test_previous_and_next_stay_in_the_list_that_was_chosen(client: Client, coordinator: User) -> None:
+    study = unblinded(coordinator)
+    codes = list(study.cases.filter(training=False).order_by("code").values_list("code", flat=True))
+    page = client.get(url("study_walk_case", study, codes[1]), {"only": "all"}).content.decode()
+    for code, way in ((codes[0], "prev"), (codes[2], "next")):
+        assert f'rel="{way}" href="{url("study_walk_case", study, code)}?only=all"' in page
+    assert 'rel="next"' not in client.get(url("study_walk_case", study, codes[1]), {"only": "changed"}).content.decode()
+
+
+def test_imported_answers_of_an_ai_are_votes_too(client: Client, coordinator: User) -> None:
+    study = unblinded(coordinator)
+    case = study.cases.get(patient__code="Ext-001")  # AML
+    evaluator = ImportedEvaluator.objects.create(study=study, name="Elsewhere", version="2", source="a file")
+    for level, label in (("five", "ALL"), ("three", "ACUTE")):
+        ImportedPrediction.objects.create(evaluator=evaluator, study_case=case, level=level, diagnosis=label)
+    page = client.get(url("study_walk_case", study, case.code)).content.decode()
+    assert "AI Elsewhere 2" in page
+    assert 'data-class="ACUTE"' not in page
+    assert case.code in client.get(url("study_walk", study), {"only": "ai"}).content.decode()
 
 
 def test_a_panel_reads_again_and_the_originals_stay(client: Client, coordinator: User) -> None:

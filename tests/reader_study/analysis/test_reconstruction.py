@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -126,6 +127,49 @@ def test_the_discordant_cases_of_the_paper(analysed: tuple[Client, Analysis]) ->
     rows = {row[0][0]: [cell[0] for cell in row[1:4]] for row in shown}
     assert rows["3 of 3"][1] == "10"
     assert rows["0 of 3"][0] == "2"
+
+
+def test_each_case_and_each_count_leads_to_the_cases_behind_it(analysed: tuple[Client, Analysis]) -> None:
+    client, analysis = analysed
+    text = client.get(f"/analyses/{analysis.public_id}/cases/").content.decode()
+    table = re.search(r'data-table="discordant_cases_five">.*?</table>', text, re.DOTALL)[0]
+    cases = re.findall(r'<th scope="row">(?:<a href="([^"]+)">)?([^<]+)', table)
+    assert len(cases) > 12
+    assert all(address.endswith(f"/cases/{code}/") for address, code in cases)
+    assert f"Case {cases[0][1]}" in client.get(cases[0][0]).content.decode()
+    table = re.search(r'data-table="discordance_five">.*?</table>', text, re.DOTALL)[0]
+    counts = re.findall(r'<td class="num">(?:<a href="([^"]+)">)?(\d+)', table)
+    linked = [(unescape(address), int(count)) for address, count in counts if address]
+    assert sum(count for _, count in linked) == 64
+    for address, count in linked:
+        page = client.get(address).content.decode()
+        assert page.count('<tr><th scope="row"><a') == min(count, 50), address
+        assert f"<p>{count} case" in page
+    ten = next(address for address, count in linked if count == 10)
+    first = re.search(r'<tr><th scope="row"><a href="([^"]+)"', client.get(ten).content.decode())[1]
+    page = client.get(unescape(first)).content.decode()
+    assert page.count("differs</span>") == 1, "three readers right, the AI wrong"
+    assert "3 of 3 readers right, the AI wrong" in page
+    assert 'rel="next"' in page
+    assert 'rel="prev"' not in page
+
+
+def test_a_cell_that_is_not_there_is_not_found(analysed: tuple[Client, Analysis]) -> None:
+    client, analysis = analysed
+    whole = {"analysis": str(analysis.public_id), "level": "five", "right": "1", "ai": "wrong"}
+    address = f"/studies/{analysis.study.public_id}/cases/"
+    assert client.get(address, whole).status_code == 200
+    for key in whole:
+        assert client.get(address, whole | {key: "x"}).status_code == 404, key
+    other = "12345678-1234-4234-8234-123456789abc"
+    assert client.get(address, whole | {"analysis": other}).status_code == 404
+
+
+def test_nothing_leads_to_the_cases_before_the_unblinding(analysed: tuple[Client, Analysis]) -> None:
+    client, analysis = analysed
+    Study.objects.filter(pk=analysis.study_id).update(state="frozen")
+    text = client.get(f"/analyses/{analysis.public_id}/cases/").content.decode()
+    assert f"/studies/{analysis.study.public_id}/cases/" not in text
 
 
 def test_words_where_three_patients_make_a_number_meaningless(analysed: tuple[Client, Analysis]) -> None:
