@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models import Q
 
 from cases.models import Patient, ReferenceDiagnosis
 from leukoweb.core.audit import event_body
 from leukoweb.core.models import AuditEvent
+from leukoweb.core.snapshot import one_snapshot
 from reader_study.analysis.inputs import SCHEMA, InputsRefused
 from reader_study.models import ProtocolVersion, Reading, ReadingSession, Study, StudyCase
 from reader_study.protocol import reference_map
@@ -20,20 +18,6 @@ from reader_study.selectors.plan import plan_of
 
 _STATE = ReadingSession.State
 _QUIET = Q(action__startswith="analysis.")  # looking at numbers changes none of them
-
-
-@contextmanager
-def one_snapshot() -> Iterator[None]:
-    """All queries inside see the database as it was at the first of them.
-
-    PostgreSQL: REPEATABLE READ, READ ONLY, unless a transaction is open already. SQLite: a transaction is a snapshot.
-    """
-    outermost = not connection.in_atomic_block
-    with transaction.atomic():
-        if outermost and connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield
 
 
 def study_inputs(study: Study, *, interim: bool = False, reason: str = "") -> dict[str, Any]:

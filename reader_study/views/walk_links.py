@@ -72,7 +72,7 @@ def walk_choice(asked: QueryDict, *, study: Study, for_user: User) -> Choice:
         return Choice(only, FILTERS[only], urlencode({"only": only}))
     level, right, of_ai = asked.get("level", ""), asked.get("right", ""), asked.get("ai", "")
     try:
-        analysis = analysis_get(uuid.UUID(asked["analysis"]), for_user=for_user)
+        analysis = analysis_get(uuid.UUID(asked.get("analysis", "")), for_user=for_user)
         found = result_of(analysis)["levels"][level]
         if analysis.study_id != study.pk or of_ai not in _OF_AI:
             raise ValueError(of_ai)
