@@ -6,6 +6,7 @@ class CasesConfig(AppConfig):
     verbose_name = "Patients, slides and images"
 
     def ready(self) -> None:
+        from leukoweb.core.audit_trail import register_details_action
         from leukoweb.core.jobs.daily import register_daily
         from leukoweb.core.jobs.registry import register_kind
 
@@ -15,3 +16,6 @@ class CasesConfig(AppConfig):
         register_kind("cases.import_dataset", "cases.worker:import_dataset", queue="ops", unit="steps")
         register_kind("cases.sweep_media", "cases.worker:sweep_media", queue="ops")
         register_daily("cases.sweep_media", "Remove stored files that no record names")
+        # A code is corrected because something stood in it that should not.
+        for action in ("patient.recode", "slide.recode"):
+            register_details_action(action, "slides.mend")

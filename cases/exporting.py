@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cases.manifests import canonical
+from leukoweb.core.cells import safe_cell
 
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _DATE: Final = (2000, 1, 1, 0, 0, 0)  # the same version gives the same bytes
 _BUFFER_BYTES: Final = 1 << 18
 
@@ -47,11 +47,6 @@ COLUMNS: Final = tuple(Exported.__dataclass_fields__)
 _NOT_IN_COCO: Final = ("file", "label", "width_px", "height_px")  # COCO has keys of its own for these
 INTEGERS: Final = ("position", "fold", "width_px", "height_px", "magnification")
 FLOATS: Final = ("pixel_size_um", "capture_minutes")
-
-
-def safe_cell(value: Any) -> Any:
-    """A text that a spreadsheet would compute gets an apostrophe before it (OWASP, "CSV Injection")."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 def images_csv(rows: Iterable[Exported]) -> bytes:

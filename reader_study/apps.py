@@ -7,6 +7,7 @@ class ReaderStudyConfig(AppConfig):
 
     def ready(self) -> None:
         from cases.services.removals import register_freezer
+        from leukoweb.core.audit_trail import register_details_rule
         from leukoweb.core.hooks import register_role_hook
         from leukoweb.core.jobs.registry import register_kind
         from reader_study.holds import cases_on
@@ -14,3 +15,5 @@ class ReaderStudyConfig(AppConfig):
         register_kind("analysis.run", "reader_study.worker.analysis:run_analysis", queue="ops", unit="parts")
         register_role_hook("reader_study.services.voiding:role_changed")
         register_freezer(cases_on)
+        for prefix in ("study.", "session.", "reading.", "analysis."):
+            register_details_rule(prefix, "reader_study.selectors.audit:own_studies")

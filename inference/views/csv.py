@@ -7,14 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from django.http import HttpResponse
 
+from leukoweb.core.cells import safe_cell
+
 Cell = str | float | int
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-def safe_cell(value: Cell) -> Cell:
-    """Numbers as they are; a text that a spreadsheet would compute gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> HttpResponse:

@@ -15,4 +15,5 @@ urlpatterns = [
     path("health/", health.health, name="health"),
     path("metrics", health.metrics, name="metrics"),
     path("audit/", audit.audit_list, name="audit_list"),
+    path("audit/events.<str:kind>", audit.audit_file, name="audit_file"),
 ]

@@ -1,28 +1,79 @@
-"""The audit trail: filter, page, and see whether the chain is whole."""
+"""The audit trail: filter, page, take away, and see whether the chain is whole."""
 
 from __future__ import annotations
 
+import tempfile
+from typing import Any
+
+from django import forms
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from leukoweb.core.audit import chain_verify
-from leukoweb.core.models import AuditEvent
+from leukoweb.core.audit_trail import KINDS, Asked, audit_actions, audit_events, audit_export
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.health import chain_finding
+from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
+
+PER_PAGE = 50
+SPOOL_BYTES = 4 << 20
+
+
+def _day() -> forms.DateField:
+    return forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+
+class AuditForm(forms.Form):
+    who = forms.CharField(max_length=150, required=False, label="Person", help_text="Part of a user name")
+    action = forms.CharField(max_length=60, required=False)
+    on = forms.CharField(max_length=120, required=False, label="Object", help_text="Such as study, or slide:12")
+    since = _day()
+    until = _day()
+    text = forms.CharField(max_length=200, required=False, label="Words", help_text="In reasons and details")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("since") and data.get("until") and data["since"] > data["until"]:
+            self.add_error("until", "This day lies before the first one.")
+        return data
+
+    @property
+    def asked(self) -> Asked:
+        return Asked(**self.cleaned_data)
 
 
 @require_safe
 @requires("audit.view")
 def audit_list(request: HttpRequest) -> HttpResponse:
-    events = AuditEvent.objects.select_related("actor")
-    action, person = request.GET.get("action", "")[:60], request.GET.get("who", "")[:150]
-    if action:
-        events = events.filter(action=action)
-    if person:
-        events = events.filter(actor_name__icontains=person)
-    actions = AuditEvent.objects.order_by("action").values_list("action", flat=True).distinct()
-    report = chain_verify() if request.GET.get("verify") else None
-    page = Paginator(events, 50).get_page(request.GET.get("page"))
-    context = {"page": page, "actions": actions, "action": action, "who": person, "report": report}
-    return render(request, "core/audit.html", context)
+    form = AuditForm(request.GET)
+    form.fields["action"].widget = forms.Select(choices=[("", "Any"), *((name, name) for name in audit_actions())])
+    valid = form.is_valid()
+    events = audit_events(for_user=person(request), asked=form.asked) if valid else None
+    kept = request.GET.copy()
+    for name in [name for name in kept if name not in form.fields or not kept[name]]:
+        del kept[name]
+    context = {
+        "form": form, "query": kept.urlencode(), "chain": chain_finding(),
+        "report": chain_verify() if request.GET.get("verify") else None,
+        "page": Paginator(events, PER_PAGE).get_page(request.GET.get("page")) if events is not None else None,
+    }  # fmt: skip
+    return render(request, "core/audit.html", context, status=200 if valid else 400)
+
+
+@require_safe
+@requires("audit.view")
+def audit_file(request: HttpRequest, kind: str) -> HttpResponseBase:
+    """What the filters find, as a file. Nothing is sent unless all of it was written."""
+    if kind not in KINDS:
+        raise Http404
+    form = AuditForm(request.GET)
+    if not form.is_valid():
+        name, errors = next(iter(form.errors.items()))
+        raise DomainError(f"{name}: {errors[0]}", field=name, hint="Go back and correct the filters.")
+    file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 (the response closes it)
+    audit_export(actor=person(request), asked=form.asked, kind=kind, file=file)
+    file.seek(0)
+    return FileResponse(file, as_attachment=True, filename=f"audit.{kind}", content_type=KINDS[kind])

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from cases import services
-from cases.exporting import COLUMNS, images_csv, safe_cell, zip_stream
+from cases.exporting import COLUMNS, images_csv, zip_stream
 from cases.models import (
     Cohort,
     DatasetVersion,
@@ -31,6 +31,7 @@ from cases.selectors.curation import contents_unmeasured, excluded_images
 from cases.selectors.datasets import dataset_entries
 from cases.services.curation import contents_measure
 from cases.services.datasets import dataset_freeze
+from leukoweb.core.cells import safe_cell
 from tests.cases.datasets.rows import choices_of, labelled
 from tests.cases.datasets.test_curation import encoded, plant, smear
 

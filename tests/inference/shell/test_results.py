@@ -21,7 +21,7 @@ from inference.selectors.results import Result
 from inference.services.registry import pipeline_create
 from inference.services.runs import run_request
 from inference.services.saliency import _path
-from inference.views.csv import safe_cell
+from leukoweb.core.cells import safe_cell
 from leukoweb.core.models import AuditEvent, Job
 
 pytestmark = pytest.mark.django_db
