@@ -94,6 +94,8 @@ class AcceptedImage:
         Format of the file as it came: JPEG, PNG, BMP or TIFF.
     received_sha256, content_sha256
         Hex digests of the file as it came (manifest, resume) and of `content` (storage, predictions).
+    phash
+        Perceptual hash of the stored pixels (`perceptual_hash`).
     notes
         What was changed (``N_...``) and what a person should look at (``W_...``).
     """
@@ -105,6 +107,7 @@ class AcceptedImage:
     received_format: str
     received_sha256: str
     content_sha256: str
+    phash: int
     notes: tuple[Note, ...]
 
 
@@ -168,6 +171,7 @@ def accept_image(data: bytes, name: str, *, limits: Limits = DEFAULT_LIMITS) -> 
         received_format=found,
         received_sha256=hashlib.sha256(data).hexdigest(),
         content_sha256=hashlib.sha256(content).hexdigest(),
+        phash=perceptual_hash(rgb),  # here, because decoding once more would cost more than all the rest
         notes=(*notes, *changes, *_content_notes(rgb)),
     )
 

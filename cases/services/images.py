@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
-from cases.imaging import AcceptedImage, Note, accept_image, decode, perceptual_hash
+from cases.imaging import AcceptedImage, Note, accept_image
 from cases.models import HpfImage, ImageOriginalName, Slide
 from cases.services.checks import require_live
 from cases.services.content import content_lock, contents_purge
@@ -49,7 +49,7 @@ def image_prepare(data: bytes, name: str) -> Prepared:
         The disk is full; nothing was kept.
     """
     accepted = accept_image(data, name)
-    phash = f"{perceptual_hash(decode(accepted.content)):016x}"
+    phash = f"{accepted.phash:016x}"
     blobs().put(accepted.content)
     return Prepared(accepted, phash, name)
 

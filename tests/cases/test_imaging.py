@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cases.imaging import AcceptedImage, accept_image
+from cases.imaging import AcceptedImage, accept_image, decode, perceptual_hash
 from tests.cases.bad_images import pages
 from tests.cases.image_files import SECRET, SECRETS, exif, field, pixels, png_of, saved, srgb_profile, text_png
 
@@ -32,6 +32,7 @@ def test_a_clean_rgb_jpeg_and_png_are_stored_as_they_came() -> None:
         assert (accepted.format, accepted.received_format) == (format_name, format_name)
         assert (accepted.width_px, accepted.height_px, accepted.notes) == (160, 120, ())
         assert accepted.received_sha256 == accepted.content_sha256 == hashlib.sha256(data).hexdigest()
+        assert accepted.phash == perceptual_hash(decode(data))
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG"])
@@ -94,6 +95,7 @@ def test_a_rotated_image_is_stored_upright(format_name: str, orientation: int) -
     assert pixels(accepted.content) == expected.tobytes()
     assert (accepted.width_px, accepted.height_px) == expected.size
     assert "N_ROTATED" in codes(accepted)
+    assert accepted.phash == perceptual_hash(decode(accepted.content))
     assert accept_image(accepted.content, "a").notes == ()
 
 
@@ -159,6 +161,7 @@ def test_other_modes_become_lossless_rgb_png_with_a_note(what: str) -> None:
     assert [code for code in codes(accepted) if code != "N_METADATA_REMOVED"] == expected_codes
     assert accepted.format == "PNG"
     assert pixels(accepted.content) == expected_pixels
+    assert accepted.phash == perceptual_hash(decode(accepted.content))
     assert not any(note.needs_attention for note in accepted.notes)
 
 
