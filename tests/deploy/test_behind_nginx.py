@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -126,7 +127,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made = json.loads(python("-c", MAKE.format(picture=str(folder / "field.png"))).strip().splitlines()[-1])
         commands = [
             [sys.executable, "-m", "gunicorn", "leukoweb.wsgi", "--bind", f"127.0.0.1:{ports['web']}", "--workers", "3",
-             "--threads", "2", "--worker-class", "gthread", "--no-control-socket"],
+             "--preload", "--threads", "2", "--worker-class", "gthread", "--no-control-socket"],
             [nginx, "-c", str(nginx_conf(folder, data, ports)), "-p", str(folder), "-e", str(folder / "nginx.log")],
         ]  # fmt: skip
         children = [subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL) for command in commands]
@@ -172,6 +173,16 @@ def test_stored_files_have_no_address_of_their_own(site: Site, path: str) -> Non
     response = site.get(path.format(a=sha[:2], b=sha[2:4], sha=sha), cookie=site.made["cookie"])
     assert response.status in (400, 404)
     assert b"PNG" not in response.content[:8]
+
+
+def test_pages_are_compressed_but_not_those_of_blinded_readers(site: Site) -> None:
+    asked = {"Accept-Encoding": "gzip"}
+    page = site.get("/accounts/login/", headers=asked)
+    assert page.getheader("Content-Encoding") == "gzip"
+    assert b"csrfmiddlewaretoken" in gzip.decompress(page.content)
+    assert "Accept-Encoding" in (page.getheader("Vary") or "")
+    for path in ("/read/", "/read/none/state/"):
+        assert site.get(path, cookie=site.made["cookie"], headers=asked).getheader("Content-Encoding") is None, path
 
 
 def test_visitors_get_no_pixels(site: Site) -> None:
