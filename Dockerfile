@@ -18,7 +18,7 @@ RUN SECRET_KEY=only-while-building-0123456789-0123456789-0123456789 ALLOWED_HOST
 USER leukoweb
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s CMD ["python", "-c", "import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8000/healthz', headers={'X-Forwarded-Proto': 'https', 'Host': 'localhost'}), timeout=4)"]
-CMD ["gunicorn", "leukoweb.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "3", "--threads", "8", "--timeout", "120"]
+CMD ["gunicorn", "leukoweb.wsgi", "--bind", "0.0.0.0:8000", "--preload", "--worker-class", "gthread", "--workers", "3", "--threads", "8", "--timeout", "120"]
 
 FROM base AS worker
 RUN pip install -c constraints.txt -e '.[ai]'
