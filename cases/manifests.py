@@ -84,9 +84,14 @@ def manifest(
     )
 
 
+def rows_of(content: bytes) -> list[list[Any]]:
+    """The images of a stored manifest, in its order, as plain rows of `LINE_FIELDS`."""
+    return list(json.loads(content)["images"])
+
+
 def lines_of(content: bytes) -> list[Line]:
     """The images of a stored manifest, in its order."""
-    return [Line(*row) for row in json.loads(content)["images"]]
+    return [Line(*row) for row in rows_of(content)]
 
 
 def left_out_of(content: bytes) -> list[LeftOut]:

@@ -65,6 +65,10 @@ class Patient(models.Model):
 
     class Meta:
         ordering = ["code"]
+        # Few are: what is counted without them is counted at all, less these.
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(withdrawn_at__isnull=False), name="patient_withdrawn")
+        ]
 
     def __str__(self) -> str:
         return self.code

@@ -135,6 +135,7 @@ class SortingItem(models.Model):
             models.UniqueConstraint(fields=["seat", "image"], name="sorting_item_once"),
             models.UniqueConstraint(fields=["seat", "position"], name="sorting_position_once"),
         ]
+        indexes = [models.Index(fields=["seat", "current"])]  # how many are decided, without reading a row
 
     def __str__(self) -> str:
         return f"{self.seat_id} #{self.position}"

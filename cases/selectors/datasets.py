@@ -6,15 +6,19 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from django.core.cache import cache
 from django.db.models import QuerySet
 
-from cases.manifests import LeftOut, Line, left_out_of, lines_of
+from cases.manifests import LeftOut, Line, left_out_of, rows_of
 from cases.models import DatasetEntry, DatasetVersion
 from cases.taxonomy import ClassMap
 from cases.taxonomy_data import read_taxonomy
 from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.storage import blobs
+
+LINE_FIELDS = ("patient_code", "slide_code", "content_sha256", "label", "split", "fold")  # as a manifest's line
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,12 @@ def dataset_class_map(version: DatasetVersion) -> ClassMap:
 
 def manifest_lines(version: DatasetVersion) -> list[Line]:
     """All images as frozen, from the rows."""
-    fields = ("patient_code", "slide_code", "content_sha256", "label", "split", "fold")
-    return [Line(*values) for values in version.entries.order_by("number").values_list(*fields)]
+    return [Line(*values) for values in version.entries.order_by("number").values_list(*LINE_FIELDS)]
+
+
+def _rows(version: DatasetVersion) -> list[list[Any]]:
+    """As `manifest_lines`, as plain rows: hundreds of thousands are only compared."""
+    return list(map(list, version.entries.order_by("number").values_list(*LINE_FIELDS)))
 
 
 def manifest_bytes(version: DatasetVersion) -> bytes:
@@ -93,6 +101,24 @@ def left_out(version: DatasetVersion) -> list[LeftOut]:
     return left_out_of(manifest_bytes(version))
 
 
+def dataset_problems_known(version: DatasetVersion) -> Sequence[str]:
+    """As `dataset_problems`, for pages: what was found sound is not compared again for an hour.
+
+    Rows cannot be changed (triggers) and their number is counted; a manifest that was touched is read again.
+    """
+    try:
+        file = blobs().path(version.manifest_sha256).stat()
+    except OSError:
+        return dataset_problems(version)
+    key = f"dataset-sound:{version.pk}:{file.st_mtime_ns}:{file.st_size}:{version.entries.count()}"
+    if cache.get(key):
+        return []
+    problems = dataset_problems(version)
+    if not problems:
+        cache.set(key, True, 3600)
+    return problems
+
+
 def dataset_problems(version: DatasetVersion) -> Sequence[str]:
     """What differs between a version's rows and its manifest; empty if nothing does."""
     try:
@@ -102,6 +128,6 @@ def dataset_problems(version: DatasetVersion) -> Sequence[str]:
     problems = []
     if hashlib.sha256(content).hexdigest() != version.manifest_sha256:
         problems.append("the stored manifest no longer has the version's hash")
-    if lines_of(content) != manifest_lines(version):
+    if rows_of(content) != _rows(version):
         problems.append("the rows of the version are not those of its manifest")
     return problems

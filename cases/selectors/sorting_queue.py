@@ -11,11 +11,20 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Func, IntegerField, OuterRef, Q, QuerySet, Subquery
 
 from cases.consensus import DISPUTED
 from cases.dealing import shuffled
-from cases.models import AdjudicationDecision, HpfImage, SortingDecision, SortingItem, SortingSeat, SortingTask
+from cases.models import (
+    AdjudicationDecision,
+    HpfImage,
+    Patient,
+    Slide,
+    SortingDecision,
+    SortingItem,
+    SortingSeat,
+    SortingTask,
+)
 from cases.selectors.sorting import SORTING_PARTS, consensus_for_task, rule_of
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.models import User
@@ -52,14 +61,36 @@ def seat_get(user: User, task_id: uuid.UUID) -> SortingSeat:
 
 def seats_of(user: User, *, open_only: bool = False) -> QuerySet[SortingSeat]:
     """The person's seats with ``n_items`` and ``n_decided``, open tasks first. 1 query."""
-    live = Q(items__image__slide__patient__withdrawn_at=None)
     seats = SortingSeat.objects.filter(user=user, active=True).select_related("task")
     if open_only:
         seats = seats.filter(task__closed_at=None)
+    # Lists inside lists, from the few withdrawn patients outwards; as a join every item's patient was looked up.
+    slides = Slide.objects.filter(patient__in=Patient.objects.filter(withdrawn_at__isnull=False))
+    gone = SortingItem.objects.filter(image__in=HpfImage.objects.filter(slide__in=slides))
     return seats.annotate(
-        n_items=Count("items", filter=live),
-        n_decided=Count("items", filter=live & Q(items__current__isnull=False) & ~Q(items__current__verdict="cleared")),
+        n_items=_items(seat=OuterRef("pk")) - _count(gone.filter(seat=OuterRef("pk"))),
+        n_decided=_decided(seat=OuterRef("pk"))
+        - _count(gone.filter(seat=OuterRef("pk"), current__isnull=False).exclude(current__verdict="cleared")),
     ).order_by("task__closed_at", "-task_id")
+
+
+def _count(rows: QuerySet[Any]) -> Subquery:
+    """A correlated count of its own: a count over several joins multiplies their rows and has to tell them apart.
+
+    A plain function, because an aggregate would group, and grouping would sort.
+    """
+    counted = rows.order_by().annotate(n=Func("pk", function="COUNT", output_field=IntegerField()))
+    return Subquery(counted.values("n"))
+
+
+def _items(**whose: Any) -> Subquery:
+    return _count(SortingItem.objects.filter(**whose))
+
+
+def _decided(**whose: Any) -> Any:
+    """Items with a verdict, less those whose verdict was taken back."""
+    given = SortingItem.objects.filter(**whose, current__isnull=False)
+    return _count(given) - _count(given.filter(current__verdict="cleared"))
 
 
 def queue_of(seat: SortingSeat) -> list[Entry]:
@@ -142,16 +173,11 @@ def history_of(seat: SortingSeat) -> list[list[Any]]:
 
 def task_list() -> QuerySet[SortingTask]:
     """All tasks with ``n_seats``, ``n_items`` and ``n_decided`` over all sorters, for staff. 1 query."""
-    sorters = Q(seats__part__in=SORTING_PARTS)
     tasks = SortingTask.objects.select_related("taxonomy", "created_by").order_by("-pk")
     return tasks.annotate(
-        n_seats=Count("seats", filter=sorters, distinct=True),
-        n_items=Count("seats__items", distinct=True),
-        n_decided=Count(
-            "seats__items",
-            filter=Q(seats__items__current__isnull=False) & ~Q(seats__items__current__verdict="cleared"),
-            distinct=True,
-        ),
+        n_seats=Count("seats", filter=Q(seats__part__in=SORTING_PARTS)),
+        n_items=_items(seat__task=OuterRef("pk")),
+        n_decided=_decided(seat__task=OuterRef("pk")),
     )
 
 
@@ -164,13 +190,12 @@ def task_get(public_id: uuid.UUID) -> SortingTask:
 
 def seat_progress(task: SortingTask) -> QuerySet[SortingSeat]:
     """Everybody's place with how far they are, for staff. 1 query."""
-    decided = Q(items__current__isnull=False) & ~Q(items__current__verdict="cleared")
     return (
         SortingSeat.objects.filter(task=task)
         .select_related("user")
         .annotate(
-            n_items=Count("items", distinct=True),
-            n_decided=Count("items", filter=decided, distinct=True),
+            n_items=_items(seat=OuterRef("pk")),
+            n_decided=_decided(seat=OuterRef("pk")),
             n_settled=Count("adjudications__image", distinct=True),
         )
         .order_by("pk")

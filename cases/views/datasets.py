@@ -83,7 +83,7 @@ def dataset_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     context = {
         "version": version, "counts": counts_table(version.counts), "flow": version.flow, "checks": version.proof,
         "folds": folds, "n_withdrawn": selectors.dataset_withdrawn(version),
-        "problems": selectors.dataset_problems(version), "layouts": LAYOUTS,
+        "problems": selectors.dataset_problems_known(version), "layouts": LAYOUTS,
         "others": selectors.dataset_list().exclude(pk=version.pk)[:20],
     }  # fmt: skip
     return render(request, "cases/dataset_detail.html", context)

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from cases import selectors
 from cases.imaging import DEFAULT_LIMITS
+from cases.models import Cohort
 from cases.services.uploads import ARCHIVE_BYTES_MAX
 from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
@@ -22,7 +23,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     slide_id, cohort_id = request.GET.get("slide", ""), request.GET.get("cohort", "")
     context = {
         "slide": selectors.slide_get(int(slide_id)) if slide_id.isdecimal() else None,
-        "cohorts": selectors.cohort_list(),
+        "cohorts": Cohort.objects.order_by("name"),
         "cohort_id": int(cohort_id) if cohort_id.isdecimal() else None,
         "open_uploads": selectors.open_uploads(person(request)),
         "file_mb_max": DEFAULT_LIMITS.file_bytes // 1_000_000,

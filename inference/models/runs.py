@@ -33,7 +33,11 @@ class PipelineRun(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["slide", "-id"])]
+        indexes = [
+            models.Index(fields=["slide", "-id"]),
+            # The newest run of each slide with one pipeline; by the pipeline's own index each slide walked all runs.
+            models.Index(fields=["slide", "pipeline", "-id"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pipeline} on {self.slide}"

@@ -66,10 +66,10 @@ def newest_results(*, slide_code: str = "", cohort_name: str = "") -> list[Pipel
 
 @dataclass(frozen=True)
 class CohortProgress:
-    """How far a cohort is with one pipeline, in slides."""
+    """How far a cohort is with one pipeline, in slides (by their ids)."""
 
     pipeline: PipelineVersion | None
-    states: dict[Slide, RunState]
+    states: dict[int, RunState]
 
     def count(self, *states: RunState) -> int:
         return sum(state in states for state in self.states.values())
@@ -99,17 +99,29 @@ class CohortProgress:
         """Slides that "run all" would queue."""
         return self.n_slides - self.n_done - self.n_active
 
+    @property
+    def ask_again_s(self) -> int:
+        """After how many seconds a page asks again: the answer costs in proportion to the slides."""
+        return max(2, self.n_slides // 500)
+
 
 def cohort_slide_states(cohort: Cohort, pipeline: PipelineVersion) -> dict[Slide, RunState]:
-    """State of each slide of the cohort's patients who are not withdrawn; four queries."""
+    """State of each slide of the cohort's patients who are not withdrawn, by code; five queries."""
+    states = _states(cohort, pipeline)
+    slides = _slides(cohort).select_related("patient").order_by("code")
+    return {slide: states.get(slide.pk, RunState.NONE) for slide in slides}
+
+
+def _slides(cohort: Cohort) -> QuerySet[Slide]:
+    return Slide.objects.filter(patient__cohort=cohort, patient__withdrawn_at=None)
+
+
+def _states(cohort: Cohort, pipeline: PipelineVersion) -> dict[int, RunState]:
+    """Slide id -> state; four queries of plain values, because a page asks again and again while runs go on."""
     newest = PipelineRun.objects.filter(slide=OuterRef("pk"), pipeline=pipeline).order_by("-id")
-    slides = list(
-        Slide.objects.filter(patient__cohort=cohort, patient__withdrawn_at=None)
-        .select_related("patient")
-        .annotate(newest_job_status=Subquery(newest.values("job__status")[:1]))
-        .order_by("code")
-    )
-    contents = images_sha256_by_slide(slide.pk for slide in slides)
+    slides = _slides(cohort).order_by().annotate(newest_job_status=Subquery(newest.values("job__status")[:1]))
+    statuses = dict(slides.values_list("pk", "newest_job_status"))
+    contents = images_sha256_by_slide(statuses)
     done: dict[int, str] = {}
     by_others: set[int] = set()
     rows = PatientPrediction.objects.filter(slide__patient__cohort=cohort).order_by("id")
@@ -119,17 +131,16 @@ def cohort_slide_states(cohort: Cohort, pipeline: PipelineVersion) -> dict[Slide
         else:
             by_others.add(slide_id)
     return {
-        slide: _state(slide.newest_job_status, done.get(slide.pk), contents.get(slide.pk), slide.pk in by_others)
-        for slide in slides
+        slide: _state(status, done.get(slide), contents.get(slide), slide in by_others)
+        for slide, status in statuses.items()
     }
 
 
 def cohort_progress(cohort: Cohort, pipeline: PipelineVersion | None) -> CohortProgress:
     """Without an active pipeline: every slide, none of them run."""
     if pipeline is None:
-        slides = Slide.objects.filter(patient__cohort=cohort, patient__withdrawn_at=None).select_related("patient")
-        return CohortProgress(None, dict.fromkeys(slides, RunState.NONE))
-    return CohortProgress(pipeline, cohort_slide_states(cohort, pipeline))
+        return CohortProgress(None, dict.fromkeys(_slides(cohort).values_list("pk", flat=True), RunState.NONE))
+    return CohortProgress(pipeline, _states(cohort, pipeline))
 
 
 def _state(status: str | None, predicted: str | None, now: str | None, by_others: bool) -> RunState:

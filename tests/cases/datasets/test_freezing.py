@@ -210,10 +210,21 @@ def test_the_stored_manifest_is_checked_against_the_rows(small: Small) -> None:
     from leukoweb.core.storage import blobs
 
     version = freeze(small)
+    assert selectors.dataset_problems_known(version) == []
+    assert selectors.dataset_problems_known(version) == []
     blobs().path(version.manifest_sha256).write_bytes(b'{"images":[]}')
-    assert len(selectors.dataset_problems(version)) == 2
+    assert len(selectors.dataset_problems(version)) == len(selectors.dataset_problems_known(version)) == 2
     blobs().path(version.manifest_sha256).unlink()
     assert "missing" in selectors.dataset_problems(version)[0]
+    assert "missing" in selectors.dataset_problems_known(version)[0]
+
+
+def test_a_page_compares_a_sound_version_once(small: Small, django_assert_num_queries: Any) -> None:
+    version = freeze(small)
+    selectors.dataset_problems_known(version)
+    with django_assert_num_queries(2) as queries:  # how many rows there are, and what is known of that
+        assert selectors.dataset_problems_known(version) == []
+    assert "fold" not in "".join(query["sql"] for query in queries)
 
 
 def test_a_plan_takes_as_many_queries_for_many_patients_as_for_few(

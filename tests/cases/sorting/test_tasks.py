@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from cases.consensus import ConsensusRule
-from cases.models import Cohort, Exclusion, HpfImage, SortingItem, SortingTask
+from cases.models import Cohort, Exclusion, HpfImage, Patient, SortingItem, SortingSeat, SortingTask
 from cases.selectors.sorting_queue import queue_of, seat_progress, seats_of, task_list
 from cases.services.sorting_tasks import People, seat_stop, task_close, task_create
 from cases.services.taxonomies import taxonomy_ensure
@@ -123,6 +124,21 @@ def test_closing_and_leaving(make: Callable[..., SortingTask], admin_user: Any) 
     task_close(actor=admin_user, task=task)
     with pytest.raises(Conflict, match="was closed"):
         task_close(actor=admin_user, task=task)
+
+
+def test_counts_leave_out_what_was_taken_back_and_withdrawn_patients(
+    make: Callable[..., SortingTask], training: Cohort, images: list[HpfImage], sorters: list[Any], decide: Any
+) -> None:
+    task = make()
+    seat = SortingSeat.objects.get(task=task, user=sorters[0])
+    decide(seat, images[0], "AML")
+    decide(seat, images[1], verdict="exclude")
+    decide(seat, images[2], verdict="cleared")  # undecided again
+    decide(seat, images[-1], "AML")  # of the patient who leaves
+    assert [(row.n_items, row.n_decided) for row in seats_of(sorters[0])] == [(12, 3)]
+    assert [(row.n_items, row.n_decided, row.n_seats) for row in task_list()] == [(24, 3, 2)]
+    Patient.objects.filter(pk=images[-1].slide.patient_id).update(withdrawn_at=timezone.now())
+    assert [(row.n_items, row.n_decided) for row in seats_of(sorters[0])] == [(8, 2)]
 
 
 def test_lists_count_in_one_query_however_many_there_are(
