@@ -1,5 +1,6 @@
 # make run    everything on this machine, in one terminal (PORT=8000 DATA_DIR=./data LITE=1)
 # make test   all tests
+# make bench  all benchmarks (ONLY="web load" for some)
 PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
@@ -12,7 +13,7 @@ export DATA_DIR
 endif
 export CHAOS_KILLS CHAOS_ANSWERS
 
-.PHONY: run setup test lint types contracts migrations check starter slow chaos deid clean
+.PHONY: run setup test lint types contracts migrations check starter slow chaos deid bench clean
 
 run: $(READY)
 	@exec $(BIN)/python manage.py up --port $(PORT) $(if $(HOST),--host $(HOST)) $(if $(filter 0,$(DEMO)),--no-demo)
@@ -69,6 +70,12 @@ check: lint types contracts migrations test
 # The three small phantom-trained models that ship with the repository, made again from nothing.
 starter: $(VENV)/.ready
 	$(BIN)/python -m inference.starter_training --out inference/starter
+
+# Benchmarks (all, or ONLY="web upload"), their results as JSON, and the tables of docs/performance.md made from them.
+RESULTS ?= benchmarks/results
+bench: $(VENV)/.ready
+	$(BIN)/python -m benchmarks --results $(RESULTS) --only $(ONLY)
+	$(BIN)/python -m benchmarks.results --results $(RESULTS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
