@@ -44,7 +44,6 @@ PAGES = (
     Page("slides of a cohort", "technician", "/cohorts/{cohort}/"),
     Page("slides of a cohort, last page", "technician", "/cohorts/{cohort}/?page=999999"),
     Page("patients of a cohort", "technician", "/cohorts/{cohort}/patients/"),
-    Page("duplicates of a cohort", "technician", "/cohorts/{cohort}/duplicates/"),
     Page("slide with its images", "technician", "/slides/{slide}/"),
     Page("image list (API)", "technician", "/api/v1/slides/{slide}/images/"),
     Page("viewer of a field", "technician", "/images/{image}/view/"),
