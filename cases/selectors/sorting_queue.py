@@ -60,13 +60,16 @@ def seat_get(user: User, task_id: uuid.UUID) -> SortingSeat:
 
 
 def seats_of(user: User, *, open_only: bool = False) -> QuerySet[SortingSeat]:
-    """The person's seats with ``n_items`` and ``n_decided``, open tasks first. 1 query."""
+    """The person's seats with ``n_items`` and ``n_decided``, open tasks first. 1 query.
+
+    How long one's own queue is and how far one got is counted past the blindfold, which hides its patients elsewhere.
+    """
     seats = SortingSeat.objects.filter(user=user, active=True).select_related("task")
     if open_only:
         seats = seats.filter(task__closed_at=None)
     # Lists inside lists, from the few withdrawn patients outwards; as a join every item's patient was looked up.
-    slides = Slide.objects.filter(patient__in=Patient.objects.filter(withdrawn_at__isnull=False))
-    gone = SortingItem.objects.filter(image__in=HpfImage.objects.filter(slide__in=slides))
+    slides = Slide._base_manager.filter(patient__in=Patient._base_manager.filter(withdrawn_at__isnull=False))
+    gone = SortingItem._base_manager.filter(image__in=HpfImage._base_manager.filter(slide__in=slides))
     return seats.annotate(
         n_items=_items(seat=OuterRef("pk")) - _count(gone.filter(seat=OuterRef("pk"))),
         n_decided=_decided(seat=OuterRef("pk"))
@@ -84,12 +87,12 @@ def _count(rows: QuerySet[Any]) -> Subquery:
 
 
 def _items(**whose: Any) -> Subquery:
-    return _count(SortingItem.objects.filter(**whose))
+    return _count(SortingItem._base_manager.filter(**whose))
 
 
 def _decided(**whose: Any) -> Any:
     """Items with a verdict, less those whose verdict was taken back."""
-    given = SortingItem.objects.filter(**whose, current__isnull=False)
+    given = SortingItem._base_manager.filter(**whose, current__isnull=False)
     return _count(given) - _count(given.filter(current__verdict="cleared"))
 
 

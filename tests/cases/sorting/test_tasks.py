@@ -13,6 +13,7 @@ from cases.models import Cohort, Exclusion, HpfImage, Patient, SortingItem, Sort
 from cases.selectors.sorting_queue import queue_of, seat_progress, seats_of, task_list
 from cases.services.sorting_tasks import People, seat_stop, task_close, task_create
 from cases.services.taxonomies import taxonomy_ensure
+from leukoweb.core.blindfold import lift, put_on
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import AuditEvent
 from tests.cases.sorting.conftest import images_make
@@ -139,6 +140,11 @@ def test_counts_leave_out_what_was_taken_back_and_withdrawn_patients(
     assert [(row.n_items, row.n_decided, row.n_seats) for row in task_list()] == [(24, 3, 2)]
     Patient.objects.filter(pk=images[-1].slide.patient_id).update(withdrawn_at=timezone.now())
     assert [(row.n_items, row.n_decided) for row in seats_of(sorters[0])] == [(8, 2)]
+    put_on(lambda: {image.slide.patient_id for image in images}, lambda: sorters[0].pk)  # as on the start page
+    try:
+        assert [(row.n_items, row.n_decided) for row in seats_of(sorters[0])] == [(8, 2)]
+    finally:
+        lift()
 
 
 def test_lists_count_in_one_query_however_many_there_are(
