@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 
 from cases.consensus import ConsensusRule
-from cases.models import Cohort, SortingTask, Taxonomy
+from cases.models import Cohort, HpfImage, SortingTask, Taxonomy
+from cases.services.curation import images_by_public_id
 from cases.services.sorting_tasks import People
+from leukoweb.core.exceptions import DomainError
 from leukoweb.core.models import Role, User
 
 RULE_CHOICES = [
@@ -58,6 +61,7 @@ class SortingTaskForm(forms.Form):
     )
     taxonomy = forms.ModelChoiceField(queryset=Taxonomy.objects.all(), empty_label=None)
     instructions = forms.CharField(widget=forms.Textarea(attrs={"rows": 4}), required=False)
+    images = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,12 +69,21 @@ class SortingTaskForm(forms.Form):
         for name in ("sorters", "seniors", "adjudicators"):
             self.fields[name].queryset = pathologists  # type: ignore[attr-defined]
 
+    def clean_images(self) -> list[HpfImage]:
+        """Nothing means every image of the cohorts."""
+        ids = [one for one in self.cleaned_data["images"].split(",") if one]
+        try:
+            return images_by_public_id(ids)
+        except (DomainError, ValueError, ValidationError) as error:
+            raise ValidationError("Some of the chosen images are not there any more. Choose them again.") from error
+
     def request(self) -> dict[str, Any]:
         """Arguments of `task_create`."""
         data = dict(self.cleaned_data)
         people = People(*(list(data.pop(name)) for name in ("sorters", "seniors", "adjudicators")))
         rule = ConsensusRule(*(data.pop("rule"),), **{name: data.pop(name) for name in ("min_decisions", "panel_min")})
-        return {**data, "cohorts": list(data["cohorts"]), "people": people, "rule": rule}
+        only = data.pop("images")
+        return {**data, "cohorts": list(data["cohorts"]), "people": people, "rule": rule, "only": only}
 
 
 class ReasonForm(forms.Form):

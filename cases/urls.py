@@ -50,6 +50,7 @@ urlpatterns = [
     path("sorting/<uuid:task_id>/board/", sorting.sorting_board, name="sorting_board"),
     path("curation/", curation.curation_home, name="curation_home"),
     path("curation/exclude/", curation.curation_exclude, name="curation_exclude"),
+    path("curation/sort-again/", curation.curation_sort_again, name="curation_sort_again"),
     path("curation/measure/", curation.curation_measure, name="curation_measure"),
     path("curation/duplicates/", curation.curation_duplicates, name="curation_duplicates"),
     path("curation/pairs/<uuid:first>/<uuid:second>/", curation.curation_pair, name="curation_pair"),

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from cases.consensus import ConsensusRule
 from cases.dealing import OVERLAP, SPLIT, deal
-from cases.models import Cohort, SortingItem, SortingSeat, SortingTask, Taxonomy
+from cases.models import Cohort, HpfImage, SortingItem, SortingSeat, SortingTask, Taxonomy
 from cases.selectors.sorting import sortable_images
 from cases.services.checks import require_valid, unique_or_conflict
 from cases.services.taxonomies import taxonomy_ensure
@@ -43,11 +43,12 @@ def task_create(
     *, actor: User | None, name: str, cohorts: Sequence[Cohort], people: People, taxonomy: Taxonomy,
     assignment: str = SortingTask.Assignment.ALL, overlap_percent: int = 100, instructions: str = "",
     adjudication: str = SortingTask.Adjudication.BLIND, rule: ConsensusRule | None = None, seed: int | None = None,
+    only: Sequence[HpfImage] = (),
 ) -> SortingTask:  # fmt: skip
     """A task with its seats and their queues.
 
-    Every image of a live patient that curation has not excluded is dealt. ``seed`` reproduces the dealing and all
-    orders; by default it is drawn.
+    Every image of a live patient that curation has not excluded is dealt; with ``only``, those of them. ``seed``
+    reproduces the dealing and all orders; by default it is drawn.
 
     Raises
     ------
@@ -61,6 +62,9 @@ def task_create(
     if not cohorts:
         raise DomainError("Choose at least one cohort.", field="cohorts")
     images = dict(sortable_images(cohorts))
+    if only:
+        chosen = {image.pk for image in only}
+        images = {public_id: pk for public_id, pk in images.items() if pk in chosen}
     if not images:
         names = ", ".join(cohort.name for cohort in cohorts)
         message = f"There is no image to sort in {names}."
@@ -80,6 +84,7 @@ def task_create(
         actor=actor, action="sorting.create", target=f"sorting:{task.pk}",
         data={
             "name": task.name, "cohorts": [cohort.pk for cohort in cohorts], "n_images": len(images),
+            "only_chosen": bool(only),
             "taxonomy": str(taxonomy), "assignment": assignment, "overlap_percent": overlap_percent,
             "adjudication": adjudication, "consensus": task.consensus, "seed": str(seed),
             "seats": [[user.pk, part] for user, part in people.parts()],

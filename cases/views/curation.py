@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cases import selectors
@@ -27,6 +29,7 @@ from leukoweb.core.permissions import requires
 
 PER_PAGE = 60
 PAIRS_PER_PAGE = 20
+AGAIN_AT_MOST = 60  # their ids travel in the address
 
 
 @require_safe
@@ -53,7 +56,7 @@ def curation_home(request: HttpRequest) -> HttpResponse:
 @requires("curation.manage")
 def curation_exclude(request: HttpRequest) -> HttpResponse:
     """The ticked images, or everything that fits the filter in the address, out or in again."""
-    back = f"{reverse('curation_home')}?{request.GET.urlencode()}"
+    back = _back(request)
     form = ExcludeForm(request.POST)
     if not form.is_valid():
         messages.error(request, f"Nothing was changed. {' '.join(str(e) for e in form.errors.values())}")
@@ -69,6 +72,25 @@ def curation_exclude(request: HttpRequest) -> HttpResponse:
     except DomainError as error:
         messages.error(request, f"{error.message} {error.hint}".strip())
     return redirect(back)
+
+
+@require_POST
+@requires("sorting.manage")
+def curation_sort_again(request: HttpRequest) -> HttpResponse:
+    """The ticked images go to the form of a new sorting task."""
+    ids = [value for value in request.POST.getlist("images") if value]
+    if not ids or len(ids) > AGAIN_AT_MOST:
+        messages.error(request, f"Tick 1 to {AGAIN_AT_MOST} images that are to be sorted again.")
+        return redirect(_back(request))
+    return redirect(f"{reverse('sorting_task_create')}?{urlencode({'images': ','.join(ids)})}")
+
+
+def _back(request: HttpRequest) -> str:
+    """The page that the images were ticked on: the list of curation, or another page of ours that it names."""
+    named = request.POST.get("back", "")
+    if url_has_allowed_host_and_scheme(named, allowed_hosts=None):
+        return named
+    return f"{reverse('curation_home')}?{request.GET.urlencode()}"
 
 
 def _chosen(request: HttpRequest, *, everything: bool) -> list[HpfImage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from cases.agreement import agreement_report
 from cases.forms_sorting import ReasonForm, SortingTaskForm, TaxonomyForm
-from cases.models import SortingSeat, Taxonomy
+from cases.models import Cohort, SortingSeat, Taxonomy
 from cases.selectors import sorting_agreement as agreement
 from cases.selectors import sorting_queue
 from cases.selectors.sorting import rule_of
@@ -48,8 +49,10 @@ def sorting_task(request: HttpRequest, task_id: uuid.UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires("sorting.manage")
 def sorting_task_create(request: HttpRequest) -> HttpResponse:
-    taxonomy = taxonomy_ensure()
-    form = SortingTaskForm(request.POST or None, initial={"taxonomy": taxonomy})
+    chosen = request.GET.get("images", "")
+    cohorts = Cohort.objects.filter(patients__slides__images__public_id__in=_ids(chosen)).distinct()
+    initial = {"taxonomy": taxonomy_ensure(), "images": chosen, "cohorts": cohorts}
+    form = SortingTaskForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             task = task_create(actor=person(request), **form.request())
@@ -58,7 +61,8 @@ def sorting_task_create(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"Task {task} was made; its sorters find it on their start page.")
             return redirect("sorting_task", task.public_id)
-    return render(request, "cases/sorting_task_form.html", {"form": form}, status=400 if form.errors else 200)
+    context = {"form": form, "n_chosen": len(_ids(form["images"].value() or ""))}
+    return render(request, "cases/sorting_task_form.html", context, status=400 if form.errors else 200)
 
 
 @require_POST
@@ -106,6 +110,15 @@ def sorting_agreement(request: HttpRequest, task_id: uuid.UUID) -> HttpResponse:
             for row, (name, counts) in enumerate(zip(short, found.table.tolist(), strict=True))
         ]
     return render(request, "cases/sorting_agreement.html", context)
+
+
+def _ids(text: str) -> list[uuid.UUID]:
+    """Ids of images, separated by commas; what is no id is left out here and refused by the form."""
+    found = []
+    for one in text.split(","):
+        with contextlib.suppress(ValueError):
+            found.append(uuid.UUID(one))
+    return found
 
 
 def _pair(text: str) -> tuple[int, int] | None:

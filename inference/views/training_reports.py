@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from cases.curation_forms import ExcludeForm
 from inference.models import PipelineVersion, Promotion, TrainingRun
 from inference.pipeline import figures
 from inference.pipeline.training_config import PARTS
@@ -33,7 +34,8 @@ def training_report(request: HttpRequest, run: uuid.UUID, part: str) -> HttpResp
         raise Http404
     images = worst_images(row.report)
     labels_seen(person(request), {image["row"].slide.patient for image in images})
-    context = {"run": row.run, "part": row, "report": row.report, "title": PARTS[part][2], "worst": images}
+    context = {"run": row.run, "part": row, "report": row.report, "title": PARTS[part][2], "worst": images,
+               "exclude": ExcludeForm(auto_id="exclude_%s")}  # fmt: skip
     return render(request, "inference/training_report.html", context)
 
 

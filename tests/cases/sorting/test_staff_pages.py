@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.urls import reverse
 
 from cases.models import Cohort, HpfImage, SortingTask, Taxonomy
 from cases.services.taxonomies import taxonomy_ensure
@@ -44,6 +45,27 @@ def test_an_admin_makes_and_closes_a_task(
     assert b"is closed" in admin.post(f"/sorting/{task.public_id}/close/", follow=True).content
     assert admin.post(f"/sorting/{task.public_id}/close/").status_code == 409
     assert b"Closed" in admin.get("/sorting/").content
+
+
+def test_chosen_images_alone_are_sorted_again(
+    as_role: Callable[[str], Client], training: Cohort, images: list[HpfImage], sorters: list[Any]
+) -> None:
+    admin = as_role("admin")
+    report = reverse("training_list")
+    ticked = [str(image.public_id) for image in images[:2]]
+    to_form = admin.post("/curation/sort-again/", {"images": ticked, "back": report})
+    page = admin.get(to_form["Location"]).content.decode()
+    assert "Only the 2 images that you chose are dealt" in page
+    admin.post("/sorting/new/", form(training, sorters, images=",".join(ticked)))
+    task = SortingTask.objects.get()
+    dealt = set(task.seats.filter(part="sorter").values_list("items__image__public_id", flat=True))
+    assert {str(one) for one in dealt} == set(ticked)
+    for wrong in ("nonsense", "00000000-0000-4000-8000-000000000000"):
+        answer = admin.post("/sorting/new/", form(training, sorters, name="Second", images=wrong))
+        assert (answer.status_code, b"Choose them again" in answer.content) == (400, True)
+    assert admin.post("/curation/sort-again/", {"back": report})["Location"] == report
+    elsewhere = admin.post("/curation/sort-again/", {"back": "https://example.org/"})["Location"]
+    assert elsewhere.startswith("/curation/"), "a page of another site is not gone to"
 
 
 def test_the_start_page_leads_a_pathologist_to_an_open_task(

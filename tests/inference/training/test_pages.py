@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from cases.models import Exclusion
 from inference.models import Evaluation, ModelVersion, PipelineVersion, Promotion, TrainingEpoch, TrainingRun
 from leukoweb.core.models import Job
 from tests.inference.training.conftest import config
@@ -94,6 +95,18 @@ def check_what_a_run_leaves(trained: TrainingRun, data_dir: Path) -> None:
     assert not list((data_dir / "training").rglob("*.safetensors")), "states are dropped once the model is registered"
 
 
+def check_the_worst_go_back_to_curation(admin: Client, trained: TrainingRun) -> None:
+    address = reverse("training_report", args=[trained.public_id, "model_3"])
+    worst = admin.get(address).context["worst"]
+    assert worst, "three epochs on noise leave something wrong"
+    ticked = {"images": [str(worst[0]["row"].public_id)], "back": address}
+    answer = admin.post(reverse("curation_exclude"), ticked | {"action": "exclude", "reason": "blur"})
+    assert answer["Location"] == address
+    assert Exclusion.objects.filter(image=worst[0]["row"], excluded=True).exists()
+    again = admin.post(reverse("curation_sort_again"), ticked)
+    assert again["Location"].startswith(reverse("sorting_task_create"))
+
+
 def test_from_the_report_to_promotion_and_back(
     as_role: Callable[[str], Client], trained: TrainingRun, pipeline: PipelineVersion, run_jobs: Callable[[], int],
     make_slide: Callable[..., Any], data_dir: Path,
@@ -116,6 +129,7 @@ def test_from_the_report_to_promotion_and_back(
     report = admin.get(reverse("training_report", args=[trained.public_id, "model_3"])).content.decode()
     assert "By capture device" in report
     assert "7 internal-validation patients" in report
+    check_the_worst_go_back_to_curation(admin, trained)
 
     compare = reverse("training_compare", args=[trained.public_id])
     assert "has no report on these patients yet" in admin.get(compare).content.decode()
