@@ -38,3 +38,10 @@ def test_crops_show_the_cells_they_name(fields: list[Drawn]) -> None:
     middle = slice(CROP_PX // 2 - 8, CROP_PX // 2 + 8)
     green = crops.images[:, middle, middle, 1].mean((1, 2))
     assert np.median(green[crops.targets > 0]) < np.median(green[crops.targets == 0]) - 20
+
+
+def test_other_patients_have_cameras_that_nobody_else_has(fields: list[Drawn]) -> None:
+    mixed = draw(6, seed=5, styles=("dp73", "dp25"), n_fields=2, named_every=3, workers=1)
+    same = [bool((a.pixels == b.pixels).all()) for a, b in zip(fields, mixed, strict=True)]
+    assert same == [True, True, *[False] * 4] * 2  # patients 0 and 3 have named cameras as before
+    assert [field.cells for field in fields] == [field.cells for field in mixed]  # the same smears
