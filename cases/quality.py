@@ -16,12 +16,13 @@ from scipy import ndimage
 
 from cases.likeness import signature
 
-MEASURE_VERSION: Final = 1
+MEASURE_VERSION: Final = 2
 """Raised whenever the same image would give other numbers; rows of an older version are measured again."""
 
 WORK_PX: Final = 800
 _TILES: Final = 4
-_STRONG_EDGES: Final = 0.95  # quantile of the gradient above which a pixel lies on an edge
+_STRONG_EDGES: Final = 0.95  # quantile of the blurred gradient above which a pixel lies on an edge
+_FLAT: Final = 0.3  # quantile below which there is no edge, so that what gradient there is, is noise
 _NUCLEAR_GREEN: Final = 0.5  # natural-log absorbance of green light
 _NUCLEAR_EXCESS: Final = 0.25  # by which it exceeds that of blue light
 _STAINED: Final = 0.15
@@ -37,14 +38,16 @@ class Quality:
     Attributes
     ----------
     sharpness
-        Share of the gradient on strong edges that a slight blur takes away, 0 to 1. Out of focus: near 0, because
-        there is nothing left to lose (after Crete et al. 2007, doi:10.1117/12.702790). 0 for a blank image.
+        Share of the gradient on strong edges that a slight blur takes away, 0 to 1, without what noise adds to it.
+        Out of focus: near 0, because there is nothing left to lose (after Crete et al. 2007,
+        doi:10.1117/12.702790). 0 for a blank image.
     exposure
         Mean luminance, 0 to 1 (Rec. 601 weights on the stored values).
     clipped
         Share of pixels at black (luminance <= 1) or white (>= 254) of 255.
     stain
-        Mean saturation (HSV) of the stained pixels, 0 to 1; 0 where nothing is stained.
+        Mean saturation (HSV) of the stained pixels over the colour of the bare glass, so that a tinted lamp or
+        white balance is no stain, 0 to 1; 0 where nothing is stained.
     illumination
         Unevenness of the bare background: largest minus smallest of the 4 x 4 tiles, over the largest. 0 = even.
     nucleated
@@ -79,7 +82,7 @@ def measure(image: Image.Image) -> Quality:
         sharpness=_sharpness(luminance),
         exposure=_rounded(luminance.mean()),
         clipped=_rounded(((luminance <= 1 / 255) | (luminance >= 254 / 255)).mean()),
-        stain=_stain(rgb, absorbance),
+        stain=_stain(np.clip(rgb / background, 0.0, 1.0), absorbance),
         illumination=_illumination(luminance),
         nucleated=_nucleated(absorbance),
         colour={
@@ -106,14 +109,20 @@ def _work_copy(image: Image.Image) -> Plane:
 
 
 def _sharpness(luminance: Plane) -> float:
-    """The first blur takes noise and JPEG blocks away, which would pass for sharp edges."""
-    quiet = ndimage.gaussian_filter(luminance, 0.8)
-    blurred = ndimage.gaussian_filter(luminance, 2.0)
-    here, after = _gradient(quiet), _gradient(blurred)
-    edges = here >= max(float(np.quantile(here, _STRONG_EDGES)), 1e-4)
+    """Edges are looked for in the blurred image, where noise makes none; its power in flat parts is taken off.
+
+    Without both, a noisy field that is far out of focus has nothing but noise to blur and would pass for the sharpest.
+    """
+    here, after = (_gradient(ndimage.gaussian_filter(luminance, sigma)) ** 2 for sigma in (0.8, 2.0))
+    edges = after >= max(float(np.quantile(after, _STRONG_EDGES)), 1e-8)
+    flat = after <= float(np.quantile(after, _FLAT))
     if not edges.any():
         return 0.0
-    return _rounded(1.0 - min(1.0, float(after[edges].sum() / here[edges].sum())))
+    before = float(here[edges].mean() - here[flat].mean())
+    if before <= 1e-8:
+        return 0.0
+    left = max(0.0, float(after[edges].mean() - after[flat].mean()))
+    return _rounded(1.0 - min(1.0, (left / before) ** 0.5))
 
 
 def _gradient(plane: Plane) -> Plane:

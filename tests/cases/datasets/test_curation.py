@@ -55,6 +55,26 @@ def test_a_blurred_copy_is_less_sharp(radius: int) -> None:
     assert measure(field.filter(ImageFilter.GaussianBlur(radius))).sharpness < measure(field).sharpness - 0.05
 
 
+def noisy(image: Image.Image, sigma: float) -> Image.Image:
+    values = np.asarray(image, dtype=np.float32) + np.random.default_rng(5).normal(0, sigma, (*image.size[::-1], 3))
+    return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("sigma", [3, 8])
+def test_noise_does_not_pass_for_sharpness(sigma: float) -> None:
+    """A camera's noise is the only thing in a blurred field that a further blur takes away."""
+    field = smear(1)
+    blurred = noisy(field.filter(ImageFilter.GaussianBlur(5)), sigma)
+    assert measure(blurred).sharpness < measure(noisy(field, sigma)).sharpness - 0.1
+
+
+def test_a_tinted_lamp_is_no_stain() -> None:
+    field = smear(1)
+    values = np.asarray(field, dtype=np.float32) * np.array([1.0, 0.8, 0.85], dtype=np.float32)
+    tinted = Image.fromarray(values.round().astype(np.uint8))
+    assert measure(tinted).stain == pytest.approx(measure(field).stain, abs=0.02)
+
+
 def test_measures_say_what_they_are_called_for() -> None:
     field = smear(1)
     found = measure(field)
