@@ -24,7 +24,7 @@ class ImagesFilterForm(forms.Form):
     """What the list of images can be narrowed to, and its order. Wrong values narrow nothing."""
 
     cohort = forms.ModelChoiceField(Cohort.objects.all(), required=False, empty_label="any")
-    q = forms.CharField(required=False, max_length=60, label="Slide or patient code contains")
+    q = forms.CharField(required=False, max_length=60, label="Code contains")
     device = forms.ModelChoiceField(CaptureDevice.objects.all(), required=False, empty_label="any", label="Camera")
     state = forms.ChoiceField(choices=STATES, required=False)
     reason = forms.ChoiceField(choices=[("", "any"), *Exclusion.Reason.choices], required=False, label="Taken out for")

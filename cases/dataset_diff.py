@@ -60,10 +60,36 @@ def transitions(changes: Sequence[Change]) -> list[tuple[str, str, int]]:
     return [(old, new, n) for (old, new), n in counted.most_common()]
 
 
-def changed_choices(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """(setting, in the first, in the second) of the settings that differ."""
+TITLES: Final[Mapping[str, str]] = {
+    "class_map": "Class map", "cohorts": "Cohorts", "folds": "Folds", "fraction": "Internal share of patients",
+    "min_images": "Minimum of images per slide", "rules": "Consensus", "seed": "Seed", "tasks": "Sorting tasks",
+}  # fmt: skip
+
+
+def rules_in_words(choices: Mapping[str, Any]) -> str:
+    """The consensus rules of a version: one name if all tasks have the same, otherwise each with its task."""
+    rules = [str(rule["rule"]) for rule in choices["rules"]]
+    if len(set(rules)) == 1:
+        return rules[0]
+    return ", ".join(f"{task}: {rule}" for task, rule in zip(choices["tasks"], rules, strict=True))
+
+
+def in_words(name: str, choices: Mapping[str, Any]) -> str:
+    """A setting as a person reads it."""
+    value = choices.get(name)
+    if name == "rules" and value:
+        told = [", ".join([str(rule["rule"]), *(f"{key} {rule[key]}" for key in sorted(rule) if key != "rule")])
+                for rule in value]  # fmt: skip
+        return "; ".join(dict.fromkeys(told))
+    if isinstance(value, list | tuple):
+        return ", ".join(str(one) for one in value)
+    return "none" if value in (None, "", 0) and name == "folds" else str(value)
+
+
+def changed_choices(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(setting, in the first, in the second) of the settings that differ, in words."""
     return [
-        (name, first.get(name), second.get(name))
+        (TITLES.get(name, name), in_words(name, first), in_words(name, second))
         for name in sorted(first.keys() | second.keys())
         if first.get(name) != second.get(name)
     ]

@@ -44,8 +44,8 @@ def flow_svg(steps: Sequence[Mapping[str, Any]]) -> bytes:
         _box(axes, 2, 0.4, ends[KEPT], strong=True)
         for at, step in enumerate(out):
             y = n - 1.4 - at
-            axes.annotate("", (4.35, y), (2, y), arrowprops={"arrowstyle": "-|>", "color": LINE, "lw": 1.0})
-            _box(axes, 7.1, y, step, strong=False)
+            axes.annotate("", (4.6, y), (2, y), arrowprops={"arrowstyle": "-|>", "color": LINE, "lw": 1.0})
+            _box(axes, 4.75, y, step, strong=False)
         return _svg(figure)
 
 
@@ -56,7 +56,8 @@ def _box(axes: Any, x: float, y: float, step: Mapping[str, Any], *, strong: bool
     style = {
         "boxstyle": "round,pad=0.35", "fc": GROUND if strong else "white", "ec": BLUE if strong else LINE, "lw": 1.2,
     }  # fmt: skip
-    axes.text(x, y, words, ha="center", va="center", color=INK, fontsize=8.5, linespacing=1.3, bbox=style)
+    side = "center" if strong else "left"
+    axes.text(x, y, words, ha=side, va="center", color=INK, fontsize=8.5, linespacing=1.3, bbox=style)
 
 
 def drift_svg(a: Mapping[str, Values], b: Mapping[str, Values], names: tuple[str, str], mix: Mix | None) -> bytes:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from cases.dataset_diff import KINDS, changed_choices, diff, transitions
+from cases.dataset_diff import KINDS, changed_choices, diff, rules_in_words, transitions
 from cases.dataset_forms import DatasetForm, DatasetImportForm
 from cases.figures import drift_svg, flow_svg
 from cases.models import Cohort, DatasetVersion, SortingTask
@@ -29,7 +29,6 @@ from leukoweb.core.jobs.bell import ring
 from leukoweb.core.permissions import requires
 
 PER_PAGE = 50
-ROWS_SHOWN = 200
 
 
 @require_safe
@@ -84,6 +83,7 @@ def dataset_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "version": version, "counts": counts_table(version.counts), "flow": version.flow, "checks": version.proof,
         "folds": folds, "n_withdrawn": selectors.dataset_withdrawn(version),
         "problems": selectors.dataset_problems_known(version), "layouts": LAYOUTS,
+        "rules": rules_in_words(version.choices), "share": f"{float(version.choices['fraction']):.0%}",
         "others": selectors.dataset_list().exclude(pk=version.pk)[:20],
     }  # fmt: skip
     return render(request, "cases/dataset_detail.html", context)
@@ -124,10 +124,13 @@ def dataset_diff(request: HttpRequest, public_id: uuid.UUID, other: uuid.UUID) -
     for version in (first, second):
         labels_seen(person(request), version)
     changes = diff(selectors.manifest_lines(first), selectors.manifest_lines(second))
-    counted = [(title, sum(c.kind == kind for c in changes)) for kind, title in KINDS.items()]
+    counted = [(kind, title, sum(c.kind == kind for c in changes)) for kind, title in KINDS.items()]
+    kind = request.GET.get("kind", "")
+    shown = [change for change in changes if change.kind == kind] if kind in KINDS else changes
     context = {
-        "first": first, "second": second, "counted": counted, "changes": changes[:ROWS_SHOWN], "n": len(changes),
-        "kinds": KINDS, "transitions": transitions(changes),
+        "first": first, "second": second, "counted": counted, "n": len(changes), "kind": kind if kind in KINDS else "",
+        "page": Paginator(shown, PER_PAGE).get_page(request.GET.get("page")),
+        "query": f"kind={kind}" if kind in KINDS else "", "transitions": transitions(changes),
         "choices": changed_choices(first.choices, second.choices),
     }  # fmt: skip
     return render(request, "cases/dataset_diff.html", context)

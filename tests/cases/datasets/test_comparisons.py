@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from cases.dataset_diff import changed_choices, diff, transitions
+from cases.dataset_diff import changed_choices, diff, rules_in_words, transitions
 from cases.drift import Mix, difference, ks_distance
 from cases.figures import drift_svg, flow_svg
 from cases.manifests import Line
@@ -99,7 +99,14 @@ def test_the_diff_says_what_happened_to_each_image() -> None:
         ("added", "6"), ("removed", "4"), ("relabelled", "2"), ("moved", "3"),
     ]  # fmt: skip
     assert transitions(changes) == [("AML", "ALL", 1)]
-    assert changed_choices({"seed": 1, "folds": 0}, {"seed": 2, "folds": 0}) == [("seed", 1, 2)]
+    assert changed_choices({"seed": 1, "folds": 0}, {"seed": 2, "folds": 0}) == [("Seed", "1", "2")]
+    rules = [{"rule": "majority", "version": 1}, {"rule": "senior", "version": 1}]
+    one, other = {"rules": rules[:1], "tasks": ["A"]}, {"rules": rules, "tasks": ["A", "B"]}
+    assert changed_choices(one, other) == [
+        ("Consensus", "majority, version 1", "majority, version 1; senior, version 1"), ("Sorting tasks", "A", "A, B")
+    ]  # fmt: skip
+    assert rules_in_words({"rules": rules[:1] * 2, "tasks": ["A", "B"]}) == "majority"
+    assert rules_in_words(other) == "A: majority, B: senior"
 
 
 # -- drift ----------------------------------------------------------------------------------------------------------
@@ -191,7 +198,7 @@ def test_pages_of_a_version(version: DatasetVersion, small: Small, as_role: Any)
     assert "External validation" in table
     compared = coordinator.get(reverse("dataset_diff", args=[version.public_id, second.public_id])).content.decode()
     assert "Other side or fold" in compared
-    assert "seed" in compared
+    assert "Seed" in compared
     for name in ("dataset_flow_figure", "dataset_drift_figure"):
         figure = coordinator.get(reverse(name, args=args))
         assert figure["Content-Type"] == "image/svg+xml"
