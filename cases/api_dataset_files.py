@@ -29,7 +29,7 @@ from leukoweb.core.jobs.bell import ring
 _REFUSALS = {400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer}
 
 
-class ExportIn(StrictSerializer):
+class DatasetExportIn(StrictSerializer):
     layout = serializers.ChoiceField(choices=list(LAYOUTS.items()), default="folders")
 
 
@@ -38,10 +38,10 @@ class DatasetExport(APIView):
 
     required_action = "datasets.view"
 
-    @extend_schema(request=ExportIn, responses={(200, "application/zip"): OpenApiTypes.BINARY, **_REFUSALS})
+    @extend_schema(request=DatasetExportIn, responses={(200, "application/zip"): OpenApiTypes.BINARY, **_REFUSALS})
     def post(self, request: Request, pk: uuid.UUID) -> StreamingHttpResponse:
         version = selectors.dataset_get(pk)
-        body = ExportIn(data=request.data)
+        body = DatasetExportIn(data=request.data)
         body.is_valid(raise_exception=True)
         layout = body.validated_data["layout"]
         return zip_response(
@@ -49,7 +49,7 @@ class DatasetExport(APIView):
         )
 
 
-class ImportIn(StrictSerializer):
+class DatasetImportIn(StrictSerializer):
     """Where the dataset goes, in the address: the body is the archive."""
 
     cohort = serializers.CharField(max_length=80, help_text="Made where it is missing")
@@ -60,7 +60,7 @@ class ImportIn(StrictSerializer):
     )  # fmt: skip
 
 
-class ImportOut(serializers.Serializer):  # type: ignore[type-arg]
+class DatasetImportOut(serializers.Serializer):  # type: ignore[type-arg]
     """``job`` takes the images in; ask ``jobs/<id>/`` how far it is."""
 
     job = serializers.UUIDField()
@@ -82,12 +82,12 @@ class DatasetImport(APIView):
     parser_classes = [ZipBody, RawBody]
 
     @extend_schema(
-        parameters=[ImportIn],
+        parameters=[DatasetImportIn],
         request={"application/zip": OpenApiTypes.BINARY, "application/octet-stream": OpenApiTypes.BINARY},
-        responses={202: ImportOut, 413: ErrorSerializer, 422: ErrorSerializer, **_REFUSALS},
+        responses={202: DatasetImportOut, 413: ErrorSerializer, 422: ErrorSerializer, **_REFUSALS},
     )
     def post(self, request: Request) -> Response:
-        given = ImportIn(data=request.query_params.dict())
+        given = DatasetImportIn(data=request.query_params.dict())
         given.is_valid(raise_exception=True)
         length = request.META.get("CONTENT_LENGTH") or ""
         body = cast(Readable, request.data) if length.isdecimal() and int(length) else io.BytesIO()
@@ -99,4 +99,4 @@ class DatasetImport(APIView):
         except UnreadablePostError as error:
             raise DomainError("The body ended early.", code="E_INCOMPLETE", hint="Send the archive again.") from error
         ring(job.pk)
-        return Response(ImportOut({"job": job.pk, "n_images": n}).data, status=202)
+        return Response(DatasetImportOut({"job": job.pk, "n_images": n}).data, status=202)

@@ -85,7 +85,7 @@ class DatasetIn(serializers.Serializer):  # type: ignore[type-arg]
         )  # fmt: skip
 
 
-class ProblemOut(serializers.Serializer):  # type: ignore[type-arg]
+class PlanProblemOut(serializers.Serializer):  # type: ignore[type-arg]
     code = serializers.CharField()
     message = serializers.CharField()
     hint = serializers.CharField(allow_blank=True)
@@ -99,8 +99,8 @@ class PlanOut(serializers.Serializer):  # type: ignore[type-arg]
     counts = serializers.JSONField()
     flow = serializers.JSONField()
     proof = serializers.JSONField()
-    problems = ProblemOut(many=True)
-    warnings = ProblemOut(many=True)
+    problems = PlanProblemOut(many=True)
+    warnings = PlanProblemOut(many=True)
 
 
 def _by_name(model: Any, names: list[str], what: str) -> list[Any]:

@@ -199,6 +199,11 @@ def test_pages_of_a_version(version: DatasetVersion, small: Small, as_role: Any)
     compared = coordinator.get(reverse("dataset_diff", args=[version.public_id, second.public_id])).content.decode()
     assert "Other side or fold" in compared
     assert "Seed" in compared
+    moved = coordinator.get(
+        reverse("dataset_diff", args=[version.public_id, second.public_id]), {"kind": "moved"}
+    ).content.decode()  # fmt: skip
+    assert "Show all" in moved
+    assert "<td>moved</td>" in moved
     for name in ("dataset_flow_figure", "dataset_drift_figure"):
         figure = coordinator.get(reverse(name, args=args))
         assert figure["Content-Type"] == "image/svg+xml"
