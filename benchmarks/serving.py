@@ -79,7 +79,7 @@ class Client:
 
     def __init__(self, port: int, cookie: str = "") -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        self.headers = {"Cookie": cookie, "X-Forwarded-Proto": "https"}
+        self.headers = {"Cookie": cookie}
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes, Any]:
         self.connection.request(method, path, body, self.headers | {k.replace("_", "-"): v for k, v in headers.items()})
