@@ -15,7 +15,7 @@ RUN pip install -c constraints.txt -e .
 COPY . .
 RUN SECRET_KEY=only-while-building-0123456789-0123456789-0123456789 ALLOWED_HOSTS=localhost \
     DATABASE_URL=postgres://build:build@localhost/build python manage.py collectstatic --noinput
-USER leukoweb
+USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s CMD ["python", "-c", "import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8000/healthz', headers={'X-Forwarded-Proto': 'https', 'Host': 'localhost'}), timeout=4)"]
 CMD ["gunicorn", "leukoweb.wsgi", "--bind", "0.0.0.0:8000", "--preload", "--worker-class", "gthread", "--workers", "3", "--threads", "8", "--timeout", "120"]
@@ -23,5 +23,5 @@ CMD ["gunicorn", "leukoweb.wsgi", "--bind", "0.0.0.0:8000", "--preload", "--work
 FROM base AS worker
 RUN pip install -c constraints.txt -e '.[ai]'
 COPY . .
-USER leukoweb
+USER 10001:10001
 CMD ["celery", "-A", "leukoweb", "worker", "-Q", "infer", "-c", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]

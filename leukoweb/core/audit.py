@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from leukoweb.core.chain import body_sha256
@@ -21,7 +22,7 @@ def event_body(event: AuditEvent) -> dict[str, Any]:
     """What the hash of an event covers, as plain data."""
     return {
         "previous": event.previous_hash,
-        "at": event.at.isoformat(timespec="microseconds"),
+        "at": event.at.isoformat(timespec="microseconds") if event.at else None,  # None: damaged beyond reading
         "actor": event.actor_id,
         "actor_name": event.actor_name,
         "action": event.action,
@@ -77,10 +78,27 @@ class ChainReport:
 def chain_verify(events: Iterable[AuditEvent] | None = None) -> ChainReport:
     """Recompute every hash in order of id."""
     previous, count = GENESIS, 0
-    for event in events if events is not None else AuditEvent.objects.order_by("id").iterator():
-        if event.previous_hash != previous:
-            return ChainReport(count, event.pk, "an event before this one is missing, added or out of place")
-        if event_hash(event) != event.hash:
-            return ChainReport(count, event.pk, "this event was changed after it was written")
-        previous, count = event.hash, count + 1
+    stored = AuditEvent.objects.order_by("id")
+    try:
+        for event in events if events is not None else stored.iterator():
+            if event.previous_hash != previous:
+                return ChainReport(count, event.pk, "an event before this one is missing, added or out of place")
+            if event_hash(event) != event.hash:
+                return ChainReport(count, event.pk, "this event was changed after it was written")
+            previous, count = event.hash, count + 1
+    except (ValueError, DatabaseError):  # what a damaged column says when it is read as JSON, a date or text
+        return _unreadable(stored, count)
     return ChainReport(count)
+
+
+def _unreadable(stored: QuerySet[AuditEvent], count: int) -> ChainReport:
+    """The first event that cannot be read at all, found one by one; an earlier one that reads but does not fit wins."""
+    readable: list[AuditEvent] = []
+    for pk in stored.values_list("pk", flat=True):
+        try:
+            with transaction.atomic():
+                readable.append(stored.get(pk=pk))
+        except (ValueError, DatabaseError):
+            before = chain_verify(readable)
+            return before if not before.intact else ChainReport(len(readable), pk, "this event cannot be read")
+    raise RuntimeError(f"reading the chain failed after {count} events, but each of them can be read")

@@ -67,11 +67,14 @@ def _guards() -> Finding:
 
 def chain_finding() -> Finding:
     """The newest events only; the audit page walks the whole chain."""
-    tail = list(AuditEvent.objects.order_by("-id")[: CHAIN_TAIL + 1])[::-1]
+    advice = "Keep the database as it is and compare it with a backup."
+    try:
+        tail = list(AuditEvent.objects.order_by("-id")[: CHAIN_TAIL + 1])[::-1]
+    except ValueError:  # a damaged date
+        return Finding("Audit trail", BAD, "An event cannot be read; `manage.py verify_audit` names it.", advice)
     previous = tail[0].hash if len(tail) > CHAIN_TAIL else GENESIS
     for event in tail[1:] if len(tail) > CHAIN_TAIL else tail:
         if event.previous_hash != previous or event_hash(event) != event.hash:
-            advice = "Keep the database as it is and compare it with a backup."
             return Finding("Audit trail", BAD, f"The chain is broken at event {event.pk}.", advice)
         previous = event.hash
     return Finding("Audit trail", GOOD, f"The newest {min(len(tail), CHAIN_TAIL)} events fit together.")
@@ -80,7 +83,10 @@ def chain_finding() -> Finding:
 def _clock(now: datetime) -> Finding:
     """A wrong clock opens sessions too early or too late and dates records wrongly; nothing is ordered by it."""
     apart = clocks_apart()
-    newest = AuditEvent.objects.order_by("-id").values_list("at", flat=True).first()
+    try:
+        newest = AuditEvent.objects.order_by("-id").values_list("at", flat=True).first()
+    except ValueError:  # said under "Audit trail"
+        newest = None
     advice = "Let every machine take its time from the same source (NTP)."
     if newest is not None and newest - now > APART_BAD:
         words = f"The newest audit event is dated {_span(newest - now)} in the future: a clock was set back."

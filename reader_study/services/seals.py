@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, NotAllowed
+from leukoweb.core.models import AuditEvent
 from leukoweb.core.signing import Signature
 from reader_study.answers import Answer, answer_missing, empty_answer
 from reader_study.models import DraftReading, Reading, ReadingSession, SessionCase, SessionImage, SessionSeal
@@ -29,6 +31,9 @@ COLUMNS = (
     "comment", "display", "n_images", "n_viewed", "coverage", "active_ms", "answered_at", "recorded_at", "imported",
     "reread",
 )  # fmt: skip
+
+
+SAME_MOMENT = timedelta(minutes=1)  # seal and event are written in one transaction
 
 
 class NotFinished(Conflict):
@@ -150,7 +155,33 @@ def readings_sha256(rows: list[dict[str, Any]]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def seal_problem(session: ReadingSession) -> str:
+    """What does not fit between a seal, the readings under it and the audit chain; empty if all does.
+
+    The hash binds the content; the chained event binds that hash to this session, this person, their name and what they
+    signed. Readings that were imported are bound by the hash alone. Not for blind requests.
+    """
+    seal = session.seal
+    readings = list(session.readings.filter(reread=False))
+    if readings_sha256([{name: getattr(reading, name) for name in SIGNED} for reading in readings]) != (
+        seal.readings_sha256
+    ):
+        return "the readings are not those that were signed"
+    if all(reading.imported for reading in readings):
+        return ""
+    event = AuditEvent.objects.filter(action="reading.seal", target=f"session:{session.pk}").order_by("-id").first()
+    if event is None:
+        return "no sealing of this session is on record"
+    signed = event.data.get("signature", {})
+    if (event.data.get("readings_sha256"), event.actor_id, signed.get("name"), signed.get("meaning")) != (
+        seal.readings_sha256, seal.signed_by_id, seal.signed_name, seal.meaning,
+    ):  # fmt: skip
+        return "the signature is not the one on record"
+    if abs(event.at - seal.at) > SAME_MOMENT:
+        return "the time of the signature is not the one on record"
+    return ""
+
+
 def seal_verify(session: ReadingSession) -> bool:
-    """Whether the stored readings are those that were signed. Not for blind requests."""
-    rows = [{name: getattr(reading, name) for name in SIGNED} for reading in session.readings.filter(reread=False)]
-    return readings_sha256(rows) == session.seal.readings_sha256
+    """Whether nothing is wrong with a seal (`seal_problem`)."""
+    return not seal_problem(session)

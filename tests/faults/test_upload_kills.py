@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import queue
 import threading
@@ -20,12 +19,12 @@ from PIL import Image
 
 from tests.support.chaos.schedule import Schedule
 from tests.support.chaos.stack import Stack, wait_until
-from tests.support.chaos.web import Web, ask
+from tests.support.chaos.uploads import Uploader
+from tests.support.chaos.web import Web
 
 pytestmark = pytest.mark.faults
 KILLS = int(os.environ.get("CHAOS_KILLS") or 300)
 SEED, SENDERS, PER_BATCH = 20_241_126, 6, 60
-TOKEN = "x" * 32
 
 
 def picture(number: int) -> tuple[str, bytes]:
@@ -40,8 +39,8 @@ def picture(number: int) -> tuple[str, bytes]:
 class Senders:
     """Threads that announce and send files until they are told to come to an end."""
 
-    def __init__(self, web: Web, cookie: str, slide: int) -> None:
-        self.web, self.cookie, self.slide = web, cookie, slide
+    def __init__(self, uploader: Uploader) -> None:
+        self.uploader = uploader
         self.waiting: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.numbers = iter(range(1_000_000))
         self.lock = threading.Lock()
@@ -72,38 +71,31 @@ class Senders:
                 continue
             self._send(address, data)
 
-    def _ask(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes]:
-        headers = {"X-CSRFToken": TOKEN, "Cookie": f"csrftoken={TOKEN}; {self.cookie}", "Content-Type": kind}
-        return ask(self.web.stack.port, method, path, body, headers=headers)
-
     def _announce(self) -> None:
         with self.lock:
             files = dict(picture(next(self.numbers)) for _ in range(PER_BATCH)) if self.waiting.empty() else {}
         if not files:
             return
-        rows = [{"path": n, "size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in files.items()]
-        body = json.dumps({"slide": self.slide, "files": rows}).encode()
         while True:
             try:
-                status, answer = self._ask("POST", "/api/v1/uploads/", body, "application/json")
+                status, batch = self.uploader.announce(files)
             except OSError:
                 self.cut += 1
                 time.sleep(0.2)
                 continue
             if status != 201:
-                self.troubles.append(f"announce: {status} {answer[:200]!r}")
+                self.troubles.append(f"announce: {status} {batch}")
                 return
             break
-        batch = json.loads(answer)
         self.names.update(files)
         for item in batch["items"]:
             if item["needed"]:
-                self.waiting.put((f"/api/v1/uploads/{batch['id']}/items/{item['id']}/", files[item["path"]]))
+                self.waiting.put((self.uploader.address(batch, item), files[item["path"]]))
 
     def _send(self, address: str, data: bytes) -> None:
         self.in_flight += 1
         try:
-            status, answer = self._ask("PUT", address, data, "application/octet-stream")
+            status, answer = self.uploader.put(address, data)
         except OSError:
             self.cut += 1
             self.waiting.put((address, data))
@@ -147,34 +139,10 @@ class Inspector:
         return len(set(names) - set(temporary) - self.named()), len(temporary)
 
 
-def prepared(folder: Path) -> tuple[Stack, str, int]:
-    """An empty installation with a slide, and the session of a technician."""
-    stack = Stack(folder)
-    stack.manage("migrate", "--verbosity", "0")
-    made = stack.python(
-        "from cases import services\n"
-        "from leukoweb.core.models import User\n"
-        "from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY\n"
-        "from django.contrib.sessions.backends.db import SessionStore\n"
-        "user = User.objects.create_user(username='sender', password='correct horse', role='technician')\n"
-        "cohort = services.cohort_create(actor=user, name='Faults', purpose='external')\n"
-        "slide = services.slide_ensure(actor=user, cohort=cohort, patient_code='K', slide_code='K-S1')\n"
-        "session = SessionStore()\n"
-        "session[SESSION_KEY] = str(user.pk)\n"
-        "session[BACKEND_SESSION_KEY] = 'django.contrib.auth.backends.ModelBackend'\n"
-        "session[HASH_SESSION_KEY] = user.get_session_auth_hash()\n"
-        "session.save()\n"
-        "from django.conf import settings\n"
-        "print(settings.SESSION_COOKIE_NAME, session.session_key, slide.pk)\n"
-    )
-    name, key, slide = made.split()
-    return stack, f"{name}={key}", int(slide)
-
-
 def test_the_web_server_killed_during_uploads(tmp_path: Path) -> None:
-    stack, cookie, slide = prepared(tmp_path / "state")
+    stack = Stack(tmp_path / "state")
+    senders = Senders(Uploader(stack))
     chooser, web, inspector = Schedule(SEED), Web(stack), Inspector(stack)
-    senders = Senders(web, cookie, slide)
     web.start()
     senders.start()
     orphans = temporary = kills = 0

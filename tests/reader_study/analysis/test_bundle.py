@@ -85,9 +85,7 @@ def file_at(data: bytes, at: int) -> str | None:
 
 
 @pytest.mark.parametrize("n_flips", [20, pytest.param(100, marks=pytest.mark.slow)])
-def test_of_random_flips_each_is_found_and_its_file_named(
-    made: tuple[Document, Document, bytes], n_flips: int
-) -> None:
+def test_of_random_flips_each_is_found_and_its_file_named(made: tuple[Document, Document, bytes], n_flips: int) -> None:
     data, rng, kept = made[2], random.Random(20), Kept()
     for _ in range(n_flips):
         at = rng.randrange(len(data))
