@@ -13,7 +13,7 @@ export DATA_DIR
 endif
 export CHAOS_KILLS CHAOS_ANSWERS
 
-.PHONY: run setup test lint types contracts migrations check starter slow chaos deid bench clean
+.PHONY: run setup test lint types contracts migrations check starter slow chaos promises deid bench clean
 
 run: $(READY)
 	@exec $(BIN)/python manage.py up --port $(PORT) $(if $(HOST),--host $(HOST)) $(if $(filter 0,$(DEMO)),--no-demo)
@@ -47,6 +47,10 @@ slow: $(VENV)/.ready
 # Smaller: make chaos CHAOS_KILLS=20 CHAOS_ANSWERS=1000
 chaos: $(VENV)/.ready
 	$(BIN)/python -m pytest -m faults -s
+
+# docs/promises.md, row by row, with the long forms (hours).
+promises: $(VENV)/.ready
+	@$(BIN)/python -m tests.support.promises
 
 # The search for burnt-in text, with its extra.
 deid: $(VENV)/.ready

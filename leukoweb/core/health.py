@@ -154,7 +154,7 @@ def _files() -> Finding:
             probe.flush()
     except OSError as error:
         words = f"Nothing can be written: {error.strerror}. Uploads are refused; what is stored can be read."
-        advice = "Free some space, or look at how the folder is mounted (docs/operations.md, A lost or full disk)."
+        advice = "Free some space, or look at how the folder is mounted (docs/operations.md, A full or lost disk)."
         return Finding("Stored files", BAD, words, advice)
     return Finding("Stored files", GOOD, "Can be written.")
 
