@@ -6,11 +6,14 @@ Nothing is half-saved in any of them: every write is one transaction, and a stor
 from __future__ import annotations
 
 import errno
+import shutil
+from pathlib import Path
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from leukoweb.core.exceptions import DomainError, StorageFull
 
+ROOM_BYTES = 256 * 1024
 ASK_ADMIN = "Tell your admin. What you entered is still on your screen: send it again when it works."
 
 
@@ -80,8 +83,16 @@ def _of_sqlite(name: str) -> DomainError | None:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return _busy()
     if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
-        return _away()
+        return disk_full() if _no_room() else _away()
     return None
+
+
+def _no_room() -> bool:
+    """On a full disk SQLite says IOERR where its shared-memory file cannot grow, and CANTOPEN where a log is new."""
+    try:
+        return shutil.disk_usage(Path(str(connection.settings_dict["NAME"])).parent).free < ROOM_BYTES
+    except OSError:
+        return False
 
 
 def _of_postgresql(state: str | None, error: Exception) -> DomainError | None:

@@ -63,7 +63,13 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")}
+        ours = (
+            "DATABASE_URL",
+            "REDIS_URL",
+            "SECRET_KEY",
+            "DJANGO_ALLOW_ASYNC_UNSAFE",
+        )  # the last is the test suite's own
+        kept = {k: v for k, v in os.environ.items() if k not in ours}
         names = ("secret_key", "database_url", "redis_url")
         files = {f"{name.upper()}_FILE": str(self.folder / "secrets" / name) for name in names}
         return {
