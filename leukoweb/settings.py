@@ -268,7 +268,7 @@ FILE_UPLOAD_TEMP_DIR = env.str("UPLOAD_TEMP_DIR", default="") or None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # manifests; images are streamed and have limits of their own
 
 # -- mail ----------------------------------------------------------------------------------------------------------
-_mail = env.email_url("EMAIL_URL", default="consolemail://")
+_mail = env.email_url_config(_secret("EMAIL_URL") or "consolemail://")
 for _name in ("BACKEND", "HOST", "HOST_USER", "HOST_PASSWORD", "PORT", "USE_TLS", "USE_SSL"):
     if (_value := _mail.get(f"EMAIL_{_name}")) is not None:
         globals()[f"EMAIL_{_name}"] = _value

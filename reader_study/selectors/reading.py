@@ -5,9 +5,10 @@ Whatever is not there, not theirs, not open (any more) or void answers with one 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, Prefetch, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 
 from cases.taxonomy import STYLES
 from leukoweb.core.exceptions import NotFound
@@ -152,11 +153,11 @@ def case_state(case: SessionCase) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def due_reminders() -> QuerySet[ReadingSession]:
-    """Planned sessions with a time to open that nobody was reminded of. Not for blind requests."""
+def due_reminders(now: datetime) -> QuerySet[ReadingSession]:
+    """Planned sessions that have opened by ``now`` and that nobody was reminded of. Not for blind requests."""
     return (
-        ReadingSession.objects.filter(state=State.PLANNED, reminded_at=None, opens_at__isnull=False)
+        ReadingSession.objects.filter(state=State.PLANNED, reminded_at=None, opens_at__lte=now)
         .filter(reader__withdrawn_at=None, reader__user__is_active=True)
         .select_related("reader__user")
-        .order_by(F("opens_at"))
+        .order_by("opens_at", "pk")
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.db.models import Max
@@ -25,6 +25,14 @@ class ClockSetBack(Conflict):
 def zone_of(name: str) -> ZoneInfo:
     """The reader's time zone; UTC where the browser named one that nobody knows."""
     return ZoneInfo(name if name in available_timezones() else "UTC")
+
+
+def is_over(session: ReadingSession, now: datetime) -> bool:
+    """Whether the study's last day has passed where the reader is."""
+    closes_on = session.rules["closes_on"]
+    if not closes_on:
+        return False
+    return now.astimezone(zone_of(session.reader.time_zone)).date() > date.fromisoformat(closes_on)
 
 
 def date_text(at: datetime, zone: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -17,7 +17,7 @@ from leukoweb.core.models import User
 from reader_study.answers import Answer, answer_clean, empty_answer
 from reader_study.models import DraftEvent, DraftReading, ReadingSession, SessionCase, SessionImage, StudyReader
 from reader_study.selectors.reading import is_complete, nothing_here, session_cases
-from reader_study.services.clock import require_clock, require_open_time, zone_of
+from reader_study.services.clock import is_over, require_clock, require_open_time, zone_of
 
 State = ReadingSession.State
 
@@ -53,11 +53,9 @@ def locked_session(session: ReadingSession) -> ReadingSession:
 
 def require_not_closed(session: ReadingSession) -> None:
     """After the study's last day no answer comes in; what was answered stays."""
-    closes_on = session.rules["closes_on"]
-    today = timezone.now().astimezone(zone_of(session.reader.time_zone)).date()
-    if closes_on and today > date.fromisoformat(closes_on):
+    if is_over(session, timezone.now()):
         raise Conflict(
-            f"Reading in this study ended on {closes_on}.", code="E_CLOSED",
+            f"Reading in this study ended on {session.rules['closes_on']}.", code="E_CLOSED",
             hint="Your answers are kept. Ask the study coordinator whether it can be extended.",
         )  # fmt: skip
 

@@ -1,19 +1,21 @@
-"""Mail readers whose session has opened. Run it once a day, for instance by cron."""
+"""Mail readers whose session has opened, now. The daily job does the same (``reader_study.worker.reminders``)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from reader_study.services.reminders import reminders_send
 
 
 class Command(BaseCommand):
-    help = "Mail each reader whose next session may be read now, once. Without a mail server the mails are printed."
+    help = "Mail each reader whose next session may be read now, once. The daily job does it too; this does not wait."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sent, missing = reminders_send()
-        self.stdout.write(f"{sent} reminder{'' if sent == 1 else 's'} sent.")
-        if missing:
-            self.stdout.write(f"{missing} open sessions have a reader without a mail address.")
+        done = reminders_send()
+        self.stdout.write(f"{done.sent} reminder{'' if done.sent == 1 else 's'} sent.")
+        if done.without_address:
+            self.stdout.write(f"{done.without_address} open sessions have a reader without a mail address.")
+        if done.failed:
+            raise CommandError(f"{done.failed} mails were not taken by the mail server; the next run tries again.")
