@@ -16,27 +16,37 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models
 
 _guarded: dict[str, tuple[str, ...]] = {}
-_insert_if: dict[str, str] = {}
+_insert_if: dict[str, tuple[str, str]] = {}  # (condition, what the database says when it is not fulfilled)
 
 
-def append_only(*, except_columns: tuple[str, ...] = (), insert_if: str = "") -> Any:
+def append_only(*, except_columns: tuple[str, ...] = (), insert_if: str = "", refusal: str = "") -> Any:
     """Class decorator: rows of this model can be inserted only; ``except_columns`` may still be updated.
 
     ``insert_if`` is an SQL condition on ``NEW`` that an inserted row must fulfil, in words that both databases know;
-    with it a set of rows can be closed.
+    with it a set of rows can be closed. ``refusal`` is what the database then says.
     """
 
     def register(model: type[models.Model]) -> type[models.Model]:
         _guarded[model._meta.label] = except_columns
         if insert_if:
-            _insert_if[model._meta.label] = insert_if
+            insert_only_if(model._meta.label, insert_if, refusal or f"{model._meta.db_table} is closed")
         return model
 
     return register
 
 
+def insert_only_if(label: str, condition: str, refusal: str) -> None:
+    """Rows of this model, append-only or not, are inserted (and changed, where they can be) only where it holds."""
+    _insert_if[label] = (condition, refusal)
+
+
 def guarded_models() -> list[type[models.Model]]:
     return [apps.get_model(label) for label in sorted(_guarded)]
+
+
+def _ruled_models() -> list[type[models.Model]]:
+    """Every model with a trigger."""
+    return [apps.get_model(label) for label in sorted({*_guarded, *_insert_if})]
 
 
 def _frozen_columns(model: type[models.Model]) -> list[str]:
@@ -50,30 +60,49 @@ def _names(table: str) -> tuple[str, str, str]:
 
 def _all_names(model: type[models.Model], vendor: str) -> list[str]:
     """The triggers that a table must have."""
-    names = list(_names(model._meta.db_table)[: 2 if vendor == "sqlite" else 3])
-    return names + ([f"{model._meta.db_table}_guard_insert"] if model._meta.label in _insert_if else [])
+    names = list(_names(model._meta.db_table)[: 2 if vendor == "sqlite" else 3]) if _is_append_only(model) else []
+    return names + [name for name, _ in _rule_triggers(model)]
+
+
+def _is_append_only(model: type[models.Model]) -> bool:
+    return model._meta.label in _guarded
+
+
+def _rule_triggers(model: type[models.Model]) -> list[tuple[str, str]]:
+    """(name, event) of the triggers that hold the table's condition; where rows can be changed, of a change too."""
+    table = model._meta.db_table
+    if model._meta.label not in _insert_if:
+        return []
+    change = [] if _is_append_only(model) else [(f"{table}_guard_change", "UPDATE")]
+    return [(f"{table}_guard_insert", "INSERT"), *change]
 
 
 def _insert_statements(model: type[models.Model], vendor: str) -> list[str]:
-    condition, table = _insert_if.get(model._meta.label), model._meta.db_table
-    if condition is None:
+    if (rule := _insert_if.get(model._meta.label)) is None:
         return []
-    name, message = f"{table}_guard_insert", f"{table} is closed"
-    if vendor == "sqlite":
-        return [
-            f'DROP TRIGGER IF EXISTS "{name}"',
-            f'CREATE TRIGGER "{name}" BEFORE INSERT ON "{table}" WHEN ({condition}) IS NOT TRUE '
-            f"BEGIN SELECT RAISE(ABORT, '{message}'); END",
-        ]
-    return [
-        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN IF ({condition}) IS NOT TRUE THEN RAISE EXCEPTION '{message}' "
-        "USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$",
-        f'CREATE OR REPLACE TRIGGER "{name}" BEFORE INSERT ON "{table}" FOR EACH ROW EXECUTE FUNCTION {name}()',
-    ]
+    (condition, message), table = rule, model._meta.db_table
+    statements: list[str] = []
+    for name, event in _rule_triggers(model):
+        if vendor == "sqlite":
+            statements += [
+                f'DROP TRIGGER IF EXISTS "{name}"',
+                f'CREATE TRIGGER "{name}" BEFORE {event} ON "{table}" WHEN ({condition}) IS NOT TRUE '
+                f"BEGIN SELECT RAISE(ABORT, '{message}'); END",
+            ]
+        else:
+            statements += [
+                f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$$ BEGIN IF ({condition}) IS NOT TRUE THEN RAISE EXCEPTION '{message}' "
+                "USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$",
+                f'CREATE OR REPLACE TRIGGER "{name}" BEFORE {event} ON "{table}" '
+                f"FOR EACH ROW EXECUTE FUNCTION {name}()",
+            ]
+    return statements
 
 
 def _statements(model: type[models.Model], vendor: str) -> list[str]:
+    if not _is_append_only(model):
+        return []
     table, message = model._meta.db_table, f"{model._meta.db_table} is append-only"
     update, delete, truncate = _names(table)
     changed = " OR ".join(
@@ -103,7 +132,7 @@ def install_guards(using: str = "default") -> None:
     connection = connections[using]
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))
-        for model in guarded_models():
+        for model in _ruled_models():
             if model._meta.db_table in tables:
                 for statement in _statements(model, connection.vendor) + _insert_statements(model, connection.vendor):
                     cursor.execute(statement)
@@ -113,7 +142,7 @@ def drop_guards(using: str = "default") -> None:
     """Remove the triggers. For tests that must empty tables, nothing else."""
     connection = connections[using]
     with connection.cursor() as cursor:
-        for model in guarded_models():
+        for model in _ruled_models():
             for name in {*_names(model._meta.db_table), *_all_names(model, connection.vendor)}:
                 on = "" if connection.vendor == "sqlite" else f' ON "{model._meta.db_table}"'
                 cursor.execute(f'DROP TRIGGER IF EXISTS "{name}"{on}')
@@ -130,7 +159,7 @@ def missing_guards(using: str = "default") -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(query)
         present = {row[0] for row in cursor.fetchall()}
-    return [n for m in guarded_models() for n in _all_names(m, connection.vendor) if n not in present]
+    return [n for m in _ruled_models() for n in _all_names(m, connection.vendor) if n not in present]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import secrets
 from django.db import models
 
 from leukoweb.core.guards import append_only
+from reader_study.models import eligible
 from reader_study.models.studies import StudyReader
 
 
@@ -19,6 +20,12 @@ def new_token() -> str:
     return secrets.token_urlsafe(16)
 
 
+@append_only(
+    except_columns=(
+        "state", "opens_at", "opened_at", "sealed_at", "current", "rules", "washout_days", "reminded_at",
+    ),
+    insert_if=eligible.SESSION, refusal=eligible.REFUSAL,
+)  # fmt: skip
 class ReadingSession(models.Model):
     """One pass of one reader over all cases. A repeat is a session of its own with new order and new tokens."""
 
@@ -86,7 +93,7 @@ class SessionCase(models.Model):
         return f"{self.session_id} case {self.position}"
 
 
-@append_only()
+@append_only(insert_if=eligible.IDENTITY, refusal=eligible.REFUSAL)
 class CaseIdentity(models.Model):
     """Sealed: which patient a session's case is."""
 

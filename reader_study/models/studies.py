@@ -8,7 +8,8 @@ from django.conf import settings
 from django.db import models
 
 from cases.models import Cohort
-from leukoweb.core.guards import append_only
+from leukoweb.core.guards import append_only, insert_only_if
+from reader_study.models import eligible
 
 
 class Study(models.Model):
@@ -40,6 +41,9 @@ class Study(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+insert_only_if("reader_study.Study_coordinators", eligible.COORDINATOR, "this coordinator reads in the study")
 
 
 @append_only()
@@ -90,6 +94,10 @@ class StudyCase(models.Model):
         return self.code
 
 
+@append_only(
+    except_columns=("years", "specialty", "training", "time_zone", "consented_at", "withdrawn_at"),
+    insert_if=eligible.READER, refusal="this reader coordinates the study",
+)  # fmt: skip
 class StudyReader(models.Model):
     """A reader with the profile that a publication reports."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from cases.models import DatasetEntry, Exposure, HpfImage, ReferenceDiagnosis, SortingDecision
+from cases.models import AdjudicationDecision, DatasetEntry, Exposure, HpfImage, ReferenceDiagnosis, SortingDecision
 from inference.models import PipelineVersion
 from leukoweb.core.models import User
 from reader_study.models import CaseIdentity, Reading, Study
@@ -28,7 +28,7 @@ class Overlap:
 
 
 def overlaps(user: User, patients: Collection[int], *, study: Study | None = None) -> list[Overlap]:
-    """Every contact of ``user`` with these patients outside of ``study``. 5 queries, whatever the number."""
+    """Every contact of ``user`` with these patients outside of ``study``. 6 queries, whatever the number."""
     found: set[Overlap] = set()
 
     def add(codes: Iterable[str], reason: str) -> None:
@@ -36,6 +36,8 @@ def overlaps(user: User, patients: Collection[int], *, study: Study | None = Non
 
     sorted_ = SortingDecision.objects.filter(seat__user=user, image__slide__patient__in=patients)
     add(sorted_.order_by().values_list("image__slide__patient__code", flat=True).distinct(), "sorted the images")
+    settled = AdjudicationDecision.objects.filter(seat__user=user, image__slide__patient__in=patients)
+    add(settled.order_by().values_list("image__slide__patient__code", flat=True).distinct(), "settled their labels")
     references = ReferenceDiagnosis.objects.filter(entered_by=user, patient__in=patients)
     add(references.order_by().values_list("patient__code", flat=True).distinct(), "entered the reference diagnosis")
     for code, kind in Exposure.objects.filter(user=user, patient__in=patients).values_list("patient__code", "kind"):

@@ -142,14 +142,25 @@ def _reader(
             )  # fmt: skip
     except IntegrityError as error:
         raise Conflict(f"{wanted['label']} or {wanted['username']} reads in this study already.") from error
-    seed = protocol.document["order_seed"]
-    for number, arm in enumerate(wanted["sessions"], start=1):
-        session = ReadingSession.objects.create(
-            reader=reader, number=number, arm=arm, seed=session_seed(seed, reader.label, number), imported=user is None
-        )
-        if user is not None:
-            session_materialise(session=session, protocol=protocol)
+    try:
+        with transaction.atomic():
+            _sessions(reader, wanted["sessions"], protocol)
+    except IntegrityError as error:
+        raise Conflict(
+            f"{wanted['label']} has met one of these patients a moment ago, or coordinates the study now.",
+            code="E_MET", hint="Check again: the list of overlaps says which.",
+        ) from error  # fmt: skip
     return reader
+
+
+def _sessions(reader: StudyReader, arms: list[str], protocol: ProtocolVersion) -> None:
+    for number, arm in enumerate(arms, start=1):
+        seed = session_seed(protocol.document["order_seed"], reader.label, number)
+        session = ReadingSession.objects.create(
+            reader=reader, number=number, arm=arm, seed=seed, imported=reader.user is None
+        )
+        if reader.user is not None:
+            session_materialise(session=session, protocol=protocol)
 
 
 @transaction.atomic
