@@ -22,7 +22,7 @@ from reader_study.protocol import canonical, protocol_sha256
 from reader_study.selectors.feasibility import feasibility
 from reader_study.selectors.grid import study_grid
 from reader_study.selectors.studies import protocol_current, study_get, study_list
-from reader_study.services import conduct, imports, locking, studies
+from reader_study.services import conduct, guard, imports, locking, studies
 
 _REFUSALS = {400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer}
 
@@ -119,7 +119,7 @@ class StudyLock(StudyView):
     @extend_schema(request=shapes.LockIn, responses={201: shapes.ProtocolOut, **_REFUSALS})
     def post(self, request: Request, public_id: uuid.UUID) -> Response:
         study, data = self.study(request, public_id), self.read(request, shapes.LockIn)
-        signed = self.signed(request, data, "I approve this protocol.")
+        signed = self.signed(request, data, guard.LOCK_MEANING)
         locking.study_lock(actor=person(request), study=study, signature=signed, **data)
         return Response(shapes.ProtocolOut(_protocol(study)).data, status=201)
 
@@ -128,7 +128,7 @@ class StudyAmend(StudyView):
     @extend_schema(request=shapes.AmendIn, responses={201: shapes.ProtocolOut, **_REFUSALS})
     def post(self, request: Request, public_id: uuid.UUID) -> Response:
         study, data = self.study(request, public_id), self.read(request, shapes.AmendIn)
-        signed = self.signed(request, data, "I approve this amendment of the protocol.")
+        signed = self.signed(request, data, guard.AMEND_MEANING)
         locking.protocol_amend(
             actor=person(request), study=study, document=data["protocol"], reason=data["reason"], signature=signed
         )
@@ -139,7 +139,7 @@ class StudyExtend(StudyView):
     @extend_schema(request=shapes.ExtendIn, responses={200: shapes.StudyOut, **_REFUSALS})
     def post(self, request: Request, public_id: uuid.UUID) -> Response:
         study, data = self.study(request, public_id), self.read(request, shapes.ExtendIn)
-        signed = self.signed(request, data, "I approve this amendment of the protocol.")
+        signed = self.signed(request, data, guard.AMEND_MEANING)
         study = conduct.study_extend(actor=person(request), study=study, signature=signed, **data)
         return Response(shapes.StudyOut(study).data)
 
@@ -151,7 +151,7 @@ class StudyReplace(StudyView):
         reader = study.readers.filter(label=data.pop("reader")).first()
         if reader is None:
             raise NotFound("This study has no such reader.", field="reader")
-        signed = self.signed(request, data, "I approve this amendment of the protocol.")
+        signed = self.signed(request, data, guard.AMEND_MEANING)
         reason = data.pop("reason")
         conduct.reader_replace(
             actor=person(request), reader=reader, replacement=data, reason=reason, signature=signed
@@ -163,7 +163,7 @@ class StudyFreeze(StudyView):
     @extend_schema(request=shapes.FreezeIn, responses={200: shapes.StudyOut, **_REFUSALS})
     def post(self, request: Request, public_id: uuid.UUID) -> Response:
         study, data = self.study(request, public_id), self.read(request, shapes.FreezeIn)
-        signed = self.signed(request, data, "I confirm that the reading is over.")
+        signed = self.signed(request, data, guard.FREEZE_MEANING)
         study = conduct.study_freeze(actor=person(request), study=study, signature=signed, **data)
         return Response(shapes.StudyOut(study).data)
 
@@ -172,7 +172,7 @@ class StudyUnblind(StudyView):
     @extend_schema(request=shapes.UnblindIn, responses={200: shapes.StudyOut, **_REFUSALS})
     def post(self, request: Request, public_id: uuid.UUID) -> Response:
         study, data = self.study(request, public_id), self.read(request, shapes.UnblindIn)
-        signed = self.signed(request, data, "I unblind this study.")
+        signed = self.signed(request, data, guard.UNBLIND_MEANING)
         event = conduct.study_unblind(actor=person(request), study=study, signature=signed, **data)
         return Response(shapes.StudyOut(event.study).data)
 
@@ -183,7 +183,7 @@ class StudyImport(StudyView):
     @extend_schema(request=shapes.ImportIn, responses={201: shapes.ImportOut, **_REFUSALS})
     def post(self, request: Request, public_id: uuid.UUID) -> Response:
         study, data = self.study(request, public_id), self.read(request, shapes.ImportIn)
-        signed = self.signed(request, data, "I confirm that these readings were made blinded, elsewhere.")
+        signed = self.signed(request, data, guard.IMPORT_MEANING)
         n = imports.readings_import(
             actor=person(request), study=study, data=data["readings"].encode(), signature=signed
         )  # fmt: skip

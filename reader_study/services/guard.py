@@ -9,6 +9,13 @@ from leukoweb.core.models import Role, User
 from leukoweb.core.signing import Signature
 from reader_study.models import Study
 
+# What a signature means, the same words on a page and over the API.
+LOCK_MEANING = "I approve this protocol; from now on it changes only by a signed amendment."
+AMEND_MEANING = "I approve this amendment of the protocol."
+FREEZE_MEANING = "I confirm that the reading is over; no answer is added or changed."
+UNBLIND_MEANING = "I unblind this study: answers may be seen beside the reference."
+IMPORT_MEANING = "I confirm that these readings were made blinded, elsewhere, as this file says."
+
 READING_STATES = (Study.State.LOCKED, Study.State.READING)
 
 

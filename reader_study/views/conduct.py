@@ -23,7 +23,7 @@ from reader_study.protocol import amendment_problems, diff, dump_yaml, load_yaml
 from reader_study.selectors.confounders import confounders
 from reader_study.selectors.feasibility import feasibility
 from reader_study.selectors.studies import protocol_current, reading_started, study_get
-from reader_study.services import conduct, imports, locking
+from reader_study.services import conduct, guard, imports, locking
 from reader_study.views.shown import protocol_sections
 
 SIGNED = ["GET", "HEAD", "POST"]
@@ -54,7 +54,7 @@ def study_lock(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = feasibility(study, study.draft)
     form = forms.LockForm(
         request.POST or None, request=request, initial={"sha256": protocol_sha256(study.draft)},
-        meaning="I approve this protocol; from now on it changes only by a signed amendment.",
+        meaning=guard.LOCK_MEANING,
     )  # fmt: skip
     return _page(
         request, study, form,
@@ -74,14 +74,14 @@ def study_amend(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """The locked protocol as a text to edit. ``Show changes`` signs nothing."""
     study = study_get(public_id, for_user=person(request))
     locked = _locked(study)
-    meaning = "I approve this amendment of the protocol."
     if request.POST.get("do") == "preview":
-        form = forms.AmendForm(request=request, meaning=meaning,
+        form = forms.AmendForm(request=request, meaning=guard.AMEND_MEANING,
                                initial={key: request.POST.get(key, "") for key in ("protocol", "reason")})  # fmt: skip
         context = {"study": study, "form": form, "previewed": True} | _preview(study, request.POST.get("protocol", ""))
         return render(request, "reader_study/study_amend.html", context)
     form = forms.AmendForm(
-        request.POST or None, request=request, meaning=meaning, initial={"protocol": dump_yaml(locked.document)}
+        request.POST or None, request=request, meaning=guard.AMEND_MEANING,
+        initial={"protocol": dump_yaml(locked.document)},
     )
     return _page(
         request, study, form,
@@ -116,7 +116,7 @@ def _preview(study: Study, text: str) -> dict[str, Any]:
 def study_extend(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     study = study_get(public_id, for_user=person(request))
     form = forms.ExtendForm(request.POST or None, request=request, initial={"closes_on": study.closes_on},
-                            meaning="I approve this amendment of the protocol.")  # fmt: skip
+                            meaning=guard.AMEND_MEANING)  # fmt: skip
     return _page(
         request, study, form,
         lambda data, signature: conduct.study_extend(
@@ -136,7 +136,7 @@ def reader_replace(request: HttpRequest, public_id: uuid.UUID, pk: int) -> HttpR
     if reader is None:
         raise NotFound("This study has no such reader.")
     form = forms.ReplaceForm(request.POST or None, request=request, initial={"label": f"{reader.label}b"},
-                             meaning="I approve this amendment of the protocol.")  # fmt: skip
+                             meaning=guard.AMEND_MEANING)  # fmt: skip
     return _page(
         request, study, form,
         lambda data, signature: conduct.reader_replace(
@@ -148,18 +148,28 @@ def reader_replace(request: HttpRequest, public_id: uuid.UUID, pk: int) -> HttpR
     )  # fmt: skip
 
 
+def _end(
+    request: HttpRequest, public_id: uuid.UUID, form_class: type[SignatureForm], meaning: str,
+    service: Callable[..., Any], **words: str,
+) -> HttpResponse:  # fmt: skip
+    """A step towards the end of a study: a signed form whose fields are the service's arguments."""
+    study = study_get(public_id, for_user=person(request))
+    form = form_class(request.POST or None, request=request, meaning=meaning)
+    own = [name for name in form.field_order or () if name in form.fields]
+
+    def deed(data: dict[str, Any], signature: Any) -> Any:
+        given = {name: data[name] for name in own}
+        return service(actor=person(request), study=study, signature=signature, **given)
+
+    return _page(request, study, form, deed, **words)
+
+
 @sensitive_post_parameters("password", "code")
 @require_http_methods(SIGNED)
 @requires("studies.manage")
 def study_freeze(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    study = study_get(public_id, for_user=person(request))
-    form = forms.FreezeForm(request.POST or None, request=request,
-                            meaning="I confirm that the reading is over; no answer is added or changed.")  # fmt: skip
-    return _page(
-        request, study, form,
-        lambda data, signature: conduct.study_freeze(
-            actor=person(request), study=study, signature=signature, stop_reason=data["stop_reason"]
-        ),
+    return _end(
+        request, public_id, forms.FreezeForm, guard.FREEZE_MEANING, conduct.study_freeze,
         done="The data are frozen.", title="Freeze the data", button="Sign and freeze",
         text="After this nobody reads any more. The study stays blind until it is unblinded.",
     )  # fmt: skip
@@ -169,14 +179,8 @@ def study_freeze(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @require_http_methods(SIGNED)
 @requires("studies.manage")
 def study_unblind(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    study = study_get(public_id, for_user=person(request))
-    form = forms.UnblindForm(request.POST or None, request=request,
-                             meaning="I unblind this study: answers may be seen beside the reference.")  # fmt: skip
-    return _page(
-        request, study, form,
-        lambda data, signature: conduct.study_unblind(
-            actor=person(request), study=study, reason=data["reason"], signature=signature
-        ),
+    return _end(
+        request, public_id, forms.UnblindForm, guard.UNBLIND_MEANING, conduct.study_unblind,
         done="The study is unblinded.", title="Unblind the study", button="Sign and unblind",
         text="This happens once and is on record with your reason. It cannot be taken back.",
     )  # fmt: skip
@@ -190,7 +194,7 @@ def study_import(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     study = study_get(public_id, for_user=person(request))
     form = forms.ReadingsFileForm(
         request.POST or None, request.FILES or None, request=request,
-        meaning="I confirm that these readings were made blinded, elsewhere, as this file says.",
+        meaning=guard.IMPORT_MEANING,
     )  # fmt: skip
     return _page(
         request, study, form,
