@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
+
+from reader_study.models import Study
+from reader_study.selectors.studies import progress_of, with_counts
 
 
 class StudyOut(serializers.Serializer):  # type: ignore[type-arg]
+    """``state`` is ``reading`` once somebody has begun."""
+
     id = serializers.UUIDField(source="public_id")
     title = serializers.CharField()
-    state = serializers.CharField()
+    state = serializers.CharField(
+        source="progress.state", help_text="draft, locked, reading, frozen, unblinded or stopped"
+    )
+    progress = serializers.CharField(source="progress.words", help_text="The state in words")
     cohort = serializers.CharField(source="cohort.name", default=None)
     draft_version = serializers.IntegerField()
     closes_on = serializers.DateField()
     reconstruction = serializers.BooleanField()
-    n_readers = serializers.IntegerField(default=None)
-    n_sessions = serializers.IntegerField(default=None)
-    n_sealed = serializers.IntegerField(default=None)
+    n_readers = serializers.IntegerField()
+    n_sessions = serializers.IntegerField(source="progress.n_sessions", help_text="Without void ones")
+    n_open = serializers.IntegerField(source="progress.n_open")
+    n_sealed = serializers.IntegerField(source="progress.n_sealed")
+
+    def to_representation(self, instance: Study) -> dict[str, Any]:
+        counted = hasattr(instance, "n_open")
+        study: Any = instance if counted else with_counts(Study.objects.filter(pk=instance.pk)).get()
+        study.progress = progress_of(study)
+        shown: dict[str, Any] = super().to_representation(study)
+        return shown
 
 
 class StudyIn(serializers.Serializer):  # type: ignore[type-arg]
@@ -115,7 +133,8 @@ class GridRowOut(serializers.Serializer):  # type: ignore[type-arg]
     reader = serializers.CharField(source="session.reader.label")
     number = serializers.IntegerField(source="session.number")
     arm = serializers.CharField(source="session.arm")
-    state = serializers.CharField(source="session.state")
+    state = serializers.CharField(
+        source="session.state")
     opens_at = serializers.DateTimeField(source="session.opens_at", allow_null=True)
     sealed_at = serializers.DateTimeField(source="session.sealed_at", allow_null=True)
     n_done = serializers.IntegerField()

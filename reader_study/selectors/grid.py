@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Q
 
 from reader_study.models import CaseIdentity, Reading, ReadingSession, Study, StudyCase
+from reader_study.selectors.studies import PANEL
 
-PANEL = "Panel"  # label of the panel that re-reads after the unblinding; it is no reader
 WORDS = {"": "not begun", "opened": "opened", "answered": "answered", "done": "sealed", "void": "void"}
 
 

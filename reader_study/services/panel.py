@@ -11,8 +11,7 @@ from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User
 from reader_study.models import Reading, ReadingSession, Study, StudyCase, StudyReader
-from reader_study.selectors.grid import PANEL
-from reader_study.selectors.studies import protocol_current
+from reader_study.selectors.studies import PANEL, protocol_current
 from reader_study.selectors.walkthrough import Walk, require_unblinded
 from reader_study.services.guard import locked_study, require_coordinator
 

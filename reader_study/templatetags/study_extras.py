@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from django import template
 
+from reader_study.models import Study
+from reader_study.selectors.studies import Progress, progress_of
+
 if TYPE_CHECKING:
     from reader_study.selectors.grid import Row
 
@@ -22,3 +25,8 @@ def figure(value: float, digits: int) -> str:
 @register.filter
 def count_state(row: Row, state: str) -> int:
     return sum(cell.state == state for cell in row.cells)
+
+
+@register.filter
+def progress(study: Study) -> Progress:
+    return progress_of(study)

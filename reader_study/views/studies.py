@@ -17,8 +17,8 @@ from leukoweb.core.models import User
 from leukoweb.core.permissions import requires
 from reader_study.conduct_forms import CoordinatorForm, StudyForm
 from reader_study.protocol import diff, dump_yaml
-from reader_study.selectors.grid import PANEL, study_grid
-from reader_study.selectors.studies import protocol_current, protocol_history, study_get, study_list
+from reader_study.selectors.grid import study_grid
+from reader_study.selectors.studies import PANEL, protocol_current, protocol_history, study_get, study_list
 from reader_study.services import invitations, studies
 from reader_study.views.shown import protocol_sections
 

@@ -18,9 +18,11 @@ from reader_study.models import (
     SessionCase,
     Study,
     StudyCase,
+    StudyReader,
 )
 from reader_study.protocol import ProtocolRefused, protocol_sha256
 from reader_study.selectors.feasibility import feasibility
+from reader_study.selectors.studies import progress_of, study_list
 from reader_study.services import conduct, locking, studies
 from tests.reader_study.protocols import reader
 from tests.reader_study.studies import (
@@ -230,3 +232,32 @@ def test_racing_saves_and_locks_end_as_one(coordinator: User) -> None:
     study.refresh_from_db()
     assert race([lambda: lock(study, coordinator)] * 4) == ["E_STATE"] * 3 + ["done"]
     assert (ProtocolVersion.objects.count(), StudyCase.objects.count(), ReadingSession.objects.count()) == (1, 6, 3)
+
+
+def test_a_study_says_that_it_is_being_read_without_being_written_to(
+    coordinator: User, django_assert_num_queries: Any
+) -> None:
+    study = make_locked(coordinator)
+    first, *rest = sessions(study)
+
+    def shown() -> tuple[str, str]:
+        with django_assert_num_queries(1):
+            now = progress_of(study_list(coordinator).get())
+        assert progress_of(Study.objects.get(pk=study.pk)) == now
+        return now.state, now.words
+
+    assert shown() == ("locked", "Protocol locked, reading may begin")
+    mark(first, "open")
+    assert shown() == ("reading", "Being read: 0 of 3 sessions sealed")
+    mark(first, "sealed")
+    assert shown() == ("reading", "Being read: 1 of 3 sessions sealed")
+    mark(rest[0], "void")
+    assert shown() == ("reading", "Being read: 1 of 2 sessions sealed")
+    mark(rest[1], "sealed")
+    assert shown() == ("reading", "Read: all 2 sessions sealed")
+    assert Study.objects.get().state == "locked"
+    Study.objects.update(state="unblinded")
+    panel = StudyReader.objects.create(study=study, label="Panel")
+    ReadingSession.objects.create(reader=panel, number=1, seed=0, state="sealed")
+    now = progress_of(study_list(coordinator).get())
+    assert (now.state, now.n_sessions, now.n_sealed) == ("unblinded", 2, 2)

@@ -185,10 +185,10 @@ def test_status_counts_and_tells_nothing(coordinator: User) -> None:
     mark(session, "open")
     DraftReading.objects.filter(case__session=session).update(answer={"diagnosis": "CANARY"})
     out = run("study_status")[0]
-    assert "A study: locked, protocol 1, 6 cases" in out
+    assert "A study: Being read: 0 of 3 sessions sealed, protocol 1, 6 cases" in out
     assert re.search(r"P1 +1 +open +6 of 6", out)
     found = json.loads(run("study_status", "A study", "--json")[0])
-    assert found[0]["sessions"][0]["n_done"] == 6
+    assert (found[0]["state"], found[0]["sessions"][0]["n_done"]) == ("reading", 6)
     assert "CANARY" not in out + json.dumps(found)
     assert "There is no study" in run("study_status", "None such")[1]
     assert ReadingSession.objects.count() == 3

@@ -213,3 +213,16 @@ def test_no_other_role_gets_in(coordinator: User, role: str) -> None:
     for name in (*ADDRESSES, "study_list"):
         args = [] if name == "study_list" else [study.public_id]
         assert client.get(reverse(name, args=args)).status_code == 403
+
+
+def test_every_page_of_a_coordinator_says_that_it_is_being_read(client: Client, coordinator: User) -> None:
+    study = make_locked(coordinator)
+    mark(sessions(study)[0], "open")
+    words = "Being read: 0 of 3 sessions sealed"
+    assert words.lower() in client.get("/").content.decode()
+    for address in ("/studies/", url("study_detail", study), url("analysis_list", study)):
+        assert words in client.get(address).content.decode(), address
+    for address in ("/api/v1/studies/", f"/api/v1/studies/{study.public_id}/"):
+        body = client.get(address).json()
+        found = body["results"][0] if "results" in body else body
+        assert (found["state"], found["progress"], found["n_open"], found["n_sessions"]) == ("reading", words, 1, 3)

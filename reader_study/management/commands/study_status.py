@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from reader_study.models import Study
 from reader_study.selectors.grid import study_grid
-from reader_study.selectors.studies import protocol_current
+from reader_study.selectors.studies import progress_of, protocol_current, with_counts
 
 
 class Command(BaseCommand):
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        studies = Study.objects.order_by("-id")
+        studies = with_counts(Study.objects.order_by("-id"))
         if options["study"]:
             studies = studies.filter(title=options["study"])
             if not studies:
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             self.stdout.write("There is no study.")
         for one in found:
             version = f"protocol {one['protocol_version']}" if one["protocol_version"] else "not locked"
-            self.stdout.write(f"{one['title']}: {one['state']}, {version}, {one['n_cases']} cases")
+            self.stdout.write(f"{one['title']}: {one['progress']}, {version}, {one['n_cases']} cases")
             for session in one["sessions"]:
                 self.stdout.write(
                     f"  {session['reader']:<8} {session['number']}  {session['state']:<8} "
@@ -43,9 +43,11 @@ class Command(BaseCommand):
 
     def _status(self, study: Study) -> dict[str, Any]:
         codes, rows = study_grid(study)
+        now = progress_of(study)
         locked = protocol_current(study)
         return {
-            "id": str(study.public_id), "title": study.title, "state": study.state, "n_cases": len(codes),
+            "id": str(study.public_id), "title": study.title, "state": now.state, "progress": now.words,
+            "n_cases": len(codes),
             "protocol_version": locked.version if locked else None, "sha256": locked.sha256 if locked else None,
             "closes_on": study.closes_on.isoformat() if study.closes_on else None,
             "sessions": [
