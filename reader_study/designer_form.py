@@ -120,7 +120,8 @@ SECTIONS: tuple[tuple[str, str, tuple[Item, ...]], ...] = (
     )),
     ("readers", "Readers", ()),
     ("sessions", "Sessions", (
-        Item("primary_session", "Session of the main analysis", _number(min=1), whole),
+        Item("primary_session", "Session of the main analysis", _number(min=1), whole,
+             "Of a reader who sees the AI in it: the first blinded one."),
         Item("washout_days", "Washout in days", _number(min=0, list="washout-presets"), whole,
              "Between two sessions of a reader, for each patient. Common: 14, 28, 42."),
         Item("order_seed", "Seed of the orders", _number(min=0), whole,

@@ -80,7 +80,7 @@ def _rows(inputs: Inputs, endpoint: Row, report: Level, undecided: list[Row], ar
             found = arms["overall"]
             shown = {key: found[key] for key in ("low", "high") if key in found}
             estimate = {"estimate": found["difference"], "low": None, "high": None, "method": "obuchowski-rockette",
-                        "n": found.get("n"), "level": inputs.plan["level"]} | shown  # fmt: skip
+                        "n": found["n_cases"], "level": inputs.plan["level"]} | shown  # fmt: skip
             yield _row("all readers, with minus without", estimate, p=found["p"])
 
 

@@ -329,6 +329,17 @@ def _arms(level: Result) -> Table:
                     "to_wrong": changes["to_wrong"] if name == "accuracy" else None,
                 }
             )  # fmt: skip
+    if overall := arms["overall"]:
+        sides = {key: overall["modalities"][name] for key, name in (("with", "with AI"), ("without", "without AI"))}
+        difference = {"estimate": overall["difference"], "low": overall["low"], "high": overall["high"]}
+        shown = {
+            key: {"n": overall["n_cases"], "method": "obuchowski-rockette", "level": overall["level"]}
+            | {part: side[part] for part in ("estimate", "low", "high")}
+            for key, side in (sides | {"difference": difference}).items()
+        }  # fmt: skip
+        rows.append({"reader": "mean of the readers", "metric": _metric_title("accuracy"), **shown,
+                     "to_right": sum(c["to_right"] for c in arms["changed"]),
+                     "to_wrong": sum(c["to_wrong"] for c in arms["changed"])})  # fmt: skip
     columns = [
         Column("reader", "Reader"), Column("metric", "Metric"), Column("with", "With AI result", "estimate"),
         Column("without", "Without", "estimate"), Column("difference", "Difference", "estimate"),

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cases.taxonomy import FIVE_CLASSES
-from reader_study.protocol.document import CLASS_MAPS, clean, reference_map
+from reader_study.protocol.document import CLASS_MAPS, clean, primary_number, reference_map
 from reader_study.protocol.nodes import Problem
 
 Document = dict[str, Any]
@@ -37,6 +37,12 @@ def notices(document: Any) -> list[Problem]:
         )  # fmt: skip
     if not repeats:
         found.append(Problem("readers", "Nobody reads twice, so agreement within a reader cannot be measured."))
+    crossed = [reader["sessions"] for reader in cleaned["readers"] if len(set(reader["sessions"])) > 1]
+    if crossed and len({reader.index("ai_assisted") < reader.index("blinded") for reader in crossed}) == 1:
+        found.append(
+            Problem("readers", "Everybody reads in the same order with and without the AI, so a change over time "
+                    "cannot be told from the effect of the AI.", "Let about half of the readers begin with the AI.")
+        )  # fmt: skip
     if len(cleaned["readers"]) == 1:
         found.append(Problem("readers", "With one reader nothing can be said about readers in general."))
     if not cleaned["planning"]["justification"]:
@@ -149,9 +155,9 @@ def _sessions(document: Document) -> list[Problem]:
                 Problem("primary_session", f"Reader {reader['label'] or number} has no session {first}.",
                         "The primary session is the one that the main analysis takes, so everybody has to have it.")
             )  # fmt: skip
-        elif reader["sessions"] and reader["sessions"][first - 1] != "blinded":
+        elif reader["sessions"] and primary_number(reader["sessions"], first) is None:
             problems.append(
-                Problem("primary_session", f"Session {first} of reader {reader['label'] or number} is not blinded.",
+                Problem("primary_session", f"Reader {reader['label'] or number} has no blinded session.",
                         "The main analysis needs blinded readings.")
             )  # fmt: skip
     return problems

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cases.taxonomy import FIVE_CLASSES, FIVE_TO_THREE, THREE_CLASSES, TWO_CLASSES
@@ -200,6 +200,16 @@ def reference_map(document: Mapping[str, Any]) -> dict[str, str]:
     if classes["map"] == "two":
         return {name: name if name == "NO_LEUKEMIA" else "LEUKEMIA" for name in FIVE_CLASSES}
     return {name: name for name in FIVE_CLASSES}
+
+
+def primary_number(sessions: Sequence[str], wanted: int) -> int | None:
+    """Number of the session that the main analysis takes of a reader with these arms: ``wanted``, or, for who sees
+    the AI in that one (the other half of a crossover), the first blinded one. None: there is no such session."""
+    if not 1 <= wanted <= len(sessions):
+        return None
+    if sessions[wanted - 1] == "blinded":
+        return wanted
+    return sessions.index("blinded") + 1 if "blinded" in sessions else None
 
 
 def reader_rules(document: Mapping[str, Any]) -> dict[str, Any]:

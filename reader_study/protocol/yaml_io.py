@@ -28,7 +28,7 @@ COMMENTS: Final[dict[str, str]] = {
     "images_per_case": "rule: all fields, or fixed: k of each case, drawn by the seed.",
     "arms": "blinded, and ai_assisted for a crossover with the AI's result.",
     "readers": "sessions: the arm of each session, in order; two entries mean that the reader reads twice.",
-    "primary_session": "Which session the main analysis takes.",
+    "primary_session": "Which session the main analysis takes; of who sees the AI in it, the first blinded one.",
     "washout_days": "Between two sessions of a reader, per case. Common: 14, 28, 42.",
     "order_seed": "The order of cases and fields in every session is drawn from it.",
     "navigation": "forward_only, or free until the session is sealed.",

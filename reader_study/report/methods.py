@@ -74,12 +74,24 @@ def _reading(inputs: Document, protocol: Document) -> list[str]:
     if any(e["imported"] for e in sessions):
         out.append("Readings were imported; how they were made is for the author to say.")
     if any(e["arm"] == "ai_assisted" for e in sessions):
-        out.append("In sessions of the AI-assisted arm the AI result was shown with the images.")
+        out.append(_assisted(sessions))
     if protocol["answers"]["cannot_decide"]:
         rule = "left out" if inputs["plan"]["missing"] == "exclude" else "counted as wrong"
         out.append(f'Readers could answer "cannot decide"; such answers are {rule} in the main analysis, with best and '
                    "worst case beside it.")  # fmt: skip
     return out
+
+
+def _assisted(sessions: list[dict[str, Any]]) -> str:
+    """What was shown in the arm with AI, and in which order the readers met the arms."""
+    assisted = [e for e in sessions if e["arm"] == "ai_assisted"]
+    named = sorted({e["assistance"]["pipeline"] for e in assisted if e.get("assistance")})
+    whose = f" of {_list(named)}, frozen when the session was laid out," if named else ""
+    text = f"In sessions of the AI-assisted arm the AI result{whose} was shown with the images."
+    blinded = {e["reader"]: e["session"] for e in reversed(sessions) if e["arm"] != "ai_assisted"}
+    pairs = [(e["session"], blinded[e["reader"]]) for e in assisted if e["reader"] in blinded]
+    began = sum(with_ai < without for with_ai, without in pairs)
+    return f"{text} {began} of {len(pairs)} readers who read both ways began with the AI." if pairs else text
 
 
 def _ai(inputs: Document) -> list[str]:

@@ -12,8 +12,9 @@ from leukoweb.core.models import AuditEvent
 from leukoweb.core.snapshot import one_snapshot
 from reader_study.analysis.inputs import SCHEMA, InputsRefused
 from reader_study.models import ProtocolVersion, Reading, ReadingSession, Study, StudyCase
-from reader_study.protocol import reference_map
+from reader_study.protocol import primary_number, reference_map
 from reader_study.selectors.ai_answers import ai_evaluators
+from reader_study.selectors.assistance import assistance_shown
 from reader_study.selectors.plan import plan_of
 
 _STATE = ReadingSession.State
@@ -120,6 +121,8 @@ def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any
     for reading in rows.select_related("study_case").order_by("session", "position", "id"):
         readings[reading.session_id].append(_answer(reading, level))
     several = {s.reader_id for s in sessions if sum(o.reader_id == s.reader_id for o in sessions) > 1}
+    primary = {pk: primary_number(arms, document["primary_session"]) for pk, arms in _arms(study).items()}
+    shown = assistance_shown(session for session in sessions if session.arm == ReadingSession.Arm.AI_ASSISTED)
     out, unfinished = [], []
     for session in sessions:
         reader = session.reader
@@ -130,8 +133,9 @@ def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any
         out.append(
             {
                 "name": name, "kind": "session", "role": "reader", "reader": reader.label, "session": session.number,
-                "primary": session.number == document["primary_session"] and session.arm == "blinded",
-                "arm": session.arm, "imported": session.imported, "state": session.state, "seed": session.seed,
+                "primary": session.number == primary[reader.pk],
+                "arm": session.arm, "assistance": shown.get(session.pk),
+                "imported": session.imported, "state": session.state, "seed": session.seed,
                 "opened_at": session.opened_at and session.opened_at.isoformat(),
                 "sealed_at": session.sealed_at and session.sealed_at.isoformat(),
                 "readings_sha256": session.seal.readings_sha256 if hasattr(session, "seal") else "",
@@ -140,6 +144,15 @@ def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any
             }
         )  # fmt: skip
     return out, unfinished
+
+
+def _arms(study: Study) -> dict[int, list[str]]:
+    """Reader id -> the arms of all sessions in order, void ones too: they keep their numbers."""
+    arms: dict[int, list[str]] = {}
+    rows = ReadingSession.objects.filter(reader__study=study).order_by("reader", "number")
+    for reader, arm in rows.values_list("reader", "arm"):
+        arms.setdefault(reader, []).append(arm)
+    return arms
 
 
 def _answer(reading: Reading, level: str) -> dict[str, Any]:

@@ -20,6 +20,11 @@ class Assistance:
     synthetic: bool
     results: tuple[tuple[PatientPrediction, str], ...]  # (stored result, class of the study)
 
+    @property
+    def runs(self) -> list[str]:
+        """Which runs of the pipeline this comes from, for the record; never shown to a reader."""
+        return [str(result.run.public_id) for result, _ in self.results]
+
     def as_shown(self, places: Mapping[str, int]) -> dict[str, Any]:
         """``places``: content hash -> position of the field in the session."""
         return {

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import transaction
 
 from cases.models import HpfImage
+from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
 from reader_study.models import (
     CaseIdentity,
@@ -25,6 +26,7 @@ from reader_study.models import (
 )
 from reader_study.ordering import case_order, fixed_images, image_order
 from reader_study.protocol import reader_rules
+from reader_study.selectors.assistance import assistance_sha256
 from reader_study.services.assistance import assistance_payloads
 from reader_study.services.clock import washout_end
 
@@ -109,10 +111,19 @@ def _assist(
     for image in images:
         places.setdefault(image.case_id, {})[image.content_sha256] = image.position
     payloads = assistance_payloads([case.patient_id for case in known], document)
-    SessionAssistance.objects.bulk_create(
+    rows = [
         SessionAssistance(case=case, payload=payloads[who.patient_id].as_shown(places[case.pk]))
         for case, who in zip(cases, known, strict=True)
-    )
+    ]
+    SessionAssistance.objects.bulk_create(rows)
+    session = cases[0].session
+    audit_record(
+        actor=None, action="session.assist", target=f"session:{session.pk}",
+        data={"study": session.reader.study_id, "reader": session.reader.label, "number": session.number,
+              "pipeline": rows[0].payload["pipeline"], "cases": len(rows),
+              "runs": sorted({run for case in known for run in payloads[case.patient_id].runs}),
+              "sha256": assistance_sha256(row.payload for row in rows)},
+    )  # fmt: skip
 
 
 @transaction.atomic

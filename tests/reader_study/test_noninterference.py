@@ -27,6 +27,7 @@ from inference.models import ModelVersion, PatientPrediction, PipelineRun, Pipel
 from leukoweb.core.guards import guards_lifted
 from leukoweb.core.models import Job, User
 from reader_study.models import CaseIdentity, DraftEvent, DraftReading, Reading, ReadingSession, SessionCase
+from reader_study.services.orders import session_materialise
 from tests.reader_study.factories import CLASSES, PASSWORD, MadeStudy, make_study
 from tests.reader_study.journey import Journey, Recorded
 
@@ -91,7 +92,7 @@ def _pipeline() -> PipelineVersion:
     return PipelineVersion.objects.create(name="p", version="1", rule_set={}, model_1=model, is_active=True)
 
 
-def _ai_results(made: MadeStudy) -> None:
+def _ai_results(made: MadeStudy, shift: int = 0) -> None:
     """A finished job and a result for every patient: what a pipeline leaves behind."""
     pipeline = PipelineVersion.objects.get()
     for n, case in enumerate(made.cases):
@@ -99,8 +100,8 @@ def _ai_results(made: MadeStudy) -> None:
         job = Job.objects.create(kind="inference.run", title=f"p on {slide.code}", queue="infer", status="done")
         run = PipelineRun.objects.create(pipeline=pipeline, slide=slide, job=job)
         PatientPrediction.objects.create(
-            run=run, patient=case.patient, slide=slide, diagnosis=CLASSES[n % 5], diagnosis_3="ACUTE",
-            diagnosis_5=CLASSES[n % 5],
+            run=run, patient=case.patient, slide=slide, diagnosis=CLASSES[(n + shift) % 5], diagnosis_3="ACUTE",
+            diagnosis_5=CLASSES[(n + shift) % 5],
         )  # fmt: skip
 
 
@@ -254,6 +255,25 @@ def test_the_own_first_reading_makes_no_difference_to_the_second(what: str) -> N
         return journey(made, clock, number=2)
 
     plain, changed = records_of(first_read(0), second), records_of(first_read(3), second)
+    assert no_server_errors(plain)
+    assert len(plain) > 70
+    assert differences(plain, changed) == []
+
+
+def test_what_the_other_arm_shows_makes_no_difference_to_the_blinded_one() -> None:
+    """A crossover: the same reader's session with AI is laid out already, under another result of the AI."""
+
+    def crossed(shift: int) -> Callable[[MadeStudy], None]:
+        def change(made: MadeStudy) -> None:
+            _ai_results(made, shift)
+            ReadingSession.objects.filter(pk=made.session(0, 2).pk).update(state="void")
+            again = ReadingSession.objects.create(reader=made.readers[0], number=3, arm="ai_assisted", seed=5)
+            made.protocol.document |= {"ai": {"primary": {"name": "p", "version": "1"}, "comparators": []}}
+            session_materialise(session=again, protocol=made.protocol)
+
+        return change
+
+    plain, changed = records_of(crossed(0), journey), records_of(crossed(2), journey)
     assert no_server_errors(plain)
     assert len(plain) > 70
     assert differences(plain, changed) == []

@@ -18,6 +18,7 @@ from reader_study.protocol import (
     default_document,
     diff,
     notices,
+    primary_number,
     protocol_sha256,
     reader_rules,
     reference_map,
@@ -167,8 +168,8 @@ def test_the_fixed_maps_reach_their_classes():
 
 
 def test_a_repeat_reader_needs_the_primary_session_blinded():
-    document = complete(arms=["blinded", "ai_assisted"], readers=[reader("P1", "p1", ("ai_assisted", "blinded"))])
-    assert paths(validate(document)) == ["primary_session"]
+    document = complete(arms=["blinded", "ai_assisted"], readers=[reader("P1", "p1", ("ai_assisted", "ai_assisted"))])
+    assert paths(validate(document)) == ["arms", "primary_session"]
 
 
 def test_notices_warn_and_do_not_refuse():
@@ -268,3 +269,28 @@ def test_a_reader_may_be_added_but_not_taken_out_while_reading():
     added = complete(readers=[*old["readers"], reader("P4", "p4")])
     assert amendment_problems(old, added, reading_started=True) == []
     assert amendment_problems(added, old, reading_started=False)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "wanted", "taken"),
+    [
+        (["blinded"], 1, 1), (["blinded", "blinded"], 2, 2), (["blinded", "ai_assisted"], 1, 1),
+        (["ai_assisted", "blinded"], 1, 2), (["ai_assisted", "blinded"], 2, 2), (["blinded", "ai_assisted"], 2, 1),
+        (["ai_assisted"], 1, None), (["blinded"], 2, None), ([], 1, None),
+    ],
+)  # fmt: skip
+def test_the_main_analysis_takes_a_blinded_session_of_both_halves_of_a_crossover(
+    sessions: list[str], wanted: int, taken: int | None
+) -> None:
+    assert primary_number(sessions, wanted) == taken
+
+
+def test_a_crossover_is_lockable_and_asked_whether_its_order_is_balanced() -> None:
+    first, then = ("blinded", "ai_assisted"), ("ai_assisted", "blinded")
+    ends = [{"metric": "accuracy", "role": "primary", "comparison": "with_vs_without_ai"}]
+    readers = [reader("P1", "p1", first), reader("P2", "p2", then)]
+    balanced = complete(arms=["blinded", "ai_assisted"], readers=readers, endpoints=ends)
+    assert validate(balanced) == []
+    assert "same order" not in " ".join(map(str, notices(balanced)))
+    unbalanced = balanced | {"readers": [reader("P1", "p1", first), reader("P2", "p2", first)]}
+    assert "Everybody reads in the same order with and without the AI" in " ".join(map(str, notices(unbalanced)))

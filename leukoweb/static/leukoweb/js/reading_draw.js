@@ -23,24 +23,45 @@ export function drawCases(list, cases, current, go) {
   }));
 }
 
-/** The AI's result in a session that shows it; ``payload`` is null in every other. */
-export function drawAssistance(box, payload) {
+function added(box, tag, text, name = "") {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  element.className = name;
+  box.append(element);
+  return element;
+}
+
+/**
+ * The AI's result in a session that shows it; ``payload`` is null in every other.
+ * @param {(n: number) => void} look  goes to a field
+ */
+export function drawAssistance(box, payload, look) {
   box.hidden = !payload;
   box.replaceChildren();
   if (!payload) return;
-  const line = (tag, text, name = "") => {
-    const element = document.createElement(tag);
-    element.textContent = text;
-    element.className = name;
-    box.append(element);
-  };
-  line("h2", `AI result, ${payload.pipeline}`);
+  added(box, "h2", `The AI says (${payload.pipeline})`);
   for (const result of payload.results) {
-    line("p", result.title, "desk-ai-title");
-    if (result.sentences.length) line("p", `${result.sentences.join("; ")}.`, "small");
-    if (result.deciding.length) line("p", `Deciding fields: ${result.deciding.join(", ")}`, "small text-muted");
+    added(box, "p", result.title, "desk-ai-title");
+    if (result.sentences.length) added(box, "p", `${result.sentences.join("; ")}.`, "small");
+    if (result.deciding.length) drawDeciding(box, result.deciding, look);
   }
-  if (payload.synthetic) line("p", "Synthetic demonstration model.", "synthetic-note");
+  if (payload.synthetic) added(box, "p", "Synthetic demonstration model.", "synthetic-note");
+}
+
+const FIRST_DECIDING = 12;
+
+function drawDeciding(box, fields, look) {
+  const list = added(box, "p", "Deciding fields ", "desk-ai-fields small");
+  for (const n of fields.slice(0, FIRST_DECIDING)) {
+    const button = added(list, "button", String(n), "desk-ai-field");
+    button.type = "button";
+    button.setAttribute("aria-label", `Go to deciding field ${n}`);
+    button.addEventListener("click", (event) => {
+      if (event.detail > 0) button.blur(); // after a click, Enter means "next case"
+      look(n);
+    });
+  }
+  if (fields.length > FIRST_DECIDING) added(list, "span", `and ${fields.length - FIRST_DECIDING} more`);
 }
 
 /** Whether everything is on the server: says what is true, also while the line is down. */
