@@ -15,7 +15,11 @@ export class AnswerForm {
       button.addEventListener("click", (event) => this.#chosen(event, { confidence: Number(button.dataset.confidence) }));
     }
     this.one("[data-cannot]")?.addEventListener("click", (event) => { this.#chosen(event, {}); this.cannotDecide(); });
-    this.one("[data-recognised]").addEventListener("change", (event) => this.change({ recognised: event.target.checked }));
+    this.one("[data-recognised]").addEventListener("change", (event) => {
+      this.change({ recognised: event.target.checked });
+      if (event.target.checked) this.one("[data-recognised-note]").focus();
+      else event.target.blur(); // Enter means "next case" again
+    });
     for (const [hook, part] of [["reason", "reason"], ["recognised-note", "recognised_note"], ["comment", "comment"]]) {
       this.one(`[data-${hook}]`)?.addEventListener("input", (event) => this.change({ [part]: event.target.value }, { draw: false }));
     }

@@ -1,9 +1,10 @@
 // The reading board: one patient, all fields, one answer. See docs/blinding.md for what the page may know.
 
 import { Keymap, isTyping, openSheet } from "./keymap.js";
-import { AnswerForm, answerText } from "./reading_answer.js";
+import { AnswerForm } from "./reading_answer.js";
 import { ask } from "./reading_api.js";
 import { ActiveClock } from "./reading_clock.js";
+import { Dialogs } from "./reading_dialogs.js";
 import { drawAssistance, drawCases, drawSaved, minutesText } from "./reading_draw.js";
 import { DESK_KEYS, shiftedDigit } from "./reading_keys.js";
 import { FieldStage } from "./reading_stage.js";
@@ -40,13 +41,15 @@ export class ReadingBoard {
     this.sync = new AnswerSync(queue, {
       url: (token) => `${this.base}case/${token}/answer/`,
       changed: (state) => this.drawSaved(state),
-      clash: (item, body) => this.clash(item, body),
-      refused: (item, error) => this.stage.say(`An answer was not taken: ${error.message}`),
+      clash: (item, body) => this.dialogs.clash(item, body),
+      refused: (item, error) => this.refused(error),
       locked: (error) => this.locked(error),
+      gone: () => this.gone(),
     });
     this.clock = new ActiveClock({
       tick: (ms) => this.tick(ms), idle: () => this.locked({ code: "E_LOCKED" }), idleMinutes: Number(this.state.idle_minutes),
     });
+    this.dialogs = new Dialogs(this);
     this.bind();
     await this.sync.flush();
     const asked = /^#case-(\d+)$/.exec(window.location.hash)?.[1];
@@ -62,6 +65,7 @@ export class ReadingBoard {
       } catch (error) {
         if (error.status === 401) await this.locked(error);
         else if (error.status === 404) return this.gone();
+        else if (error.code === "E_FORWARD" || error.code === "E_UNFINISHED") return this.catchUp();
         else if (error.passing) {
           this.drawSaved({ pending: this.sync?.queue.size ?? 0, failing: true });
           await new Promise((wake) => { window.setTimeout(wake, 2000); });
@@ -78,6 +82,34 @@ export class ReadingBoard {
     return null;
   }
 
+  /** Nothing is dropped: what waits here belongs to who opened this session, and is sent when they are back. */
+  locked(error) {
+    return this.dialogs.locked(error);
+  }
+
+  refused(error) {
+    if (error.code === "E_FORWARD") this.catchUp();
+    else this.stage.say(`An answer was not taken: ${error.message}`);
+  }
+
+  /** Another window went on (this study is read forward only): go to where it is. */
+  async catchUp() {
+    const state = await ask(`${this.base}state/`).catch(() => null);
+    const line = state?.cases.find(({ n }) => n === state.current);
+    if (!line) return null;
+    this.state = state;
+    if (line.case === this.case?.case) {
+      this.drawTodo(true);
+      return null;
+    }
+    const found = await ask(`${this.base}case/${line.case}/show/`, {}).catch(() => null);
+    if (found) {
+      await this.showCase(found);
+      this.stage.say("The case before was finished in another window. This is the next one.");
+    }
+    return null;
+  }
+
   /** Go to a case of the list. */
   async go(line) {
     if (!line || this.going || line.case === this.case?.case) return;
@@ -85,6 +117,7 @@ export class ReadingBoard {
   }
 
   async goNext() {
+    if (!this.case || this.going) return;
     const free = this.state.navigation === "free";
     if (!free && this.openPoints().length) {
       this.drawTodo(true);
@@ -103,12 +136,18 @@ export class ReadingBoard {
     return await this.sync.flush() && this.report();
   }
 
+  /** While the next case is on its way no key answers the one before. */
   async arrive(request) {
-    this.going = true;
+    this.setGoing(true);
     await this.report();
     const found = await this.guarded(request);
     if (found) await this.showCase(found);
-    this.going = false;
+    this.setGoing(false);
+  }
+
+  setGoing(going) {
+    this.going = going;
+    this.root.classList.toggle("is-going", going);
   }
 
   async showCase(found) {
@@ -119,11 +158,12 @@ export class ReadingBoard {
     this.adjuster?.set(this.form.answer.display);
     this.one("[data-title]").textContent = document.title = `Case ${found.n} of ${this.state.of}`;
     this.one("[data-training]").hidden = this.one("[data-training-words]").hidden = !found.training;
-    drawAssistance(this.one("[data-ai]"), found.assistance);
+    drawAssistance(this.one("[data-ai]"), found.assistance, (n) => this.stage.show(this.stage.fields.findIndex((f) => f.n === n)));
     this.one("[data-action='case-next']").textContent = found.n === this.state.of ? "Check and sign" : "Next case";
     if (this.state.navigation === "free") window.history.replaceState(null, "", `#case-${found.n}`);
     const shown = this.stage.fill(found.fields);
     this.stage.markKeys(this.form.answer.key_images);
+    this.lastKey = this.form.answer.key_images.at(-1);
     await shown;
     this.drawTodo();
     this.refresh();
@@ -158,6 +198,7 @@ export class ReadingBoard {
     const n = this.stage.field?.n;
     if (!n || !this.state.answers.key_images) return;
     const keys = this.form.answer.key_images;
+    this.lastKey = keys.includes(n) ? keys.findLast((key) => key !== n) : n;
     this.form.change({ key_images: keys.includes(n) ? keys.filter((key) => key !== n) : [...keys, n].sort((a, b) => a - b) });
     this.drawPosition();
   }
@@ -221,68 +262,12 @@ export class ReadingBoard {
     drawSaved(this.one("[data-saved]"), state);
   }
 
-  // -- dialogs ---------------------------------------------------------------------------------------------------
-
-  /** The desk is locked or the sign-in is over: mended here, nothing is lost. Resolves when one may go on. */
-  locked(error) {
-    this.clock?.stop();
-    const dialog = this.one(error.code === "E_LOCKED" ? "[data-locked]" : "[data-signin]");
-    this.root.classList.add("is-locked");
-    this.waiting ??= new Promise((resolve) => { this.unlocked = resolve; });
-    if (!dialog.open && !this.root.querySelector("dialog[open]")) dialog.showModal();
-    return this.waiting;
-  }
-
-  goOn() {
-    this.root.classList.remove("is-locked");
-    this.clock?.go();
-    this.unlocked?.();
-    this.waiting = this.unlocked = null;
-    this.sync?.release();
-  }
-
-  async unlock(event) {
-    event.preventDefault();
-    const field = this.one("#desk-password");
-    const words = this.one("[data-unlock-error]");
-    try {
-      await ask(this.root.dataset.unlock, { password: field.value, code: "" });
-      words.textContent = "";
-      this.one("[data-locked]").close();
-      this.goOn();
-    } catch (error) {
-      if (error.code === "E_LOGIN") {
-        this.one("[data-locked]").close();
-        this.one("[data-signin]").showModal();
-      } else {
-        words.textContent = error.message;
-      }
-    } finally {
-      field.value = "";
-    }
-  }
-
-  clash(item, body) {
-    const dialog = this.one("[data-clash]");
-    this.one("[data-clash-mine]").textContent = answerText(item.answer, this.state.classes);
-    this.one("[data-clash-theirs]").textContent = answerText(body.answer, this.state.classes);
-    for (const button of dialog.querySelectorAll("[data-clash-keep]")) {
-      button.onclick = async () => {
-        const keep = button.dataset.clashKeep === "mine";
-        dialog.close();
-        await this.sync.settle(item, { version: body.version, keep });
-        if (!keep && item.case === this.case?.case) this.form.show(body.answer);
-        this.stage.markKeys(this.form.answer.key_images);
-        this.drawTodo();
-      };
-    }
-    dialog.showModal();
-  }
+  // -- what the keys do ------------------------------------------------------------------------------------------
 
   pause() {
     this.report();
     this.clock.stop();
-    this.one("[data-paused]").showModal();
+    this.dialogs.pause();
   }
 
   surround() {
@@ -301,7 +286,7 @@ export class ReadingBoard {
 
   bind() {
     const { stage, form } = this;
-    const before = () => this.go(this.state.cases.find(({ n }) => n === this.case.n - 1));
+    const before = () => this.go(this.state.cases.find(({ n }) => n === (this.case?.n ?? 0) - 1));
     const look = (across, down) => () => stage.core.panBy(across, down);
     const step = (name, by) => () => this.adjuster?.step(name, by);
     const actions = {
@@ -324,10 +309,10 @@ export class ReadingBoard {
     document.addEventListener("keydown", (event) => this.pressed(event));
     this.keymap.listenToButtons(this.root, (event, button) => { if (event.detail > 0) button.blur(); });
     this.drawKeepView();
-    this.one("[data-unlock-form]").addEventListener("submit", (event) => this.unlock(event));
-    this.one("[data-locked]").addEventListener("cancel", (event) => event.preventDefault());
-    this.one("[data-signin]").addEventListener("close", () => this.goOn());
-    this.one("[data-paused]").addEventListener("close", () => this.clock.go());
+    this.root.addEventListener("click", (event) => {
+      if (event.detail > 0) event.target.closest("summary, .desk-case")?.blur(); // Enter means "next case" again
+    });
+    for (const slider of this.root.querySelectorAll("[data-adjust]")) slider.addEventListener("pointerup", () => slider.blur());
     document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.report({ leaving: true }));
     window.addEventListener("beforeunload", (event) => { if (this.sync.queue.size) event.preventDefault(); });
     window.addEventListener("hashchange", () => {
@@ -343,7 +328,9 @@ export class ReadingBoard {
       if (event.key === "Escape") event.target.blur();
       return;
     }
-    if (document.querySelector("dialog[open]")) return;
+    if (document.querySelector("dialog[open]") || this.going) return;
+    if (event.repeat && event.key === "Enter") return; // a key that is held down goes through no case
+    this.stage.leader = this.stage.core; // keys act on the field that goes on
     const sure = shiftedDigit(event);
     if (sure) {
       event.preventDefault();
@@ -355,8 +342,10 @@ export class ReadingBoard {
     }
   }
 
+  /** Beside the field that was marked last as a key field, or the shown one beside the next. */
   compare() {
-    this.stage.hold();
+    if (this.stage.held) this.stage.unhold();
+    else this.stage.hold(this.lastKey);
     this.one("[data-action='compare']").setAttribute("aria-pressed", String(Boolean(this.stage.held)));
   }
 }

@@ -16,7 +16,7 @@ export const DESK_KEYS = [
   { action: "unseen", keys: ["n"], label: "Next field not seen", group: "Fields" },
   { action: "first", keys: ["Shift+Home"], label: "First field", group: "Fields" },
   { action: "last", keys: ["Shift+End"], label: "Last field", group: "Fields" },
-  { action: "compare", keys: ["v"], label: "Hold this field beside the next ones", group: "Fields" },
+  { action: "compare", keys: ["v"], label: "Two fields side by side: this one, or the last key field, is held", group: "Fields" },
   { action: "fit", keys: ["Home"], label: "Whole field", group: "Zoom" },
   { action: "zoom-in", keys: ["+", "="], label: "Closer", group: "Zoom" },
   { action: "zoom-out", keys: ["-"], label: "Further away", group: "Zoom" },

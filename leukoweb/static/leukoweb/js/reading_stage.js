@@ -7,6 +7,7 @@ import { ScaleBar } from "./viewer_scale.js";
 import { Filmstrip } from "./viewer_strip.js";
 
 const AHEAD = 3;
+const KEPT_AROUND = 12; // fields on either side whose pixels stay in memory: a case may have 150 of 20 MB each
 
 export class FieldStage {
   fields = [];
@@ -22,14 +23,21 @@ export class FieldStage {
     this.keepView = false;
     this.held = null;
     this.core.onChange(() => this.#viewMoved());
+    window.addEventListener("online", () => { if (this.failed) this.show(this.index); });
+    this.leader = this.core;
+    const held = root.querySelector("[data-held]");
+    for (const sign of ["pointerenter", "pointerdown", "wheel"]) {
+      held.addEventListener(sign, () => { this.leader = this.other; }, { capture: true, passive: true });
+    }
+    held.addEventListener("pointerleave", () => { this.leader = this.core; });
   }
 
   /** Show another case. ``fields`` as the server lists them. */
-  async fill(fields, next = []) {
+  async fill(fields) {
     this.unhold();
     this.fields = fields.map((field) => ({ ...field, bits: fromHex(field.coverage), fresh: false }));
     this.index = -1;
-    this.images.keepOnly([...fields.map(({ image }) => image), ...next]);
+    this.images.keepOnly(fields.map(({ image }) => image));
     const strip = fields.map((field) => ({ id: field.image, position: field.n, thumb_url: this.hooks.thumbUrl(field.image) }));
     this.strip.fill(strip, new Set(fields.filter(({ seen }) => seen).map(({ image }) => image)));
     const um = fields.find((field) => field.um)?.um ?? NaN;
@@ -69,6 +77,8 @@ export class FieldStage {
       this.strip.markSeen(index);
     }
     this.#viewMoved();
+    const near = this.fields.slice(Math.max(index - KEPT_AROUND, 0), index + 1 + KEPT_AROUND);
+    this.images.keepOnly([...near, ...(this.held ? [this.held] : [])].map(({ image }) => image));
     this.images.ahead(this.fields.slice(index + 1, index + 1 + AHEAD).map(({ image }) => image));
     this.hooks.seen();
   }
@@ -106,11 +116,7 @@ export class FieldStage {
       if (field.bits !== before) field.dirty = true;
       this.root.querySelector("[data-strip]").children[this.index]?.firstElementChild?.style.setProperty("--looked", share(field.bits));
     }
-    if (this.other && !this.linking) {
-      this.linking = true;
-      this.other.setView(this.core.getView());
-      this.linking = false;
-    }
+    this.#follow(this.core, this.other);
   }
 
   /** Totals that the server has not got: token -> {ms, coverage}. */
@@ -120,28 +126,41 @@ export class FieldStage {
     return { fields, done: () => changed.forEach((field) => { field.dirty = false; field.told = true; }) };
   }
 
-  /** Hold the shown field on the right while one goes on on the left; again to let go. */
-  async hold() {
-    if (this.held) return this.unhold();
-    const field = this.field;
-    if (!field) return undefined;
+  /** The pane that one moves takes the other along; keys move the field that goes on. */
+  #follow(from, to) {
+    if (to?.imageSize && from === this.leader) to.setView(from.getView());
+  }
+
+  /**
+   * Hold a field on the right while one goes on on the left. ``key``: the number of the field to hold; without it the
+   * shown field is held and the next one comes up beside it, so that one never looks at the same field twice.
+   */
+  async hold(key) {
+    const field = this.fields.find(({ n }) => n === key && n !== this.field?.n) ?? this.field;
+    if (this.held || this.fields.length < 2 || !field) return;
     this.held = field;
+    if (field === this.field) this.show(this.index + 1 < this.fields.length ? this.index + 1 : this.index - 1);
     const pane = this.root.querySelector("[data-pane='held']");
     pane.hidden = false;
     this.root.querySelector("[data-stages]").classList.add("is-pair");
     this.root.querySelector("[data-held-name]").textContent = `Held: field ${field.n}`;
-    this.other = createViewer(this.root.querySelector("[data-held]"), { label: `Held field ${field.n}` });
-    this.other.setAdjust(this.core.adjust);
-    await this.other.open(await this.images.get(field.image));
-    this.other?.setView(this.core.getView());
-    return undefined;
+    const other = createViewer(this.root.querySelector("[data-held]"), { label: `Held field ${field.n}` });
+    Object.assign(this, { other, leader: this.core });
+    other.setAdjust(this.core.adjust);
+    other.onChange(() => this.#follow(other, this.core));
+    try {
+      await other.open(await this.images.get(field.image));
+    } catch {
+      this.say(`Field ${field.n} could not be loaded.`);
+    }
+    this.#follow(this.core, this.other);
   }
 
   unhold() {
     if (!this.held) return;
     this.held = null;
     this.other?.destroy();
-    this.other = null;
+    Object.assign(this, { other: null, leader: this.core });
     this.root.querySelector("[data-held]").replaceChildren();
     this.root.querySelector("[data-pane='held']").hidden = true;
     this.root.querySelector("[data-stages]").classList.remove("is-pair");

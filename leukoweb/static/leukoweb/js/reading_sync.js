@@ -14,7 +14,7 @@ export class AnswerSync {
 
   /**
    * @param {import("./reading_store.js").Queue} queue
-   * @param {{url: (token: string) => string, changed: (state: object) => void, clash: Function, refused: Function, locked: Function}} hooks
+   * @param {{url: (token: string) => string, changed: (state: object) => void, clash: Function, refused: Function, locked: Function, gone: Function}} hooks
    */
   constructor(queue, hooks) {
     this.queue = queue;
@@ -90,6 +90,9 @@ export class AnswerSync {
     } else if (error.status === 401) {
       this.#held = true;
       this.hooks.locked(error);
+    } else if (error.status === 404) {
+      this.#held = true; // the session is closed, or somebody else signed in here: the answer stays where it is
+      this.hooks.gone();
     } else if (error.passing || error.code === "E_CSRF") {
       const wait = WAITS_MS[Math.min(this.#failures++, WAITS_MS.length - 1)];
       this.#timer = window.setTimeout(() => this.flush(), wait);

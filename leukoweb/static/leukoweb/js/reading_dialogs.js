@@ -1,0 +1,88 @@
+// What stops the reader and lets them go on in place: a locked desk, a lost sign-in, a pause, two answers to one case.
+
+import { answerText } from "./reading_answer.js";
+import { ask } from "./reading_api.js";
+
+export class Dialogs {
+  #waiting = null;
+  #free = null;
+
+  constructor(board) {
+    this.board = board;
+    this.one("[data-unlock-form]").addEventListener("submit", (event) => this.#unlock(event));
+    for (const name of ["locked", "clash"]) {
+      this.one(`[data-${name}]`).addEventListener("cancel", (event) => event.preventDefault()); // both need an answer
+    }
+    this.one("[data-signin]").addEventListener("close", () => this.#goOn());
+    this.one("[data-paused]").addEventListener("close", () => { if (!this.#waiting) board.clock.go(); });
+  }
+
+  one(selector) {
+    return this.board.one(selector);
+  }
+
+  pause() {
+    this.one("[data-paused]").showModal();
+  }
+
+  /** The desk is locked or the sign-in is over: mended here, nothing is lost. Resolves when one may go on. */
+  locked(error) {
+    this.board.clock?.stop();
+    this.board.root.classList.add("is-locked");
+    this.#waiting ??= new Promise((resolve) => { this.#free = resolve; });
+    const dialog = this.one(error.code === "E_LOCKED" ? "[data-locked]" : "[data-signin]");
+    const other = this.one(error.code === "E_LOCKED" ? "[data-signin]" : "[data-locked]");
+    for (const name of ["help", "paused"]) this.one(`[data-${name}]`).close(); // a lock never waits behind them
+    if (!dialog.open && !other.open) dialog.showModal();
+    return this.#waiting;
+  }
+
+  #goOn() {
+    const { board } = this;
+    board.root.classList.remove("is-locked");
+    board.clock?.go();
+    this.#free?.();
+    this.#waiting = this.#free = null;
+    board.sync?.release();
+  }
+
+  async #unlock(event) {
+    event.preventDefault();
+    const field = this.one("#desk-password");
+    const words = this.one("[data-unlock-error]");
+    try {
+      await ask(this.board.root.dataset.unlock, { password: field.value, code: "" });
+      words.textContent = "";
+      this.one("[data-locked]").close();
+      this.#goOn();
+    } catch (error) {
+      if (error.code === "E_LOGIN") {
+        this.one("[data-locked]").close();
+        this.one("[data-signin]").showModal();
+      } else {
+        words.textContent = error.message;
+      }
+    } finally {
+      field.value = "";
+    }
+  }
+
+  /** One case, two answers: the reader says which stays. */
+  clash(item, body) {
+    const { board } = this;
+    const dialog = this.one("[data-clash]");
+    this.one("[data-clash-mine]").textContent = answerText(item.answer, board.state.classes);
+    this.one("[data-clash-theirs]").textContent = answerText(body.answer, board.state.classes);
+    for (const button of dialog.querySelectorAll("[data-clash-keep]")) {
+      button.onclick = async () => {
+        const keep = button.dataset.clashKeep === "mine";
+        dialog.close();
+        await board.sync.settle(item, { version: body.version, keep });
+        if (!keep && item.case === board.case?.case) board.form.show(body.answer);
+        board.stage.markKeys(board.form.answer.key_images);
+        board.drawTodo();
+      };
+    }
+    if (!dialog.open) dialog.showModal();
+  }
+}

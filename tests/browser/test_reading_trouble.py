@@ -1,0 +1,177 @@
+"""What goes wrong at a reading board in a hospital: two windows, the back button, a cut line, a lock behind a sheet."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from reader_study.models import Reading
+from tests.browser.test_reading import desk, draft, saved  # noqa: F401
+from tests.reader_study.factories import PASSWORD
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+BOARD = "document.querySelector('[data-desk]').board"
+
+
+def settled(page: Any) -> None:
+    page.wait_for_function(f"{BOARD}.sync.queue.size === 0")
+
+
+def test_keys_before_the_first_case_and_a_key_that_is_held_do_nothing(desk: Any) -> None:  # noqa: F811
+    page, made = desk(n_cases=3, n_fields=1)
+    page.route("**/show/", lambda route: (page.wait_for_timeout(400), route.continue_()))
+    page.reload()
+    for key in ("Enter", "b", "1", "Shift+Digit2", "m", "v"):
+        page.keyboard.press(key)
+    expect(page.locator("[data-zoom]")).to_have_text(re.compile(r"\d+ %"))
+    page.unroute("**/show/")
+    assert draft(made).get("diagnosis", "") == ""
+    page.keyboard.down("Enter")
+    for _ in range(5):
+        page.keyboard.down("Enter")  # the keyboard repeats it
+    page.keyboard.up("Enter")
+    expect(page.locator("[data-title]")).to_have_text("Case 2 of 3")
+    page.wait_for_timeout(300)
+    expect(page.locator("[data-title]")).to_have_text("Case 2 of 3")
+
+
+def test_no_key_answers_a_case_that_is_being_left(desk: Any) -> None:  # noqa: F811
+    page, made = desk(n_cases=2, n_fields=1)
+    page.keyboard.press("1")
+    saved(page)
+    settled(page)
+    page.context.set_offline(True)
+    page.keyboard.press("Enter")  # the next case cannot come
+    expect(page.locator("[data-saved]")).to_contain_text("No connection, trying again")
+    page.keyboard.press("2")
+    page.locator("[data-diagnosis=CML]").click(force=True)
+    page.context.set_offline(False)
+    expect(page.locator("[data-title]")).to_have_text("Case 2 of 2")
+    assert (draft(made)["diagnosis"], draft(made, 2).get("diagnosis", "")) == ("ALL", "")
+
+
+def test_after_a_click_enter_still_means_the_next_case(desk: Any) -> None:  # noqa: F811
+    page, made = desk(n_cases=2, n_fields=1)
+    page.get_by_text("All cases").click()
+    page.locator("summary", has_text="Adjust").click()
+    page.locator("#desk-brightness").click()
+    page.get_by_label(re.compile("I recognised this case")).click()
+    expect(page.get_by_label("What was it?")).to_be_focused()
+    page.keyboard.type("a scratch")
+    page.keyboard.press("Enter")
+    page.keyboard.press("4")
+    saved(page)
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-title]")).to_have_text("Case 2 of 2")
+    assert (draft(made)["recognised_note"], draft(made)["diagnosis"]) == ("a scratch", "CML")
+
+
+def test_back_and_forward_lose_nothing(desk: Any) -> None:  # noqa: F811
+    page, _ = desk(n_cases=2, n_fields=1)
+    page.keyboard.press("3")
+    saved(page)
+    settled(page)
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-title]")).to_have_text("Case 2 of 2")
+    page.go_back()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    page.go_forward()
+    expect(page.locator("[data-title]")).to_have_text("Case 2 of 2")
+    page.keyboard.press("b")
+    expect(page.locator("[data-diagnosis=CLL]")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_second_window_of_a_forward_only_session_catches_up(desk: Any) -> None:  # noqa: F811
+    page, made = desk(n_cases=3, n_fields=1, navigation="forward_only")
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.locator("[data-zoom]")).to_have_text(re.compile(r"\d+ %"))
+    other.keyboard.press("1")
+    other.keyboard.press("Shift+Digit5")
+    other.keyboard.press("Enter")
+    expect(other.locator("[data-title]")).to_have_text("Case 2 of 3")
+    page.keyboard.press("2")  # on the case that was left
+    expect(page.locator("[data-title]")).to_have_text("Case 2 of 3")
+    expect(page.locator("[data-message]")).to_contain_text("finished in another window")
+    expect(page.locator("[data-answer] .desk-choice[aria-pressed=true]")).to_have_count(0)
+    assert (draft(made)["diagnosis"], draft(made, 2).get("diagnosis", "")) == ("ALL", "")
+
+
+def test_a_lock_does_not_hide_behind_the_sheet_of_keys(desk: Any) -> None:  # noqa: F811
+    page, _ = desk(n_cases=1)
+    page.keyboard.press("?")
+    expect(page.locator("[data-help]")).to_be_visible()
+    page.evaluate(f"void {BOARD}.locked({{code: 'E_LOCKED'}})")
+    expect(page.locator("[data-help]")).to_be_hidden()
+    expect(page.locator("[data-locked]")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-locked]")).to_be_visible()
+    page.locator("#desk-password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-stages]")).to_be_visible()
+
+
+def test_a_choice_between_two_answers_is_not_waved_away(desk: Any) -> None:  # noqa: F811
+    page, made = desk(n_cases=1)
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.locator("[data-zoom]")).to_have_text(re.compile(r"\d+ %"))
+    other.keyboard.press("1")
+    saved(other)
+    settled(other)
+    page.keyboard.press("2")
+    expect(page.locator("[data-clash]")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-clash]")).to_be_visible()
+    page.get_by_role("button", name="Keep the one from there").click()
+    expect(page.locator("[data-diagnosis=ALL]")).to_have_attribute("aria-pressed", "true")
+    settled(page)
+    assert draft(made)["diagnosis"] == "ALL"
+
+
+def test_an_answer_waits_for_its_reader_when_somebody_else_signs_in(desk: Any, browser_as: Any) -> None:  # noqa: F811
+    page, made = desk(n_cases=1)
+    own = page.context.cookies()
+    stranger = browser_as("pathologist")
+    page.context.add_cookies(stranger.context.cookies())
+    page.keyboard.press("5")
+    expect(page.get_by_text("No study waits for you")).to_be_visible()  # the stranger's own list, and nothing else
+    assert draft(made) == {}
+    page.context.add_cookies(own)
+    page.goto(f"/read/{made.session().token}/board/")
+    expect(page.locator("[data-diagnosis=NO_LEUKEMIA]")).to_have_attribute("aria-pressed", "true")
+    saved(page)
+    settled(page)
+    assert draft(made)["diagnosis"] == "NO_LEUKEMIA"
+
+
+def test_a_window_that_stayed_open_after_the_seal_says_so(desk: Any) -> None:  # noqa: F811
+    page, made = desk(n_cases=1, n_fields=1)
+    page.keyboard.press("1")
+    page.keyboard.press("Shift+Digit4")
+    saved(page)
+    settled(page)
+    other = page.context.new_page()
+    other.goto(f"/read/{made.session().token}/seal/")
+    other.get_by_label("Your full name").fill("R. Reader")
+    other.get_by_label(re.compile("^Your password")).fill(PASSWORD)
+    other.get_by_label(re.compile("These are my own diagnoses")).check()
+    other.get_by_role("button", name="Sign and seal").click()
+    expect(other.get_by_text("is signed and sealed")).to_be_visible()
+    page.keyboard.press("2")
+    expect(page.get_by_role("heading", name="Reading", exact=True)).to_be_visible()
+    expect(page.get_by_text("Nothing of it can be opened or changed any more")).to_be_visible()
+    assert Reading.objects.get().diagnosis == "ALL"
+
+
+def test_a_field_that_did_not_come_is_fetched_when_the_line_is_back(desk: Any) -> None:  # noqa: F811
+    page, _ = desk(n_cases=1, n_fields=8)
+    page.context.set_offline(True)
+    page.keyboard.press("Shift+End")
+    expect(page.locator("[data-message]")).to_contain_text("Field 8 could not be loaded")
+    page.context.set_offline(False)
+    expect(page.locator("[data-message]")).to_be_hidden()
+    expect(page.locator(".strip-item").nth(7)).to_have_class(re.compile("is-seen"))
