@@ -62,13 +62,12 @@ def cohort(transactional_db: None, run_jobs: Callable[[], int]) -> Cohort:
     cohort = Cohort.objects.create(name="Crossover", purpose="external", synthetic=True)
     for n, diagnosis in enumerate(SHOWN):
         patient = Patient.objects.create(code=f"PHANTOM-X{n}", cohort=cohort)
-        slide = Slide.objects.create(
-            code=f"PHANTOM-X{n}-S", patient=patient, pixel_size_um=0.3, review="passed", reviewed_at=timezone.now()
-        )
+        slide = Slide.objects.create(code=f"PHANTOM-X{n}-S", patient=patient, pixel_size_um=0.3)
         drawn = draw_patient(diagnosis, seed=70 + n, style="dp73", n_fields=N_FIELDS, width_px=400)
         for position, field in enumerate(drawn, start=1):
             image_add(actor=None, slide=slide, data=encode_jpeg(field), name=f"{position}.jpg")
         ReferenceDiagnosis.objects.create(patient=patient, diagnosis=diagnosis, source="Drawn as such (phantom)")
+    Slide.objects.update(review="passed", reviewed_at=timezone.now())
     starter_ensure()
     cohort_run_request(actor=None, cohort=cohort)
     run_jobs()
