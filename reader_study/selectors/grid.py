@@ -53,6 +53,17 @@ class Row:
         return round((len(self.cells) - self.n_done) * self.median_seconds / 60)
 
 
+def session_lines(study: Study) -> list[str]:
+    """Every session in one line, the unfinished ones first: what a coordinator wants to know before ending a study."""
+    _, rows = study_grid(study)
+    ended = (ReadingSession.State.SEALED, ReadingSession.State.VOID)
+    return [
+        f"{row.session.reader.label}, session {row.session.number}: {row.session.get_state_display().lower()}, "
+        f"{row.n_done} of {len(row.cells)} cases"
+        for row in sorted(rows, key=lambda row: row.session.state in ended)
+    ]
+
+
 def study_grid(study: Study) -> tuple[list[str], list[Row]]:
     """Codes of the cases and a row for each session. 4 queries, whatever the number of readers and cases.
 

@@ -22,6 +22,7 @@ from reader_study.models import Study
 from reader_study.protocol import amendment_problems, diff, dump_yaml, load_yaml, protocol_sha256
 from reader_study.selectors.confounders import confounders
 from reader_study.selectors.feasibility import feasibility
+from reader_study.selectors.grid import session_lines
 from reader_study.selectors.studies import protocol_current, reading_started, study_get
 from reader_study.services import conduct, guard, imports, locking
 from reader_study.views.shown import protocol_sections
@@ -161,7 +162,7 @@ def _end(
         given = {name: data[name] for name in own}
         return service(actor=person(request), study=study, signature=signature, **given)
 
-    return _page(request, study, form, deed, **words)
+    return _page(request, study, form, deed, facts=session_lines(study), **words)
 
 
 @sensitive_post_parameters("password", "code")

@@ -226,3 +226,15 @@ def test_every_page_of_a_coordinator_says_that_it_is_being_read(client: Client, 
         body = client.get(address).json()
         found = body["results"][0] if "results" in body else body
         assert (found["state"], found["progress"], found["n_open"], found["n_sessions"]) == ("reading", words, 1, 3)
+
+
+def test_who_ends_a_study_sees_first_where_the_sessions_stand(client: Client, coordinator: User) -> None:
+    study = make_locked(coordinator)
+    all_of_them = sessions(study)
+    mark(all_of_them[0], "sealed")
+    mark(all_of_them[2], "open")
+    page = client.get(url("study_freeze", study)).content.decode()
+    lines = re.findall(r"<li>(P\d, session .*?)</li>", page)
+    assert lines[0] == "P1, session 2: not opened yet, 0 of 6 cases"
+    assert lines[1].startswith("P2, session 1: open")
+    assert lines[2].startswith("P1, session 1: sealed")
