@@ -12,6 +12,7 @@ from django.utils import timezone
 from cases.models import AdjudicationDecision, Exposure, Patient, SortingTask
 from cases.services import exposure_record
 from leukoweb.core.exceptions import Conflict
+from leukoweb.core.guards import install_guards, missing_guards
 from leukoweb.core.models import User
 from reader_study.models import CaseIdentity, ReadingSession, SessionCase, Study, StudyCase, StudyReader
 from reader_study.protocol import protocol_sha256
@@ -158,3 +159,15 @@ def test_readers_of_elsewhere_and_the_panel_pass(coordinator: User) -> None:
     study = make_locked(coordinator)
     assert raw_session(raw_reader(study, None)).number == 1
     assert user("coordinator", "c3") not in study.coordinators.all()
+
+
+def test_a_trigger_that_is_gone_is_missed_by_name(coordinator: User) -> None:
+    """A server that misses one does not start (``require_guards``)."""
+    assert missing_guards() == []
+    gone = ["reader_study_study_coordinators_guard_change", "reader_study_readingsession_guard_insert"]
+    for name in gone:
+        on = "" if connection.vendor == "sqlite" else f" ON {name.partition('_guard')[0]}"
+        raw(f"DROP TRIGGER {name}{on}")
+    assert sorted(missing_guards()) == sorted(gone)
+    install_guards()
+    assert missing_guards() == []
