@@ -20,7 +20,7 @@ from playwright.sync_api import Page, Response, expect
 from cases.models import Cohort, Patient, ReferenceDiagnosis, Slide
 from cases.phantoms import draw_patient, encode_jpeg
 from cases.services.images import image_add
-from inference.models import PatientPrediction, PipelineVersion
+from inference.models import PatientPrediction, PipelineRun, PipelineVersion
 from inference.services.registry import starter_ensure
 from inference.services.runs import cohort_run_request
 from leukoweb.core.models import AuditEvent, User
@@ -151,8 +151,9 @@ def test_both_arms_read_by_two_readers_and_told_apart(
     assert {row.case.session.arm for row in SessionAssistance.objects.all()} == {WITH_AI}
     assert len(frozen) == 2 * len(SHOWN)
     for row in PatientPrediction.objects.all():  # a later, other result changes nothing of what was laid out
+        run = PipelineRun.objects.create(pipeline=starter, slide=row.slide)
         PatientPrediction.objects.create(
-            run=row.run, patient=row.patient, slide=row.slide, diagnosis="CML", diagnosis_3="CHRONIC", diagnosis_5="CML"
+            run=run, patient=row.patient, slide=row.slide, diagnosis="CML", diagnosis_3="CHRONIC", diagnosis_5="CML"
         )
 
     p1, p2 = (open_page(User.objects.get(username=name)) for name in ("p1", "p2"))

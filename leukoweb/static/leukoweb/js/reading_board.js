@@ -164,6 +164,7 @@ export class ReadingBoard {
     const shown = this.stage.fill(found.fields);
     this.stage.markKeys(this.form.answer.key_images);
     this.lastKey = this.form.answer.key_images.at(-1);
+    this.setGoing(false);
     await shown;
     this.drawTodo();
     this.refresh();
