@@ -103,7 +103,7 @@ SECTIONS: tuple[tuple[str, str, tuple[Item, ...]], ...] = (
             "five": "Five classes: ALL, AML, CLL, CML, NO_LEUKEMIA",
             "three": "Three classes: ACUTE, CHRONIC, NO_LEUKEMIA",
             "two": "Two classes: LEUKEMIA, NO_LEUKEMIA", "custom": "Own classes"})),
-        Item("classes.names", "Own classes, one a line", _area(3), lines,
+        Item("classes.names", "Classes, one a line", _area(3), lines,
              "Only for own classes; in the order of keys and tables. Capitals, digits and underscores."),
         Item("classes.reference_map", "Reference diagnosis: own class", _area(3), pairs,
              "Only for own classes: one line for each of ALL, AML, CLL, CML, NO_LEUKEMIA, such as AML: ACUTE."),

@@ -47,6 +47,13 @@ def session_cases(session: ReadingSession) -> QuerySet[SessionCase]:
     )
 
 
+def session_counts(session: ReadingSession) -> dict[str, int]:
+    """What a reader is told before the session begins: cases, those for training, own sessions. 2 queries."""
+    cases = session.cases.aggregate(n_cases=Count("pk"), n_training=Count("pk", filter=Q(training=True)))
+    own = ReadingSession.objects.filter(reader_id=session.reader_id).exclude(state=State.VOID)
+    return {**cases, "n_sessions": own.count()}
+
+
 def case_of(session: ReadingSession, token: str) -> SessionCase:
     """A case of an open session with draft, fields and, where the arm shows it, the AI's result. 2 queries."""
     images = Prefetch("images", SessionImage.objects.order_by("position"))

@@ -25,7 +25,11 @@ from reader_study.selectors.reading import session_cases
 from reader_study.services.clock import require_clock, washout_end
 from reader_study.services.readings import locked_session
 
-MEANING = "These are my own diagnoses, made without knowledge of any other result."
+MEANINGS = {
+    ReadingSession.Arm.BLINDED: "These are my own diagnoses, made without knowledge of any other result.",
+    ReadingSession.Arm.AI_ASSISTED: "These are my own diagnoses, made with the AI's result beside each case "
+    "and without knowledge of any other.",
+}
 COLUMNS = (
     "position", "diagnosis", "cannot_decide", "reason", "confidence", "recognised", "recognised_note", "key_images",
     "comment", "display", "n_images", "n_viewed", "coverage", "active_ms", "answered_at", "recorded_at", "imported",

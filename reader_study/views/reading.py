@@ -12,10 +12,11 @@ from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
 from leukoweb.core.signing import SignatureForm
 from reader_study.forms import ConsentForm, UnlockForm
-from reader_study.selectors.reading import class_line, home_sessions, session_of
+from reader_study.models import ReadingSession
+from reader_study.selectors.reading import class_line, home_sessions, session_counts, session_of
 from reader_study.services.clock import NotOpenYet, require_may_open
 from reader_study.services.readings import session_open
-from reader_study.services.seals import MEANING, open_points, session_seal
+from reader_study.services.seals import MEANINGS, open_points, session_seal
 from reader_study.views.blind import own_session, page, wake
 
 CONFIDENCES = ((1, "a guess"), (2, ""), (3, ""), (4, ""), (5, "certain"))
@@ -33,7 +34,7 @@ def reading_start(request: HttpRequest, session: str) -> HttpResponse:
     """Consent and instructions first; before its time the page says when the session opens."""
     found = session_of(person(request), session, states=("planned", "open"))
     form = ConsentForm(request.POST or None, needs_consent=found.state == "planned")
-    context = {"session": found, "form": form, "rules": found.rules, "n_cases": found.cases.count()}
+    context = {"session": found, "form": form, "rules": found.rules} | session_counts(found)
     try:
         require_may_open(found)
         if request.method == "POST" and form.is_valid():
@@ -62,7 +63,7 @@ def reading_board(request: HttpRequest, session: str) -> HttpResponse:
 def reading_seal(request: HttpRequest, session: str) -> HttpResponse:
     """What is missing, or the signature. After it the session cannot be reached any more."""
     found = own_session(request, session)
-    form = SignatureForm(request.POST or None, request=request, meaning=MEANING)
+    form = SignatureForm(request.POST or None, request=request, meaning=MEANINGS[ReadingSession.Arm(found.arm)])
     if request.method == "POST" and form.is_valid() and form.signed is not None:
         session_seal(session=found, signature=form.signed)
         messages.success(request, f"Session {found.number} is signed and sealed. Thank you.")

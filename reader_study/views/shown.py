@@ -15,6 +15,21 @@ def protocol_sections(document: Mapping[str, Any]) -> Shown:
     return [(key, title, _rows(key, items, document)) for key, title, items in SECTIONS]
 
 
+_LABELS = {item.path: item.label for _, _, items in SECTIONS for item in items}
+
+
+def place_words(path: str) -> str:
+    """Where in the designer a problem is: ``readers.2.username`` -> Reader 2, ``cases.cohort`` -> Cohort."""
+    first, _, rest = path.partition(".")
+    if first in ("readers", "endpoints") and rest:
+        return f"{first[:-1].capitalize()} {rest.partition('.')[0]}"
+    while path:
+        if path in _LABELS:
+            return _LABELS[path]
+        path = path.rpartition(".")[0]
+    return first.replace("_", " ").capitalize() or "Protocol"
+
+
 def _rows(key: str, items: Any, document: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if key == "readers":
         return [(reader["label"] or "(no label)", _reader(reader)) for reader in document["readers"]]

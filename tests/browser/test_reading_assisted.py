@@ -24,7 +24,7 @@ from inference.models import PatientPrediction, PipelineRun, PipelineVersion
 from inference.services.registry import starter_ensure
 from inference.services.runs import cohort_run_request
 from leukoweb.core.models import AuditEvent, User
-from reader_study.models import Analysis, Reading, ReadingSession, SessionAssistance, Study
+from reader_study.models import Analysis, Reading, ReadingSession, SessionAssistance, SessionSeal, Study
 from reader_study.protocol import protocol_sha256
 from reader_study.selectors.assistance import assistance_shown
 from reader_study.services.conduct import study_freeze, study_unblind
@@ -181,6 +181,9 @@ def test_both_arms_read_by_two_readers_and_told_apart(
     bodies = read(p2, session("P2", 2), blind)
     assert not [word for word in secrets if any(word in body for body in bodies)]
     read(p1, session("P1", 2), with_ai)
+    signed = dict(SessionSeal.objects.values_list("session__arm", "meaning"))
+    assert "without knowledge of any other result" in signed[BLIND]
+    assert "with the AI's result beside each case" in signed[WITH_AI]
     told_apart(study, coordinator, run_jobs, monkeypatch)
 
 

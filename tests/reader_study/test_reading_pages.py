@@ -316,3 +316,13 @@ def test_query_counts_do_not_grow_with_the_rows(reader: Any, n_cases: int, reque
     assert all(queries < 16 for _, queries in shown), shown
     assert CLASSES
     assert ReadingSession.objects.exists()
+
+
+def test_a_reader_is_told_before_beginning_how_often_and_what_for(reader: Any) -> None:
+    made = make_study(users=[reader], n_cases=2, n_fields=1, n_training=1, sessions=["blinded"] * 2)
+    journey = Journey("reader", made.session())
+    journey.login()
+    page = journey.ask("GET", journey.base).content.decode()
+    assert "Session 1 of 2, 3 cases" in page
+    assert "The first case is for training" in page
+    assert "in 2 sessions, each in an order of its own, with at least 42 days between" in page

@@ -157,7 +157,7 @@ export class ReadingBoard {
     this.form.show(this.sync.pending(found.case) ?? found.answer);
     this.adjuster?.set(this.form.answer.display);
     this.one("[data-title]").textContent = document.title = `Case ${found.n} of ${this.state.of}`;
-    this.one("[data-training]").hidden = this.one("[data-training-words]").hidden = !found.training;
+    this.one("[data-training]").hidden = !found.training;
     drawAssistance(this.one("[data-ai]"), found.assistance, (n) => this.stage.show(this.stage.fields.findIndex((f) => f.n === n)));
     this.one("[data-action='case-next']").textContent = found.n === this.state.of ? "Check and sign" : "Next case";
     if (this.state.navigation === "free") window.history.replaceState(null, "", `#case-${found.n}`);
