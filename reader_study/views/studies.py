@@ -109,7 +109,10 @@ def study_invite(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     study = study_get(public_id, for_user=person(request))
     address = request.build_absolute_uri("/read/")
     sent = invitations.invitations_send(actor=person(request), study=study, address=address)
-    messages.success(request, f"{len(sent.sent)} mails are on their way.")
+    if sent.sent:
+        messages.success(request, f"Mails are on their way to {', '.join(sent.sent)}.")
+    elif not sent.without_address:
+        messages.warning(request, "Nobody has anything left to read, so nobody was written to.")
     if sent.without_address:
         messages.warning(request, f"No mail address is known of {', '.join(sent.without_address)}.")
     return redirect("study_detail", public_id)
