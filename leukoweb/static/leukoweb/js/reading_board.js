@@ -141,8 +141,8 @@ export class ReadingBoard {
     this.setGoing(true);
     await this.report();
     const found = await this.guarded(request);
-    if (found) await this.showCase(found);
-    this.setGoing(false);
+    if (found) await this.showCase(found); // which takes keys again as soon as the case is there
+    else this.setGoing(false);
   }
 
   setGoing(going) {
