@@ -11,7 +11,7 @@ COPY inference/__init__.py inference/__init__.py
 COPY reader_study/__init__.py reader_study/__init__.py
 
 FROM base AS web
-RUN pip install -c constraints.txt -e .
+RUN pip install -c constraints.txt -e '.[s3]'
 COPY . .
 RUN SECRET_KEY=only-while-building-0123456789-0123456789-0123456789 ALLOWED_HOSTS=localhost \
     DATABASE_URL=postgres://build:build@localhost/build python manage.py collectstatic --noinput
@@ -21,7 +21,7 @@ HEALTHCHECK --interval=15s --timeout=5s CMD ["python", "-c", "import urllib.requ
 CMD ["gunicorn", "leukoweb.wsgi", "--bind", "0.0.0.0:8000", "--preload", "--worker-class", "gthread", "--workers", "3", "--threads", "8", "--timeout", "120"]
 
 FROM base AS worker
-RUN pip install -c constraints.txt -e '.[ai]'
+RUN pip install -c constraints.txt -e '.[ai,s3]'
 COPY . .
 USER 10001:10001
 CMD ["celery", "-A", "leukoweb", "worker", "-Q", "infer", "-c", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]

@@ -13,7 +13,7 @@ export DATA_DIR
 endif
 export CHAOS_KILLS CHAOS_ANSWERS
 
-.PHONY: run setup test lint types contracts migrations check starter slow chaos promises deid bench clean
+.PHONY: run setup test lint types contracts migrations check starter slow chaos promises deid bench security sbom clean
 
 run: $(READY)
 	@exec $(BIN)/python manage.py up --port $(PORT) $(if $(HOST),--host $(HOST)) $(if $(filter 0,$(DEMO)),--no-demo)
@@ -80,6 +80,23 @@ RESULTS ?= benchmarks/results
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks --results $(RESULTS) --only $(ONLY)
 	$(BIN)/python -m benchmarks.results --results $(RESULTS)
+
+# Static rules of this project and of bandit, and the bill of materials. In an environment of their own: their pins are not ours.
+TOOLS := $(VENV)-security
+$(TOOLS)/.ready: | $(BIN)/python
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --disable-pip-version-check --no-input -q semgrep==1.185.0 bandit==1.9.4
+	@touch $@
+
+security: $(VENV)/.ready $(TOOLS)/.ready
+	$(TOOLS)/bin/semgrep scan --config .semgrep/rules.yml --metrics off --disable-version-check --error --quiet leukoweb cases inference reader_study templates deploy
+	$(TOOLS)/bin/bandit -q -r leukoweb cases inference reader_study deploy -c pyproject.toml
+	$(BIN)/python deploy/sbom.py --check
+	SEMGREP=$(TOOLS)/bin/semgrep $(BIN)/python -m pytest -q -m slow tests/security/test_rules.py
+
+# The bill of materials, made again after a change of constraints.txt.
+sbom: $(BIN)/python
+	$(BIN)/python deploy/sbom.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -9,7 +9,7 @@ from typing import Any, cast
 from django.http import UnreadablePostError
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -36,6 +36,7 @@ from leukoweb.core.api_serializers import ErrorSerializer
 from leukoweb.core.exceptions import DomainError, TooLarge
 from leukoweb.core.http import person
 from leukoweb.core.jobs.bell import ring
+from leukoweb.core.openapi import paged
 
 _REFUSALS = {400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer}
 
@@ -103,7 +104,7 @@ class UploadItems(APIView):
 
     required_action = "slides.upload"
 
-    @extend_schema(responses={200: ItemOut(many=True), 404: ErrorSerializer})
+    @paged(ItemOut, OpenApiParameter("state", str, description="Only files in this state"), name="uploads_items_list")
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         """Paged; ``?state=refused`` narrows."""
         rows = uploads.batch_of(person(request), pk).items.order_by("id")

@@ -25,6 +25,7 @@ from leukoweb.core.api import Pages
 from leukoweb.core.api_serializers import ErrorSerializer
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.http import person
+from leukoweb.core.openapi import paged
 
 _REFUSALS = {400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer}
 
@@ -34,7 +35,7 @@ class DatasetOut(serializers.ModelSerializer):  # type: ignore[type-arg]
 
     id = serializers.UUIDField(source="public_id")
     taxonomy = serializers.CharField(source="taxonomy.__str__")
-    created_by = serializers.CharField(source="created_by.username", default=None)
+    created_by = serializers.CharField(source="created_by.username", allow_null=True, default=None)
     choices = serializers.JSONField()
     flow = serializers.JSONField()
     counts = serializers.JSONField()
@@ -115,7 +116,7 @@ class Datasets(APIView):
 
     required_action = "datasets.view"
 
-    @extend_schema(responses={200: DatasetOut(many=True)})
+    @paged(DatasetOut, name="datasets_list")
     def get(self, request: Request) -> Response:
         pages = Pages()
         page = pages.paginate_queryset(selectors.dataset_list(), request, view=self)
@@ -159,7 +160,7 @@ class DatasetImages(APIView):
 
     required_action = "datasets.view"
 
-    @extend_schema(responses={200: EntryOut(many=True), 404: ErrorSerializer})
+    @paged(EntryOut, name="datasets_images_list")
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         rows = selectors.dataset_rows(selectors.dataset_get(pk)).select_related("image")
         pages = Pages()
@@ -214,7 +215,7 @@ class Duplicates(APIView):
 
     required_action = "curation.manage"
 
-    @extend_schema(responses={200: PairOut(many=True)})
+    @paged(PairOut, name="curation_duplicates_list")
     def get(self, request: Request) -> Response:
         pages = Pages()
         page = pages.paginate_queryset(duplicates_find(live_seen()).pairs, request, view=self) or []

@@ -33,6 +33,7 @@ from cases.services.sorting_tasks import task_close, task_create, task_request
 from leukoweb.core.api import Pages
 from leukoweb.core.api_serializers import ErrorSerializer
 from leukoweb.core.http import person
+from leukoweb.core.openapi import paged
 
 _REFUSALS = {400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer}
 
@@ -102,7 +103,7 @@ class SortingTasks(APIView):
 
     required_action = "sorting.manage"
 
-    @extend_schema(responses={200: TaskOut(many=True)})
+    @paged(TaskOut, name="sorting_tasks_list")
     def get(self, request: Request) -> Response:
         pages = Pages()
         page = pages.paginate_queryset(sorting_queue.task_list(), request, view=self)

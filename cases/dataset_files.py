@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from cases.archives import ZipLimits, read_zip
 from leukoweb.core.exceptions import DomainError
+from leukoweb.statistics.cells import FORMULA_STARTS
 
 NEEDED: Final = ("file", "patient", "slide", "label")
 MAX_TABLE_BYTES: Final = 200_000_000
@@ -140,7 +141,7 @@ def _listed(row: Mapping[str, Any]) -> Listed:
 def _text(row: Mapping[str, Any], name: str) -> str:
     """An apostrophe that the export put before a formula is taken off again."""
     value = str(row.get(name) or "").strip()
-    return value[1:] if value[:1] == "'" and value[1:2] in ("=", "+", "-", "@") else value
+    return value[1:] if value[:1] == "'" and value[1:].startswith(FORMULA_STARTS) else value
 
 
 def _from_csv(content: bytes) -> list[Listed]:

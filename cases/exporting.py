@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cases.manifests import canonical
-from leukoweb.core.cells import safe_cell
+from leukoweb.statistics.cells import safe_cell
 
 _DATE: Final = (2000, 1, 1, 0, 0, 0)  # the same version gives the same bytes
 _BUFFER_BYTES: Final = 1 << 18

@@ -13,6 +13,8 @@ put db_password "$(random)"
 put broker_password "$(random)"
 put database_url "postgres://leukoweb:$(cat secrets/db_password)@db:5432/leukoweb"
 put redis_url "redis://:$(cat secrets/broker_password)@broker:6379/0"
+put s3_access_key "leukoweb"
+put s3_secret_key "$(random)"
 if [ ! -e secrets/tls_key ]; then
   openssl req -x509 -newkey rsa:3072 -sha256 -days 90 -nodes -subj "/CN=$host" -addext "subjectAltName=DNS:$host" \
     -keyout secrets/tls_key -out secrets/tls_certificate 2>/dev/null

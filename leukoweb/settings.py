@@ -247,6 +247,8 @@ if PRODUCTION:
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    # Browsers take a cookie of such a name only over TLS, from this very host and for all its paths.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
     CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[f"https://{h}" for h in ALLOWED_HOSTS])
 
 # -- files ---------------------------------------------------------------------------------------------------------
@@ -264,6 +266,15 @@ STORAGES = {
 ACCEL_LOCATION = env.str("ACCEL_LOCATION", default="")
 if ACCEL_LOCATION and not (ACCEL_LOCATION.startswith("/") and ACCEL_LOCATION.endswith("/")):
     raise ImproperlyConfigured(f"ACCEL_LOCATION is {ACCEL_LOCATION!r}; it must begin and end with a slash.")
+_bucket = env.str("S3_BUCKET", default="")
+_bucket_key = "S3_BUCKET is set: the application needs its own key to the bucket."
+S3 = {
+    "bucket": _bucket,
+    "endpoint": env.str("S3_ENDPOINT_URL", default=""),
+    "region": env.str("S3_REGION", default="us-east-1"),
+    "access_key": _required("S3_ACCESS_KEY", _bucket_key) if _bucket else _secret("S3_ACCESS_KEY"),
+    "secret_key": _required("S3_SECRET_KEY", _bucket_key) if _bucket else _secret("S3_SECRET_KEY"),
+}
 FILE_UPLOAD_TEMP_DIR = env.str("UPLOAD_TEMP_DIR", default="") or None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # manifests; images are streamed and have limits of their own
 
@@ -328,6 +339,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "leukoweb.core.openapi.refusals_of_every_operation",
+    ],
 }
 DJANGO_TABLES2_TEMPLATE = "django_tables2/bootstrap5-responsive.html"
 
@@ -342,7 +357,11 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="WARNING" if TESTING else "INFO")},
-    "loggers": {"fontTools": {"level": "WARNING"}, "matplotlib": {"level": "WARNING"}},
+    "loggers": {
+        "fontTools": {"level": "WARNING"},
+        "matplotlib": {"level": "WARNING"},
+        "PIL": {"level": "WARNING"},  # at DEBUG it writes down the tags of images, which may hold an identity
+    },
 }
 
 structlog.configure(

@@ -59,14 +59,16 @@ class BlindfoldMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         put_on(lambda: _hidden(request), lambda: request.user.pk)
-        leaves = request.path_info == reverse("account_logout") and STAMP in request.session
+        leaves = request.path_info == reverse("account_logout") and request.user.is_authenticated
+        read = leaves and STAMP in request.session
         try:
             response = self.get_response(request)
         except BaseException:
             lift()
             raise
         if leaves and request.method == "POST":
-            response["Clear-Site-Data"] = '"cache", "storage"'  # a shared computer keeps nothing of a reading
+            # A shared computer keeps no field, and nothing at all of a reading (the storage also holds the theme).
+            response["Clear-Site-Data"] = '"cache", "storage"' if read else '"cache"'
         return response
 
 

@@ -15,6 +15,7 @@ from leukoweb.core.api import Pages
 from leukoweb.core.api_serializers import ErrorSerializer
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.http import person
+from leukoweb.core.openapi import paged
 from leukoweb.core.signing import Signature, signature
 from reader_study import study_api_serializers as shapes
 from reader_study.models import Study
@@ -48,7 +49,7 @@ class StudyView(APIView):
 class StudyList(StudyView):
     """The studies that one coordinates, and a new one."""
 
-    @extend_schema(responses={200: shapes.StudyOut(many=True)})
+    @paged(shapes.StudyOut, name="studies_list")
     def get(self, request: Request) -> Response:
         pages = Pages()
         page = pages.paginate_queryset(study_list(person(request)), request, view=self)
@@ -180,9 +181,9 @@ class StudyUnblind(StudyView):
 class StudyImport(StudyView):
     """Readings of readers who read elsewhere."""
 
-    @extend_schema(request=shapes.ImportIn, responses={201: shapes.ImportOut, **_REFUSALS})
+    @extend_schema(request=shapes.ReadingsIn, responses={201: shapes.ReadingsOut, **_REFUSALS})
     def post(self, request: Request, public_id: uuid.UUID) -> Response:
-        study, data = self.study(request, public_id), self.read(request, shapes.ImportIn)
+        study, data = self.study(request, public_id), self.read(request, shapes.ReadingsIn)
         signed = self.signed(request, data, guard.IMPORT_MEANING)
         n = imports.readings_import(
             actor=person(request), study=study, data=data["readings"].encode(), signature=signed

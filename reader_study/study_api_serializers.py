@@ -19,9 +19,9 @@ class StudyOut(serializers.Serializer):  # type: ignore[type-arg]
         source="progress.state", help_text="draft, locked, reading, frozen, unblinded or stopped"
     )
     progress = serializers.CharField(source="progress.words", help_text="The state in words")
-    cohort = serializers.CharField(source="cohort.name", default=None)
+    cohort = serializers.CharField(source="cohort.name", allow_null=True, default=None)
     draft_version = serializers.IntegerField()
-    closes_on = serializers.DateField()
+    closes_on = serializers.DateField(allow_null=True)
     reconstruction = serializers.BooleanField()
     n_readers = serializers.IntegerField()
     n_sessions = serializers.IntegerField(source="progress.n_sessions", help_text="Without void ones")
@@ -114,11 +114,11 @@ class ReplaceIn(SignatureIn):
     reason = serializers.CharField(max_length=2000)
 
 
-class ImportIn(SignatureIn):
+class ReadingsIn(SignatureIn):
     readings = serializers.CharField(help_text="The CSV file as text", trim_whitespace=False)
 
 
-class ImportOut(serializers.Serializer):  # type: ignore[type-arg]
+class ReadingsOut(serializers.Serializer):  # type: ignore[type-arg]
     readings = serializers.IntegerField()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,3 +22,8 @@ def told_in_one_line() -> Iterator[None]:
     except (OperationalError, ProgrammingError) as error:
         text = f"E_DATABASE: The database is not ready: {error}. Run `manage.py migrate`."
         raise CommandError(text, returncode=2) from error
+
+
+def table_source(data: bytes) -> str:
+    """The source written down with imported rows: the table by its hash, because its name may hold an identity."""
+    return f"Import of a table (SHA-256 {hashlib.sha256(data).hexdigest()[:16]})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Collection, Iterable
@@ -92,11 +91,11 @@ def missing_or_damaged(*, deep: bool) -> list[tuple[HpfImage, str]]:
     """Live images whose stored file is absent or (with ``deep``) no longer has its hash: [(image, what is wrong)]."""
     store, found = blobs(), []
     for image in HpfImage.objects.filter(slide__patient__withdrawn_at=None).select_related("slide").iterator():
-        path = store.path(image.content_sha256)
-        if not path.is_file():
+        size = store.size(image.content_sha256)
+        if size is None:
             found.append((image, "missing"))
-        elif path.stat().st_size != image.size_bytes:
-            found.append((image, f"{path.stat().st_size} bytes instead of {image.size_bytes}"))
-        elif deep and hashlib.sha256(path.read_bytes()).hexdigest() != image.content_sha256:
+        elif size != image.size_bytes:
+            found.append((image, f"{size} bytes instead of {image.size_bytes}"))
+        elif deep and not store.intact(image.content_sha256):
             found.append((image, "its bytes have changed"))
     return found

@@ -27,7 +27,7 @@ MEDIA_TYPES = {HpfImage.Format.JPEG.value: "image/jpeg", HpfImage.Format.PNG.val
 def image_file(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
     """The stored bytes, which never change: browsers keep them. Names and dates of files are not told."""
     image = selectors.image_get(public_id)
-    response = blob_response(image.content_sha256, size_bytes=image.size_bytes, content_type=MEDIA_TYPES[image.format])
+    response = blob_response(image.content_sha256, content_type=MEDIA_TYPES[image.format])
     response["Cache-Control"] = FOREVER
     return response
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from django.http import HttpResponse
 
-from leukoweb.core.cells import safe_cell
+from leukoweb.statistics.cells import safe_cell
 
 Cell = str | float | int
 

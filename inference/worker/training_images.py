@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -40,12 +39,10 @@ def verify_files(entries: Sequence[Entry], on_step: Callable[[], None]) -> None:
     store = blobs()
     for entry in entries:
         on_step()
-        path = store.path(entry.content_sha256)
-        if not path.is_file():
+        if not store.exists(entry.content_sha256):
             raise _changed(entry, "is missing")
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry.content_sha256:
-                raise _changed(entry, "no longer has the hash under which it was frozen")
+        if not store.intact(entry.content_sha256):
+            raise _changed(entry, "no longer has the hash under which it was frozen")
 
 
 def decode_all(entries: Sequence[Entry], recipe: Recipe, on_step: Callable[[], None]) -> ArrayCache:

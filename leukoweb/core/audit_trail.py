@@ -21,9 +21,9 @@ from django.db.models import BooleanField, Case, Q, QuerySet, TextField, Value, 
 from django.db.models.functions import Cast
 
 from leukoweb.core.audit import audit_record
-from leukoweb.core.cells import safe_cell
 from leukoweb.core.models import AuditEvent, User
 from leukoweb.core.permissions import has_action
+from leukoweb.statistics.cells import safe_cell
 
 COLUMNS = ("number", "at", "who_id", "who", "action", "on", "reason", "details", "withheld", "previous_hash", "hash")
 KINDS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}

@@ -66,3 +66,10 @@ class TooLarge(DomainError):
 class StorageFull(DomainError):
     code = "E_STORAGE"
     status = 507
+
+
+class StorageDown(DomainError):
+    """The object store does not answer; nothing was changed."""
+
+    code = "E_STORAGE_DOWN"
+    status = 503

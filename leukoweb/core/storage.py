@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 
@@ -33,11 +35,36 @@ class BlobStore:
     def exists(self, sha256: str) -> bool:
         return self.path(sha256).is_file()
 
-    def read(self, sha256: str) -> bytes:
+    def size(self, sha256: str) -> int | None:
+        """Bytes of a blob; None if it is not there."""
+        path = self.path(sha256)
+        return path.stat().st_size if path.is_file() else None
+
+    def open(self, sha256: str) -> tuple[IO[bytes], int]:
+        """The blob as a stream, to be closed by the caller, and its size. NotFound if it is not there."""
         try:
-            return self.path(sha256).read_bytes()
+            file = self.path(sha256).open("rb")
         except FileNotFoundError as error:
-            raise NotFound("The stored file is missing.", hint="Run `manage.py verify_media`.") from error
+            raise _missing() from error
+        return file, os.fstat(file.fileno()).st_size
+
+    def read(self, sha256: str) -> bytes:
+        stream, _ = self.open(sha256)
+        with stream:
+            return stream.read()
+
+    def intact(self, sha256: str) -> bool:
+        """Whether the blob is there and its bytes still have its hash."""
+        try:
+            stream, _ = self.open(sha256)
+        except NotFound:
+            return False
+        with stream:
+            return hash_of(stream) == sha256
+
+    def internal_address(self, sha256: str) -> str:
+        """Where the proxy finds the blob below its internal location; empty if only this process can send it."""
+        return str(self.path(sha256).relative_to(self.root))
 
     def put(self, data: bytes) -> str:
         """Store ``data`` and return its SHA-256. Storing the same bytes again is free."""
@@ -47,8 +74,7 @@ class BlobStore:
             os.utime(target)  # young again: the sweep leaves it alone until its row is written
             return sha256
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._write(target, data)
+            self._write(target, lambda file: file.write(data))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 raise StorageFull(
@@ -58,11 +84,18 @@ class BlobStore:
             raise
         return sha256
 
-    def _write(self, target: Path, data: bytes) -> None:
+    def copy_in(self, sha256: str, source: BlobStore) -> None:
+        """Take a blob over from another store, as it is; whether it is intact is asked elsewhere."""
+        stream, _ = source.open(sha256)
+        with stream:
+            self._write(self.path(sha256), lambda file: shutil.copyfileobj(stream, file))
+
+    def _write(self, target: Path, fill: Callable[[IO[bytes]], object]) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                fill(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o640)
@@ -95,6 +128,22 @@ class BlobStore:
         return removed
 
 
+def hash_of(stream: IO[bytes]) -> str:
+    """SHA-256 of what is left of a stream, read in pieces."""
+    digest = hashlib.sha256()
+    while piece := stream.read(1 << 20):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _missing() -> NotFound:
+    return NotFound("The stored file is missing.", hint="Tell your admin: `manage.py verify_media`.")
+
+
 def blobs() -> BlobStore:
-    """The installation's store."""
+    """The installation's store: a folder, or a bucket where S3_BUCKET names one."""
+    if settings.S3["bucket"]:
+        from leukoweb.core.buckets import bucket_store
+
+        return bucket_store(Path(settings.BLOB_ROOT))
     return BlobStore(Path(settings.BLOB_ROOT))

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from leukoweb.statistics.cells import safe_cell
+
 MACROS = ("accuracy", "macro_sensitivity", "macro_specificity", "macro_ppv", "macro_f1")
 CLASS_METRICS = ("sensitivity", "specificity", "ppv", "npv", "f1")
 TITLES = {
@@ -302,6 +304,4 @@ def report_csv(result: Mapping[str, Any]) -> str:
 
 
 def _safe(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return "" if value is None else value
+    return "" if value is None else safe_cell(value)

@@ -7,22 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from leukoweb.statistics.cells import safe_text
 from reader_study.analysis.table_model import number_text
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|")
-
-
-def safe_text(text: str) -> str:
-    """A text that a spreadsheet would compute gets an apostrophe before it (OWASP, "CSV Injection").
-
-    A lone dash, and a text that begins with a number, are left alone.
-
-    Example
-    -------
-    >>> safe_text("=1+1"), safe_text("AML"), safe_text("-")
-    ("'=1+1", 'AML', '-')
-    """
-    return f"'{text}" if text.startswith(FORMULA_STARTS) and text != "-" else text
 
 
 def plain(value: Any) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from leukoweb.statistics.cells import safe_text
 from reader_study.analysis.inputs import Evaluator, Inputs
 from reader_study.analysis.remarks import marks_in_words
-from reader_study.exports.cells import csv_bytes, csv_text, safe_text
+from reader_study.exports.cells import csv_bytes, csv_text
 
 ANSWER_FIELDS = (
     "cannot_decide", "reason", "confidence", "recognised", "recognised_note", "comment", "n_images", "n_viewed",

@@ -12,8 +12,8 @@ from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Font
 
+from leukoweb.statistics.cells import FORMULA_STARTS
 from reader_study.analysis.table_model import Table, flat_header, flat_rows
-from reader_study.exports.cells import FORMULA_STARTS
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 FIXED_TIME = b"1980-01-01T00:00:00Z"

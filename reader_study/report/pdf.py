@@ -8,7 +8,7 @@ from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406  it parses nothing
 
 import matplotlib
 from reportlab.lib import colors

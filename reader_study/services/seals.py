@@ -49,7 +49,7 @@ def seal_statement() -> str:
     columns = ", ".join(f'"{name}"' for name in ("session_id", *COLUMNS, "study_case_id"))
     marks = ", ".join(_mark(name) for name in ("session_id", *COLUMNS))
     return (
-        f'INSERT INTO "reader_study_reading" ({columns}) '  # noqa: S608 (names of our own columns)
+        f'INSERT INTO "reader_study_reading" ({columns}) '  # our own columns  # noqa: S608  # nosec B608
         f'SELECT {marks}, "study_case_id" FROM "reader_study_caseidentity" WHERE "case_id" = %s'
     )
 

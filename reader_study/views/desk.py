@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from wsgiref.util import FileWrapper
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_POST, require_safe
 
 from cases.services.content import thumbnail_of
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person
+from leukoweb.core.http import blob_response, person
 from leukoweb.core.permissions import requires
-from leukoweb.core.storage import blobs
 from reader_study.forms import unlock
 from reader_study.selectors.reading import case_of, case_state, image_of, nothing_here, session_state
 from reader_study.services.readings import AnswerConflict, answer_save, case_seen, case_show, next_case
 from reader_study.views.blind import answers_json, field_reports, json_body, own_session, wake
 
-CHUNK_BYTES = 1 << 18
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png"}
 
 
@@ -112,14 +109,7 @@ def desk_unlock(request: HttpRequest) -> HttpResponse:
 def desk_image(request: HttpRequest, session: str, image: str) -> HttpResponseBase:
     """The pixels, under a token. Neither name, date nor hash of the file is told, and nothing may keep them."""
     row = image_of(person(request), session, image)
-    path = blobs().path(row.content_sha256)
-    try:
-        file, size = path.open("rb"), path.stat().st_size
-    except FileNotFoundError as error:
-        raise nothing_here() from error
-    response = StreamingHttpResponse(FileWrapper(file, CHUNK_BYTES), content_type=MEDIA_TYPES[row.format])
-    response["Content-Length"] = str(size)
-    return response
+    return blob_response(row.content_sha256, content_type=MEDIA_TYPES[row.format])
 
 
 @require_safe

@@ -40,8 +40,26 @@ slide = services.slide_create(actor=user, patient=patient, code="S")
 image = services.image_add(actor=user, slide=slide, data=Path({picture!r}).read_bytes(), name="AML_DOE.png").image
 client = Client(); client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
 import json
-cookie = client.cookies["sessionid"].value
-print(json.dumps({{"id": str(image.public_id), "sha": image.content_sha256, "cookie": cookie}}))
+cookie = client.cookies["__Host-sessionid"].value
+from tests.cases.shell.pictures import picture
+from tests.reader_study.factories import make_study
+from reader_study.models import ReadingSession
+reader = get_user_model().objects.create_user("reader", password="correct horse", role="pathologist")
+made = make_study(users=[reader], n_cases=3, n_fields=2, materialise=False)
+own = made.study.cohort.patients.first().slides.get()
+services.image_add(actor=user, slide=own, data=picture(77, fmt="JPEG"), name="CML_ROE.jpg")
+from tests.reader_study.factories import manifest_of
+from reader_study.services.orders import session_materialise
+for case in made.cases:
+    case.manifest = manifest_of(case.patient)
+    case.save()
+session = session_materialise(session=made.sessions[0], protocol=made.protocol)
+ReadingSession.objects.filter(pk=session.pk).update(state="open")
+desk = Client(); desk.force_login(reader, backend="django.contrib.auth.backends.ModelBackend")
+tokens = [image.token for case in session.cases.all() for image in case.images.all()]
+images = [f"/read/{{session.token}}/image/{{token}}/" for token in tokens]
+print(json.dumps({{"id": str(image.public_id), "sha": image.content_sha256, "cookie": cookie,
+                  "reader": desk.cookies["__Host-sessionid"].value, "read": images}}))
 """
 
 
@@ -79,7 +97,7 @@ class Site:
     def get(self, path: str, *, cookie: str = "", headers: dict[str, str] | None = None) -> Any:
         trusting = ssl._create_unverified_context()
         connection = HTTPSConnection("127.0.0.1", self.ports["tls"], context=trusting, timeout=20)
-        cookies = {"Cookie": f"sessionid={cookie}"} if cookie else {}
+        cookies = {"Cookie": f"__Host-sessionid={cookie}"} if cookie else {}
         connection.request("GET", path, headers={"Host": "localhost", **cookies, **(headers or {})})
         response = connection.getresponse()
         response.content = response.read()  # type: ignore[attr-defined]
@@ -162,6 +180,36 @@ def test_an_image_comes_from_nginx_and_tells_nothing(site: Site) -> None:
     assert names.isdisjoint({"etag", "last-modified", "content-disposition", "x-accel-redirect", "accept-ranges"})
     assert response.getheader("Cache-Control") == "private, max-age=31536000, immutable"
     assert "AML" not in str(response.getheaders())
+    assert response.getheader("X-Content-Type-Options") == "nosniff"
+    assert "sandbox" in response.getheader("Content-Security-Policy")
+    assert response.getheader("Strict-Transport-Security") == "max-age=31536000; includeSubDomains; preload"
+
+
+def test_a_blinded_readers_images_differ_in_nothing_but_their_pixels(site: Site) -> None:
+    """Seven fields of three cases, JPEG and PNG, sent by nginx: the same headers but for the type and the length."""
+    telling = {"etag", "last-modified", "content-disposition", "x-accel-redirect", "accept-ranges", "x-request-id",
+               "expires", "age", "server-timing"}  # fmt: skip
+    seen, bodies = set(), set()
+    for path in site.made["read"]:
+        response = site.get(path, cookie=site.made["reader"])
+        assert response.status == 200, path
+        names = {name.lower() for name, _ in response.getheaders()}
+        assert names.isdisjoint(telling), names & telling
+        assert response.getheader("Cache-Control") == "no-store, private"
+        kind = "image/jpeg" if response.content[:3] == b"\xff\xd8\xff" else "image/png"
+        assert response.getheader("Content-Type") == kind
+        assert int(response.getheader("Content-Length")) == len(response.content)
+        own = {"Content-Type", "Content-Length", "Date"}
+        seen.add(tuple(sorted((k, v) for k, v in response.getheaders() if k not in own)))
+        bodies.add(response.content)
+        for asked in ({"Range": "bytes=0-9"}, {"If-Modified-Since": "Sat, 01 Jan 2050 00:00:00 GMT"}):
+            again = site.get(path, cookie=site.made["reader"], headers=asked)
+            assert (again.status, again.content) == (200, response.content), asked
+    assert len(seen) == 1, seen
+    assert len(bodies) == len(site.made["read"]) == 7
+    never = [site.get(path.replace("/image/", new), cookie=site.made["reader"]) for new in ("/image/x", "/image/y")]
+    assert {answer.status for answer in never} == {404}
+    assert never[0].content == never[1].content
 
 
 @pytest.mark.parametrize(
@@ -199,7 +247,7 @@ def test_everything_is_on_tls(site: Site) -> None:
     assert page.getheader("Strict-Transport-Security")
     assert "script-src 'self'" in page.getheader("Content-Security-Policy")
     cookie = page.getheader("Set-Cookie") or ""
-    assert re.search(r"csrftoken=.*Secure", cookie)
+    assert re.search(r"__Host-csrftoken=.*Path=/; SameSite=Lax; Secure", cookie)
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -188,3 +188,34 @@ def test_what_goes_out_with_an_image_tells_nothing(made: MadeStudy) -> None:
             "X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy", "X-Frame-Options",
         } - ({"Content-Length"} if path.endswith("small/") and "Content-Length" not in response else set())  # fmt: skip
         assert response["Cache-Control"] == "no-store, private"
+
+
+def test_behind_a_proxy_the_application_names_the_file_to_the_proxy_only(made: MadeStudy, settings: Any) -> None:
+    """The proxy takes X-Accel-Redirect away (tests/deploy); the other headers are those of every other image."""
+    settings.ACCEL_LOCATION = "/_blobs/"
+    mine = made.session(0)
+    put_into(mine, "open")
+    client = signed_in(made.readers[0].user)
+    seen = set()
+    for case in mine.cases.all():
+        for image in case.images.all():
+            response = client.get(f"/read/{mine.token}/image/{image.token}/")
+            assert response.content == b""
+            assert response["X-Accel-Redirect"].startswith("/_blobs/")
+            seen.add(tuple(sorted((k, v) for k, v in response.items() if k != "X-Accel-Redirect")))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("accel", ["", "/_blobs/"])
+def test_a_lost_file_answers_like_a_token_that_never_was(made: MadeStudy, settings: Any, accel: str) -> None:
+    from leukoweb.core.storage import blobs
+
+    settings.ACCEL_LOCATION = accel
+    mine = made.session(0)
+    put_into(mine, "open")
+    client = signed_in(made.readers[0].user)
+    image = mine.cases.order_by("position").first().images.get(position=1)  # type: ignore[union-attr]
+    never = client.get(f"/read/{mine.token}/image/{secrets.token_urlsafe(16)}/")
+    blobs().purge(image.content_sha256)
+    lost = client.get(f"/read/{mine.token}/image/{image.token}/")
+    assert (lost.status_code, lost.content, dict(lost.items())) == (404, never.content, dict(never.items()))

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cases.acquisition_csv import parse_references_csv
-from cases.management.failures import told_in_one_line
+from cases.management.failures import table_source, told_in_one_line
 from cases.services.imports import references_import
 
 
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         with told_in_one_line():
             rows = parse_references_csv(data)
             new, unchanged = references_import(
-                actor=None, rows=rows, source=f"Import of {path.name}", dry_run=options["dry_run"]
+                actor=None, rows=rows, source=table_source(data), dry_run=options["dry_run"]
             )
         before = "Dry run, nothing was written. Would be: " if options["dry_run"] else ""
         self.stdout.write(f"{before}{new} new references, {unchanged} unchanged.")

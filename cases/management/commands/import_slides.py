@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cases.acquisition_csv import parse_slides_csv
-from cases.management.failures import told_in_one_line
+from cases.management.failures import table_source, told_in_one_line
 from cases.models import Cohort
 from cases.naming import NamePattern
 from cases.services.import_plan import plan_import
@@ -57,12 +57,13 @@ class Command(BaseCommand):
         if not folder.is_dir():
             raise DomainError(f"{str(folder)!r} is not a folder.", code="E_FOLDER")
         pattern = NamePattern.compile(options["patient_pattern"]) if options["patient_pattern"] else None
-        rows = parse_slides_csv(_read(options["csv"])) if options["csv"] else None
+        table = _read(options["csv"]) if options["csv"] else None
+        rows = parse_slides_csv(table) if table is not None else None
         plan = plan_import(folder, pattern=pattern, rows=rows)
         if options["dry_run"]:
             return import_check(plan, options["cohort"])
         cohort = cohort_ensure(actor=None, name=options["cohort"], purpose=options["purpose"])
-        source = f"Import of {options['csv'].name}" if options["csv"] else ""
+        source = table_source(table) if table is not None else ""
         tell = self.stdout.write if options["verbosity"] > 1 else None
         return import_run(actor=None, cohort=cohort, plan=plan, source=source, tell=tell)
 

@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
-        url = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"  # noqa: S104
+        url = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"  # noqa: S104  # nosec B104
         run_dir = Path(settings.DATA_DIR) / "run"
         try:
             held = lock.take(run_dir, url)
@@ -152,7 +152,7 @@ class Command(BaseCommand):
         deadline = time.monotonic() + 60
         while not stopping and time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"{url}/healthz", timeout=5) as answer:  # noqa: S310  our own address
+                with urllib.request.urlopen(f"{url}/healthz", timeout=5) as answer:  # noqa: S310  # nosec B310
                     if answer.status == 200:
                         return True
             except (urllib.error.URLError, OSError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from leukoweb.statistics.cells import safe_cell
 from leukoweb.statistics.covariance import AUC_COVARIANCES
 from leukoweb.statistics.mrmc_report import ROW_HEADER, mrmc_report, report_rows, report_text
 from leukoweb.statistics.mrmc_table import parse_mrmc
@@ -81,6 +82,4 @@ def _csv(report: dict[str, Any]) -> str:
 
 def _safe(value: Any) -> Any:
     """Names come from the user's file; a spreadsheet must not take one for a formula."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
-        return f"'{value}"
-    return "" if value is None else value
+    return "" if value is None else safe_cell(value)

@@ -31,7 +31,7 @@ from cases.selectors.curation import contents_unmeasured, excluded_images
 from cases.selectors.datasets import dataset_entries
 from cases.services.curation import contents_measure
 from cases.services.datasets import dataset_freeze
-from leukoweb.core.cells import safe_cell
+from leukoweb.statistics.cells import safe_cell
 from tests.cases.datasets.rows import choices_of, labelled
 from tests.cases.datasets.test_curation import encoded, plant, smear
 

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from cases import services
+from cases.management.failures import table_source
 from cases.models import Cohort, HpfImage, Patient, ReferenceDiagnosis, Slide
 from cases.services.images import image_add
 from leukoweb.core.models import AuditEvent
@@ -194,7 +195,7 @@ def test_a_csv_says_what_goes_where(folder: Path, tmp_path: Path, capsys: Any) -
     assert [i.original_name.name for i in slide.images.all()] == ["ALL/4_10.png", "ALL/4_2.png"]
     assert (str(slide.device), slide.capture_minutes, str(slide.captured_on)) == ("DP73", 12.5, "2024-03-01")
     reference = ReferenceDiagnosis.objects.get()
-    assert (reference.patient.code, reference.diagnosis, reference.source) == ("P-4", "ALL", "Import of meta.csv")
+    assert (reference.patient.code, reference.diagnosis, reference.source) == ("P-4", "ALL", table_source(CSV.encode()))
     _, out, _ = run(capsys, "import_slides", *args)
     assert "0 new images in 0 new slides, 3 already there" in out
     assert "0 new references" in out

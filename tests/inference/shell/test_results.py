@@ -21,8 +21,8 @@ from inference.selectors.results import Result
 from inference.services.registry import pipeline_create
 from inference.services.runs import run_request
 from inference.services.saliency import _path
-from leukoweb.core.cells import safe_cell
 from leukoweb.core.models import AuditEvent, Job
+from leukoweb.statistics.cells import safe_cell
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ export class DeskError extends Error {
 }
 
 function csrfToken() {
-  return document.cookie.split("; ").find((part) => part.startsWith("csrftoken="))?.slice(10) ?? "";
+  return /(?:^|; )(?:__Host-)?csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
 }
 
 /** @param {string} url  @param {object | undefined} body sent as POST when given */
