@@ -2,7 +2,8 @@
 
 Numbers are those of the published lists: STARD-AI (doi:10.1038/s41591-025-03953-8), TRIPOD+AI
 (doi:10.1136/bmj-2023-078378), CLAIM 2024 (doi:10.1148/ryai.240300), GRRAS (doi:10.1016/j.jclinepi.2010.03.002). The
-published wording is the binding one.
+published wording is the binding one. The readers of a study are neither those who annotated the data nor those who
+set the reference standard, so items about these are the author's.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ STARD_AI: Final = """
 9|Setting, place, dates|
 10|Consecutive, random or convenience series|
 11|Where the data come from|cohort
-12|Who annotated, with which experience, how|readers
+12|Who annotated the data, with which experience, how|
 13|Capture devices and software with versions|devices
 14|Acquisition and preprocessing|preprocessing
 15a|The index test, to be repeated|ai
@@ -83,8 +84,8 @@ TRIPOD_AI: Final = """
 8b|Who assessed the outcome|
 8c|Blinding of the outcome assessment|
 9a|Choice of predictors (development)|
-9b|Predictors, how measured, blinding|blinding
-9c|Who assessed predictors that need judgement|readers
+9b|Predictors, how and when measured, blinding of their assessment|
+9c|Who assessed predictors that need judgement|
 10|Study size and its reason|sample_size
 11|Missing data|missing
 12a|How the data were used and split (development)|
@@ -130,30 +131,30 @@ CLAIM: Final = """
 7|Data sources|cohort
 8|Eligibility of data|eligibility
 9|Preprocessing|preprocessing
-10|Selection of subsets|eligibility
-11|De-identification|deidentification
-12|Missing data|missing
-13|Acquisition|devices
-14|Definition of the reference standard|
-15|Reason for it|
-16|Annotators and their qualification|readers
-17|How the test set was annotated|blinding
-18|Variability between and within raters, discrepancies|variability
-19|Partitions|
+10|Selection of subsets, if any|eligibility
+11|Methods of de-identification|deidentification
+12|How missing data were handled|missing
+13|Acquisition protocol|devices
+14|Definition of the reference standard, to be repeated|
+15|Why this reference standard|
+16|Who annotated for the reference standard, their qualification and preparation|
+17|How the test set was annotated, with which tools|
+18|Variability between and within annotators, how discrepancies were resolved|
+19|How data were assigned to partitions, with proportions|
 20|Level at which partitions are disjoint|cohort
-21|Size of the test set|sample_size
-22|Architecture|
+21|Intended size of the test set and its reason|sample_size
+22|Architecture, inputs and outputs|
 23|Software and versions|software
 24|Initial parameters|
-25|Training|
+25|Training: augmentation, hyperparameters, number of models|
 26|Choice of the best model|
-27|Ensembling|ai
+27|Ensembling, if any|ai
 28|Metrics|statistics
 29|Uncertainty and tests|statistics
 30|Robustness and sensitivity|sensitivity
 31|Explainability and its validation|
-32|Internal testing|
-33|External testing|cohort
+32|Testing on internal data|
+33|Testing on external data, or why not|cohort
 34|Registration|
 35|Numbers included and excluded, flow|flow
 36|Characteristics of each partition|table1
@@ -161,10 +162,10 @@ CLAIM: Final = """
 38|Accuracy with intervals|accuracy
 39|Failures, confusion matrix, examples|confusion
 40|Limitations|remarks
-41|Implications|
+41|Implications for practice, intended use|
 42|Full protocol|protocol
 43|Availability of software, model, data|bundle
-44|Funding|
+44|Funding and other support, role of funders|
 """
 GRRAS: Final = """
 1|Title or abstract names reliability or agreement|
