@@ -218,7 +218,10 @@ if OIDC_SERVER_URL:
     }
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", default=1 if PRODUCTION else 0)
 INVITE_HOURS = env.int("INVITE_HOURS", default=72)
-SESSION_COOKIE_AGE = 8 * 3600
+SESSION_HOURS = env.int("SESSION_HOURS", default=8)
+if not 0 < SESSION_HOURS <= 24:
+    raise ImproperlyConfigured(f"SESSION_HOURS is {SESSION_HOURS}; it must be from 1 to 24.")
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600  # counted from the sign-in; work does not prolong it
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from allauth.mfa.models import Authenticator
 from django.core.cache import caches
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from leukoweb.core.models import User
 from tests.support.oidc import CLIENT_ID, CLIENT_SECRET, Provider, provider
@@ -108,3 +111,25 @@ def test_a_role_can_be_made_to_use_a_second_factor(as_role: Callable[[str], Clie
     admin.force_login(admin.user, backend="django.contrib.auth.backends.ModelBackend")  # type: ignore[attr-defined]
     Authenticator.objects.create(user=admin.user, type="totp", data={"secret": "x"})  # type: ignore[attr-defined]
     assert admin.get("/jobs/").status_code == 200
+
+
+def test_a_session_ends_after_its_hours_whatever_one_does(as_role: Callable[[str], Client], settings: Any) -> None:
+    client = as_role("technician")
+    began = timezone.now()
+    for hours, status in ((1, 200), (7, 200), (settings.SESSION_HOURS, 302)):
+        with time_machine.travel(began + timedelta(hours=hours, minutes=1), tick=False):
+            assert client.get("/").status_code == status, hours
+    assert client.cookies[settings.SESSION_COOKIE_NAME]["max-age"] in ("", 0)  # no request prolonged it
+
+
+def test_a_new_password_ends_every_other_session(pathologist: User) -> None:
+    here, elsewhere = Client(), Client()
+    for client in (here, elsewhere):
+        assert client.login(username=pathologist.username, password="correct horse")
+        assert client.get("/").status_code == 200
+    new = "an-unlikely-sentence-9"
+    data = {"oldpassword": "correct horse", "password1": new, "password2": new}
+    assert here.post("/accounts/password/change/", data).status_code == 302
+    assert elsewhere.get("/").status_code == 302
+    assert here.get("/").status_code in (200, 302)
+    assert Client().login(username=pathologist.username, password=new)

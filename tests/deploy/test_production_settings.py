@@ -1,0 +1,68 @@
+"""Production mode: what it refuses to start without, in one line each, and that it is tight where Django can tell."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPLETE = {
+    "LEUKOWEB_MODE": "production",
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRST",
+    "ALLOWED_HOSTS": "leukoweb.example.org",
+    "DATABASE_URL": "postgres://u:p@127.0.0.1:1/x",
+}
+REFUSED = [
+    ({"SECRET_KEY": None}, "SECRET_KEY is not set."),
+    ({"SECRET_KEY": "too short"}, "SECRET_KEY has 9 characters; at least 50 are needed."),
+    ({"SECRET_KEY": "ab" * 40}, "SECRET_KEY repeats a few characters"),
+    ({"SECRET_KEY": None, "SECRET_KEY_FILE": "/nowhere/k"}, "SECRET_KEY_FILE names /nowhere/k, which cannot be read"),
+    ({"ALLOWED_HOSTS": None}, "ALLOWED_HOSTS is not set."),
+    ({"DATABASE_URL": None}, "DATABASE_URL is not set."),
+    ({"DATABASE_URL": "postgres://u@127.0.0.1:1/x"}, "DATABASE_URL has no password."),
+    ({"LEUKOWEB_MODE": "prodcution"}, "LEUKOWEB_MODE is 'prodcution'"),
+    ({"MFA_REQUIRED_ROLES": "admin,chief"}, "MFA_REQUIRED_ROLES names 'chief'"),
+    ({"SESSION_HOURS": "0"}, "SESSION_HOURS is 0; it must be from 1 to 24."),
+    ({"OIDC_SERVER_URL": "https://id.example.org"}, "OIDC_CLIENT_ID is not set."),
+    ({"ACCEL_LOCATION": "blobs"}, "ACCEL_LOCATION is 'blobs'"),
+]  # fmt: skip
+
+
+def start(changes: dict[str, str | None], folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    own = {*COMPLETE, *changes, "SECRET_KEY_FILE", "DATABASE_URL_FILE", "DJANGO_SETTINGS_MODULE"}
+    env = {name: value for name, value in os.environ.items() if name not in own}
+    env |= {name: value for name, value in (COMPLETE | changes).items() if value is not None}
+    env |= {"DATA_DIR": str(folder), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize(("changes", "said"), REFUSED, ids=[said.split(";")[0][:40] for _, said in REFUSED])
+def test_a_command_refuses_in_one_line(changes: dict[str, str | None], said: str, tmp_path: Path) -> None:
+    done = start(changes, tmp_path, "manage.py", "migrate")
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"leukoweb does not start: {said}")
+
+
+def test_the_web_server_refuses_in_one_line_and_stops(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    gunicorn = ("-m", "gunicorn", "leukoweb.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "2")
+    done = start({"SECRET_KEY": None}, tmp_path, *gunicorn)
+    assert done.returncode == 3
+    assert "leukoweb does not start: SECRET_KEY is not set." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_django_finds_nothing_to_tighten(tmp_path: Path) -> None:
+    done = start({}, tmp_path, "manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no issues" in done.stdout
