@@ -13,27 +13,34 @@ from django.conf import settings
 from inference.services.version import app_version
 from reader_study.analysis_files import FILES
 from reader_study.models import Analysis
-from reader_study.report.figures import figure_bytes, figure_list
+from reader_study.report.figures import figure_bytes, figure_files, figure_list
 
-REVISION = 1  # of the drawing code: a change makes old files worthless
+REVISION = 2  # of the drawing code: a change makes old files worthless
 
 
 def rendered(analysis: Analysis, name: str, make: Callable[[], bytes | None]) -> bytes | None:
     """The bytes of ``name`` for this result, from the cache or by ``make``; None if there is no such thing."""
-    sha256 = analysis.result.result_sha256
-    folder = Path(settings.CACHE_ROOT) / "analyses" / sha256[:2]
-    path = folder / f"{sha256}.{app_version()}.{REVISION}.{name}"
+    path = _path(analysis, name)
     try:
         return path.read_bytes()
     except OSError:
         data = make()
     if data is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
+        _keep(path, data)
     return data
+
+
+def _path(analysis: Analysis, name: str) -> Path:
+    sha256 = analysis.result.result_sha256
+    return Path(settings.CACHE_ROOT) / "analyses" / sha256[:2] / f"{sha256}.{app_version()}.{REVISION}.{name}"
+
+
+def _keep(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(temporary, path)
 
 
 def drawn(analysis: Analysis, result: Mapping[str, Any], key: str, kind: str) -> bytes | None:
@@ -55,9 +62,11 @@ def file_bytes(analysis: Analysis, name: str, result: Mapping[str, Any]) -> byte
 def draw_ahead(analysis: Analysis, result: Mapping[str, Any], check: Callable[[], None]) -> None:
     """Figures for the page and both reports, so that nobody waits for them; ``check`` may stop between two."""
     for spec in figure_list(result):
-        for kind in ("svg", "png"):
-            check()
-            drawn(analysis, result, spec.key, kind)
+        check()
+        paths = {kind: _path(analysis, f"figure.{spec.key}.{kind}") for kind in ("svg", "png")}
+        lacking = [kind for kind, path in paths.items() if not path.exists()]
+        for kind, data in figure_files(result, spec.key, lacking).items():
+            _keep(paths[kind], data)
     for name in ("report.pdf", "report.html"):
         check()
         file_bytes(analysis, name, result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reader_study.analysis.tables_level import mark
 from reader_study.report import figures_accuracy, figures_comparison, figures_study
-from reader_study.report.style import CONTENT_TYPES, drawing, render, stamp
+from reader_study.report.style import CONTENT_TYPES, drawing, render, settle, stamp
 
 Result = Mapping[str, Any]
 Draw = Callable[[Result, Result], Figure | None]
@@ -54,17 +54,26 @@ def figure_list(result: Result) -> list[FigureSpec]:
 
 def figure_bytes(result: Result, key: str, kind: str) -> bytes | None:
     """The figure as ``svg``, ``pdf`` or ``png``; None if there is none of this key or kind."""
-    if kind not in CONTENT_TYPES:
-        return None
-    for spec, level, draw in _available(result):
-        if spec.key == key:
-            with drawing():
-                figure = draw(result, level)
-                if figure is None:
-                    return None
-                stamp(figure, "\n".join(textwrap.wrap(f"{spec.marks}. Research use only.", 130)))
-                return render(figure, kind)
-    return None
+    return figure_files(result, key, [kind]).get(kind)
+
+
+def figure_files(result: Result, key: str, kinds: Iterable[str]) -> dict[str, bytes]:
+    """One figure, drawn once, in several formats; each has the bytes that it has when it is asked for alone.
+
+    Empty if there is no figure of this key; kinds that are not known are left out.
+    """
+    known = [kind for kind in kinds if kind in CONTENT_TYPES]
+    found = next(((spec, level, draw) for spec, level, draw in _available(result) if spec.key == key), None)
+    if found is None or not known:
+        return {}
+    spec, level, draw = found
+    with drawing():
+        figure = draw(result, level)
+        if figure is None:
+            return {}
+        stamp(figure, "\n".join(textwrap.wrap(f"{spec.marks}. Research use only.", 130)))
+        settle(figure)
+        return {kind: render(figure, kind) for kind in known}
 
 
 def _available(result: Result) -> Iterator[tuple[FigureSpec, Result, Draw]]:

@@ -52,8 +52,18 @@ def new_figure(height_in: float) -> Figure:
     return figure
 
 
+def settle(figure: Figure) -> None:
+    """Lay the figure out, once for all formats: each of them would do it again, and it takes as long as drawing.
+
+    It is done at one resolution, so that a format looks the same whether it is drawn alone or after others. Call inside
+    ``drawing``, when everything is in the figure.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def render(figure: Figure, kind: str) -> bytes:
-    """Bytes that depend on the figure alone: no dates, fixed ids. Call inside ``drawing``."""
+    """Bytes that depend on the figure alone: no dates, fixed ids. Call inside ``drawing``, after ``settle``."""
     out = io.BytesIO()
     figure.savefig(out, format=kind, dpi=300 if kind == "png" else 72, metadata=_NO_DATES[kind])
     return out.getvalue()

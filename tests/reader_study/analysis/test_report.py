@@ -13,7 +13,7 @@ from reader_study.analysis.run import analyse
 from reader_study.analysis.tables import result_tables
 from reader_study.report.checklists import CHECKLISTS, checklist_tables
 from reader_study.report.document import Picture, report_document
-from reader_study.report.figures import figure_bytes, figure_list
+from reader_study.report.figures import figure_bytes, figure_files, figure_list
 from reader_study.report.methods import methods_text
 from reader_study.report.page import report_html
 from reader_study.report.pdf import report_pdf
@@ -47,6 +47,35 @@ def test_a_figure_has_the_same_bytes_twice_and_no_date(result: Document, key: st
     assert one == two
     assert b"CreationDate" not in one
     assert b"dc:date" not in one
+
+
+@pytest.mark.parametrize("key", ["metrics_three", "flow"])
+def test_formats_drawn_together_have_the_bytes_that_each_has_alone(result: Document, key: str) -> None:
+    together = figure_files(result, key, ["png", "exe", "pdf", "svg"])
+    assert together == {kind: figure_bytes(result, key, kind) for kind in ("svg", "pdf", "png")}
+    assert figure_files(result, "nothing", ["svg"]) == {}
+
+
+def test_drawing_ahead_draws_each_figure_once(document: Document, result: Document, monkeypatch: Any) -> None:
+    from types import SimpleNamespace
+
+    from reader_study import rendering
+
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    def files(_: Document, key: str, kinds: list[str]) -> dict[str, bytes]:
+        asked.append((key, tuple(kinds)))
+        return {kind: tiny(key) for kind in kinds}
+
+    monkeypatch.setattr(rendering, "figure_files", files)
+    analysis = SimpleNamespace(inputs=document, result=SimpleNamespace(result_sha256="a" * 64))
+    rendering.draw_ahead(analysis, result, lambda: None)  # type: ignore[arg-type]
+    assert asked == [(spec.key, ("svg", "png")) for spec in figure_list(result)]
+    monkeypatch.setattr(rendering, "figure_bytes", lambda *_: pytest.fail("it was drawn ahead"))
+    assert rendering.drawn(analysis, result, "flow", "png") == tiny("flow")  # type: ignore[arg-type]
+    assert rendering.file_bytes(analysis, "report.pdf", result).startswith(b"%PDF")  # type: ignore[arg-type]
+    rendering.draw_ahead(analysis, result, lambda: None)  # type: ignore[arg-type]
+    assert all(kinds == () for _, kinds in asked[len(asked) // 2 :]), "nothing is drawn twice"
 
 
 def test_what_is_no_figure_is_none(result: Document) -> None:
@@ -86,4 +115,6 @@ def test_checklists_fill_what_is_known_and_leave_the_rest_to_the_author(document
     assert answers["38"] == "author"  # funding
     assert answers["17a"].startswith("Reference, AI result")
     assert answers["22"] == "author"  # no justification was entered
-    assert "5 years, Haematology" in answers["12"]
+    assert answers["12"] == "author"  # readers of a study did not annotate its data
+    grras = {row["item"]: row["answer"] for row in tables[3].rows}
+    assert "5 years, Haematology" in grras["12"]
