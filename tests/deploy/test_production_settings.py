@@ -55,7 +55,7 @@ def test_the_web_server_refuses_in_one_line_and_stops(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    gunicorn = ("-m", "gunicorn", "leukoweb.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "2")
+    gunicorn = ("-m", "gunicorn", "leukoweb.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--preload")
     done = start({"SECRET_KEY": None}, tmp_path, *gunicorn)
     assert done.returncode == 3
     assert "leukoweb does not start: SECRET_KEY is not set." in done.stderr
