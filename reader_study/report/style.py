@@ -53,13 +53,16 @@ def new_figure(height_in: float) -> Figure:
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out, once for all formats: each of them would do it again, and it takes as long as drawing.
+    """Lay the figure out, once for all formats. Call inside ``drawing``, when everything is in the figure.
 
-    It is done at one resolution, so that a format looks the same whether it is drawn alone or after others. Call inside
-    ``drawing``, when everything is in the figure.
+    A figure with a layout engine is drawn twice for every format, once to nowhere, and laid out each time. Without the
+    engine it is drawn once. The layout is that of one resolution, so a format has the same bytes whether it is drawn
+    alone or after others.
     """
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)  # "none" would leave a placeholder, for which it would be drawn twice again
 
 
 def render(figure: Figure, kind: str) -> bytes:
