@@ -131,8 +131,8 @@ class Reader:
         base, images = f"/read/{self.place['session']}", self.place["images"]
         case = f"{base}/case/{self.place['case']}"
         await asyncio.sleep(random.random() * PACE_S)
-        state = json.loads(await self.ask("next case", "GET", f"{case}/") or b"{}")
-        self.version, number = state.get("version", 0), 0
+        state = json.loads(await self.ask("next case", "POST", f"{case}/show/", {}) or b"{}")
+        self.version, number = state.get("version", 0), random.randrange(ANSWER_EVERY)
         while time.monotonic() < until:
             begun = time.monotonic()
             await self.ask("field", "GET", f"{base}/image/{images[number % len(images)]}/")
@@ -148,7 +148,7 @@ class Reader:
                 body = {"key": str(uuid.uuid4()), "version": self.version, "answer": answer}
                 saved = json.loads(await self.ask("answer", "POST", f"{case}/answer/", body) or b"{}")
                 self.version = saved.get("version", self.version)
-                await self.ask("next case", "GET", f"{case}/")
+                await self.ask("next case", "POST", f"{case}/show/", {})
             await asyncio.sleep(max(0.0, PACE_S - (time.monotonic() - begun)))
         if self.stream:
             self.stream[1].close()

@@ -92,7 +92,7 @@ def shown(cell: Any) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on. ``busy`` is the load average per core when asked: 0 on a quiet machine."""
+    """What the figures depend on. ``busy`` is the load average per core at the end of the run: below 1 on a quiet machine."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"model name\s*:\s*(.*)", info)
     flags = set((re.search(r"flags\s*:\s*(.*)", info) or [""])[0].split())
@@ -112,7 +112,7 @@ def machine() -> dict[str, Any]:
 def in_words(facts: dict[str, Any]) -> str:
     """One line for a document."""
     amx = "with AMX" if any(f.startswith("amx") for f in facts["flags"]) else "without AMX"
-    busy = f", load {facts['busy']} per core before the run" if facts["busy"] >= 0.3 else ""
+    busy = f", load {facts['busy']} per core" if facts["busy"] >= 1 else ""
     return f"{facts['cores']} cores of {facts['cpu']} {amx}, {facts['memory_gib']} GiB, Python {facts['python']}{busy}"
 
 
