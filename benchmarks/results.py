@@ -92,7 +92,7 @@ def shown(cell: Any) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on. ``busy`` is the load average per core at the end of the run: below 1 on a quiet machine."""
+    """What the figures depend on. ``busy``: load average per core after the run, below 1 when quiet."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"model name\s*:\s*(.*)", info)
     flags = set((re.search(r"flags\s*:\s*(.*)", info) or [""])[0].split())
