@@ -213,7 +213,8 @@ class Work:
     def dataset(self) -> None:
         """A version of everything, with the manifest that its hash names."""
         from cases.manifests import Line, manifest
-        from cases.models import DatasetEntry, DatasetVersion
+        from cases.models import DatasetEntry, DatasetVersion, SortingTask
+        from cases.selectors.sorting import rule_of
         from cases.services.taxonomies import taxonomy_ensure
         from cases.taxonomy_data import read_taxonomy
         from leukoweb.core.storage import blobs
@@ -233,7 +234,10 @@ class Work:
             )
             for i, c in enumerate(self.contents)
         )
-        content = manifest(choices={}, taxonomy={}, lines=lines, left_out=[], decisions_sha256="0" * 64)
+        task = SortingTask.objects.get(public_id=self.places["task_all"])
+        settings = {"class_map": name, "fraction": 0.2, "folds": 0, "min_images": 3, "seed": 5}
+        choices = {**settings, "cohorts": [self.cohort.name], "tasks": [task.name], "rules": [rule_of(task).as_dict()]}
+        content = manifest(choices=choices, taxonomy={}, lines=lines, left_out=[], decisions_sha256="0" * 64)
         classes = list(maps[name].classes)
         cells = {"train": dict.fromkeys(classes, 1), "internal": dict.fromkeys(classes, 1)}
         version = DatasetVersion.objects.create(
@@ -241,7 +245,7 @@ class Work:
             version=1,
             taxonomy=taxonomy,
             class_map=name,
-            choices={},
+            choices=choices,
             flow=[],
             counts={"classes": classes, "images": cells, "patients": cells, "folds": {}},
             proof=[],
