@@ -37,7 +37,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same version gives the same bytes
 
 
 def archive_name(entry: ModelVersion | PipelineVersion) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{entry.name}-{entry.version}") + ".zip"
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{entry.name}-{entry.version}").strip("-.") or "archive"
+    return f"{words}.zip"
 
 
 @transaction.atomic

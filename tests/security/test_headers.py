@@ -65,4 +65,4 @@ def test_names_of_downloads_cannot_break_a_header(name: str) -> None:
     version: Any = SimpleNamespace(name=name, version=name)
     for made in (export_name(SimpleNamespace(name=name, version=1), "folders"), archive_name(version)):  # type: ignore[arg-type]
         assert re.fullmatch(r"[A-Za-z0-9._-]+\.zip", made), made
-        assert ".." not in made.replace("...", ".."), made
+        assert made[0] not in ".-", made
