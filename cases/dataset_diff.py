@@ -91,5 +91,5 @@ def changed_choices(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
     return [
         (TITLES.get(name, name), in_words(name, first), in_words(name, second))
         for name in sorted(first.keys() | second.keys())
-        if first.get(name) != second.get(name)
+        if in_words(name, first) != in_words(name, second)
     ]
