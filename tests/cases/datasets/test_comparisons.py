@@ -236,5 +236,6 @@ def test_pages_take_as_many_queries_for_many_images_as_for_few(
             assert admin.get(url).status_code == 200
         return len(captured)
 
-    queries(version)
+    for of in (version, second):  # the first view of an hour compares the manifest with its rows
+        queries(of)
     assert queries(second) == queries(version)
