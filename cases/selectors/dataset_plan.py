@@ -212,6 +212,10 @@ def _split(
         sides = split_patients(patients, fraction=settings.fraction, seed=settings.seed, classes=class_map.classes)
     except DomainError as error:
         return {}, {}, [Problem(error.code, error.message, error.hint)]
+    if INTERNAL not in sides.values():
+        one = Problem("E_ONE_SIDED", "No patient is left for internal validation: each class has one patient alone.",
+                      "Add patients, or label more of them.")  # fmt: skip
+        return sides, dict.fromkeys(sides, 0), [one]
     return sides, dict.fromkeys(sides, 0), []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from cases.consensus import ConsensusRule
 from cases.dealing import OVERLAP, SPLIT, deal
-from cases.models import Cohort, HpfImage, SortingItem, SortingSeat, SortingTask, Taxonomy
+from cases.models import Cohort, HpfImage, Patient, SortingItem, SortingSeat, SortingTask, Taxonomy
 from cases.selectors.sorting import sortable_images
 from cases.services.checks import require_valid, unique_or_conflict
 from cases.services.taxonomies import taxonomy_ensure
@@ -22,6 +22,14 @@ from leukoweb.core.models import User
 from leukoweb.core.permissions import has_action
 
 BATCH = 1000
+Hiding = Callable[[User], Collection[int]]
+_hidings: list[Hiding] = []
+
+
+def register_hiding(hiding: Hiding) -> None:
+    """For apps above, from their ``ready()``: ids of the patients whom a person may not see outside of reading."""
+    if hiding not in _hidings:
+        _hidings.append(hiding)
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ def task_create(
         names = ", ".join(cohort.name for cohort in cohorts)
         message = f"There is no image to sort in {names}."
         raise DomainError(message, field="cohorts", hint="Upload images, or choose another cohort.")
+    _require_sight(people, cohorts, only)
     seed = secrets.randbits(62) if seed is None else seed
     task = SortingTask(
         name=name.strip(), taxonomy=taxonomy, assignment=assignment, overlap_percent=overlap_percent,
@@ -137,6 +146,20 @@ def _require_people(people: People, assignment: str, rule: ConsensusRule) -> Non
             raise DomainError(f"{user} has two parts.", field=field, hint="An adjudicator is a third person.")
         if not has_action(user, "sorting.sort"):
             raise DomainError(f"{user} may not sort.", field=field, hint="Choose an active pathologist.")
+
+
+def _require_sight(people: People, cohorts: Sequence[Cohort], only: Sequence[HpfImage]) -> None:
+    """Nobody is dealt patients who are hidden from that person: the queue could never be finished."""
+    patients = Patient.objects.filter(cohort__in=cohorts)
+    if only:
+        patients = patients.filter(pk__in={image.slide.patient_id for image in only})
+    for user, part in people.parts():
+        hidden = {patient for hiding in _hidings for patient in hiding(user)}
+        if hidden and patients.filter(pk__in=hidden).exists():
+            raise DomainError(
+                f"{user} reads some of these patients in a study that is not unblinded.", field=f"{part}s",
+                hint="Choose somebody else, or other cohorts.",
+            )  # fmt: skip
 
 
 def _deal(task: SortingTask, people: People, images: dict[str, int]) -> None:

@@ -23,8 +23,8 @@ def first_run(*, demo: bool) -> None:
     if demo:
         first_queue()
         study_queue()
+        demo_reconstruction()  # a minute's work: before the drawing, which takes long
         demo_queue()
-        demo_reconstruction()
 
 
 def sign_in_links(url: str, *, demo: bool) -> list[tuple[str, str]]:

@@ -16,8 +16,8 @@ from leukoweb.core.permissions import requires
 from reader_study.designer_form import Designer, anchor
 from reader_study.models import Study
 from reader_study.planner import plan
-from reader_study.protocol import ProtocolRefused, clean, diff, load_yaml
-from reader_study.protocol.yaml_io import MAX_BYTES
+from reader_study.protocol import Problem, ProtocolRefused, clean, diff, load_yaml
+from reader_study.protocol.yaml_io import MAX_BYTES, YamlRefused
 from reader_study.selectors.confounders import confounders
 from reader_study.selectors.feasibility import feasibility
 from reader_study.selectors.studies import study_get
@@ -103,8 +103,10 @@ def study_upload(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         document = load_yaml(file.read(MAX_BYTES + 1))
         version = int(request.POST.get("draft_version") or 0)
         studies.draft_save(actor=person(request), study=study, document=document, version=version)
-    except ProtocolRefused as refused:
-        context = {"study": study, "problems": refused.problems}
+    except (YamlRefused, ProtocolRefused) as refused:
+        at_all = [Problem("", refused.message, refused.hint)]
+        problems = refused.problems if isinstance(refused, ProtocolRefused) else at_all
+        context = {"study": study, "problems": problems}
         return render(request, "reader_study/study_upload_refused.html", context, status=400)
     messages.success(request, "The file was taken over as the draft.")
     return redirect("study_design", public_id)

@@ -151,4 +151,5 @@ def test_the_file_goes_out_and_comes_back(client: Client, coordinator: User) -> 
     assert refused.status_code == 400
     assert b"washout_days: A whole number is expected here" in refused.content
     tricks = SimpleUploadedFile("p.yaml", b"a: &x 1\n")
-    assert client.post(url("study_upload", study), {"file": tricks, "draft_version": "1"}).status_code == 400
+    refused = client.post(url("study_upload", study), {"file": tricks, "draft_version": "1"})
+    assert (refused.status_code, b"Back to the designer" in refused.content) == (400, True)

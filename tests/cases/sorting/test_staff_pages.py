@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from cases.models import Cohort, HpfImage, SortingTask, Taxonomy
+from cases.services import sorting_tasks
 from cases.services.taxonomies import taxonomy_ensure
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +67,18 @@ def test_chosen_images_alone_are_sorted_again(
     assert admin.post("/curation/sort-again/", {"back": report})["Location"] == report
     elsewhere = admin.post("/curation/sort-again/", {"back": "https://example.org/"})["Location"]
     assert elsewhere.startswith("/curation/"), "a page of another site is not gone to"
+
+
+def test_who_reads_the_patients_in_a_study_is_not_dealt_them(
+    as_role: Callable[[str], Client], training: Cohort, images: list[HpfImage], sorters: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, patient = sorters[1], images[0].slide.patient_id
+    monkeypatch.setattr(sorting_tasks, "_hidings", [lambda user: [patient] if user == reader else []])
+    answer = as_role("admin").post("/sorting/new/", form(training, sorters))
+    assert answer.status_code == 400
+    assert f"{reader} reads some of these patients" in answer.content.decode()
+    assert not SortingTask.objects.exists()
 
 
 def test_the_start_page_leads_a_pathologist_to_an_open_task(

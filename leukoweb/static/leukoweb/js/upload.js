@@ -86,7 +86,16 @@ class Upload {
 
   async #start() {
     const plan = this.plan.read();
-    if (!plan) return;
+    if (!plan || this.opening) return; // a second click while the server still answers the first
+    this.opening = true;
+    try {
+      await this.#open(plan);
+    } finally {
+      this.opening = false;
+    }
+  }
+
+  async #open(plan) {
     const target = this.plan.target();
     const slides = [...new Map(plan.map((g) => [g.slide, { patient: g.patient, slide: g.slide }])).values()];
     const opened = await call("POST", this.api, target.slide ? target : { ...target, slides });
