@@ -7,6 +7,7 @@ Two modes: ``laptop`` (default; generated key, SQLite and embedded broker under 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,11 +138,13 @@ def _database() -> dict[str, Any]:
     if config["ENGINE"].endswith("postgresql"):
         # A peer that is gone without a word is noticed within a minute, on both sides: libpq's settings for ours, the
         # session's for the server's, which would else keep a vanished client's locks (the audit chain's) for hours.
+        # A transaction that a silent peer left open holds its rows until it is ended: soon where people wait for them.
+        idle_ms = 60_000 if os.environ.get("SERVES_WEB") == "1" else 300_000
         config["OPTIONS"] = {
             "connect_timeout": 5, "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 4,
             "tcp_user_timeout": 30_000,
             "options": "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4 "
-            "-c tcp_user_timeout=30000 -c idle_in_transaction_session_timeout=300000",
+            f"-c tcp_user_timeout=30000 -c idle_in_transaction_session_timeout={idle_ms}",
         } | config.get("OPTIONS", {})  # fmt: skip
     if config["ENGINE"].endswith("sqlite3"):
         # Without IMMEDIATE, 556 of 600 competing transactions failed with "database is locked" (docs/decisions/0003).

@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 BOOT_ERROR = 3  # tells gunicorn to stop instead of starting the same worker again and again
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leukoweb.settings")
+os.environ["SERVES_WEB"] = "1"
 try:
     from django.core.wsgi import get_wsgi_application
 

@@ -89,6 +89,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         made.outer.close()
 
 
+@pytest.mark.faults
 def test_one_of_each_loses_nothing(scene: Scene) -> None:
     do(scene, count=len(scene.deeds), answers=3)
 
