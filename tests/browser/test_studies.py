@@ -70,7 +70,7 @@ def test_the_checks_follow_the_typing_and_lead_to_the_field(page: Page) -> None:
     expect(page.get_by_text("Ready to lock")).to_be_visible()
     page.get_by_label("Washout in days").fill("900")
     page.get_by_label("What the study asks").fill("")
-    link = page.locator("#checks").get_by_role("link", name="question", exact=True)
+    link = page.locator("#checks").get_by_role("link", name="What the study asks", exact=True)
     expect(link).to_be_visible()
     expect(page.get_by_text("not saved")).to_be_visible()
     link.click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -83,15 +84,17 @@ def flick(page: Page, from_x: float, to_x: float) -> None:
     assert box
     driver = page.context.new_cdp_session(page)
     y = box["y"] + box["height"] / 2
+    began = time.time()
 
-    def touch(kind: str, *xs: float) -> None:
+    def touch(kind: str, ms: int, *xs: float) -> None:
         points = [{"x": box["x"] + x, "y": y} for x in xs]
-        driver.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        at = began + ms / 1000  # a flick is quick, whatever the machine is busy with
+        driver.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points, "timestamp": at})
 
-    touch("touchStart", from_x)
+    touch("touchStart", 0, from_x)
     for step in range(1, 5):
-        touch("touchMove", from_x + (to_x - from_x) * step / 4)
-    touch("touchEnd")
+        touch("touchMove", 20 * step, from_x + (to_x - from_x) * step / 4)
+    touch("touchEnd", 100)
 
 
 def test_a_flick_goes_to_the_next_field_only_while_it_is_seen_whole(browser_as: OpenPage, slide: Any) -> None:

@@ -7,12 +7,15 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.faults.test_upload_kills import picture
 from tests.support.chaos.disk import small_disk
 from tests.support.chaos.stack import Stack
 from tests.support.chaos.uploads import Uploader
 from tests.support.chaos.web import Web
 
+pytestmark = pytest.mark.faults
 FILES = dict(picture(number) for number in (1, 2))
 
 

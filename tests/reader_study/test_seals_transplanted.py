@@ -14,7 +14,7 @@ from django.utils import timezone
 from leukoweb.core.guards import guards_lifted
 from leukoweb.core.signing import Signature
 from reader_study.models import DraftReading, Reading, ReadingSession, SessionSeal
-from reader_study.services.seals import MEANING, seal_problem, session_seal
+from reader_study.services.seals import MEANINGS, seal_problem, session_seal
 from tests.reader_study.factories import CLASSES, MadeStudy, make_study
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ def sealed(make_user: Callable[..., Any]) -> MadeStudy:
         session = made.session(n)
         answer = {"diagnosis": CLASSES[n % 5], "confidence": 1 + n % 5}
         DraftReading.objects.filter(case__session=session).update(answer=answer, version=1, updated_at=timezone.now())
-        session_seal(session=session, signature=Signature(reader.user, f"Reader {n}", MEANING, "password"))
+        session_seal(session=session, signature=Signature(reader.user, f"Reader {n}", MEANINGS["blinded"], "password"))
     return made
 
 

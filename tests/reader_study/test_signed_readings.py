@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from leukoweb.core.signing import Signature
 from reader_study.models import DraftReading, Reading, ReadingSession
-from reader_study.services.seals import MEANING, seal_verify, session_seal
+from reader_study.services.seals import MEANINGS, seal_verify, session_seal
 from tests.conftest import BACKEND
 from tests.reader_study.factories import MadeStudy, make_study
 
@@ -28,7 +28,7 @@ def sealed(make_user: Callable[..., Any]) -> MadeStudy:
     made = make_study(users=[user], n_cases=2, n_fields=1, require_all_viewed=False)
     ReadingSession.objects.update(state="open", opened_at=timezone.now())
     DraftReading.objects.update(answer={"diagnosis": "ALL", "confidence": 3}, version=1, updated_at=timezone.now())
-    session_seal(session=made.session(), signature=Signature(user, "R", MEANING, "password"))
+    session_seal(session=made.session(), signature=Signature(user, "R", MEANINGS["blinded"], "password"))
     return made
 
 

@@ -242,7 +242,7 @@ def test_numbers_of_queries_do_not_grow_with_cases(
             users=[make_user("pathologist")], coordinator=coordinator, n_cases=n, title=f"Study {n}", materialise=False
         )
         read(study.sessions[0], study)
-        with django_assert_max_num_queries(16):
+        with django_assert_max_num_queries(17):
             study_inputs(study.study)
 
 

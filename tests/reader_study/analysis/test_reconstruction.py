@@ -143,7 +143,7 @@ def test_each_case_and_each_count_leads_to_the_cases_behind_it(analysed: tuple[C
     assert sum(count for _, count in linked) == 64
     for address, count in linked:
         page = client.get(address).content.decode()
-        assert page.count('<tr><th scope="row"><a') == min(count, 50), address
+        assert page.count('<tr><th scope="row" class="text-nowrap"><a') == min(count, 50), address
         assert f"<p>{count} case" in page
     ten = next(address for address, count in linked if count == 10)
     first = re.search(r'<tr><th scope="row"><a href="([^"]+)"', client.get(ten).content.decode())[1]
