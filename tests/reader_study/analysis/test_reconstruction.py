@@ -146,7 +146,7 @@ def test_each_case_and_each_count_leads_to_the_cases_behind_it(analysed: tuple[C
         assert page.count('<tr><th scope="row" class="text-nowrap"><a') == min(count, 50), address
         assert f"<p>{count} case" in page
     ten = next(address for address, count in linked if count == 10)
-    first = re.search(r'<tr><th scope="row"><a href="([^"]+)"', client.get(ten).content.decode())[1]
+    first = re.search(r'<tr><th scope="row" class="text-nowrap"><a href="([^"]+)"', client.get(ten).content.decode())[1]
     page = client.get(unescape(first)).content.decode()
     assert page.count("differs</span>") == 1, "three readers right, the AI wrong"
     assert "3 of 3 readers right, the AI wrong" in page
