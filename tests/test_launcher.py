@@ -87,7 +87,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_start_answer_stop(data: Path, ending: signal.Signals) -> None:
     port = free_port()
     with launched(data, port) as process:
