@@ -15,20 +15,20 @@ from tests.cases.datasets.rows import choices_of
 def test_a_drawn_cohort_with_labels_can_be_frozen_at_once() -> None:
     def draw() -> str:
         out = StringIO()
-        call_command("draw_phantoms", cohort="Drawn", patients=5, images=15, seed=3, width=96, labels=True, stdout=out)
+        call_command("draw_phantoms", cohort="Drawn", patients=15, images=45, seed=3, width=96, labels=True, stdout=out)
         return out.getvalue()
 
-    assert "15 fields of 5 phantoms" in draw()
+    assert "45 fields of 15 phantoms" in draw()
     cohort, task = Cohort.objects.get(), SortingTask.objects.get()
     assert cohort.synthetic
     assert cohort.purpose == "development"
     assert set(SortingDecision.objects.values_list("origin", flat=True)) == {"import"}
-    assert ImageQuality.objects.count() == 15
+    assert ImageQuality.objects.count() == 45
     version = dataset_freeze(actor=None, name="Phantoms", choices=choices_of([cohort], [task]))
     assert version.synthetic
-    assert version.n_images == 15
+    assert version.n_images == 45
     draw()  # again: nothing is added
-    assert (HpfImage.objects.count(), SortingDecision.objects.count()) == (15, 15)
+    assert (HpfImage.objects.count(), SortingDecision.objects.count()) == (45, 45)
 
 
 @pytest.mark.django_db
