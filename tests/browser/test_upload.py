@@ -65,11 +65,12 @@ def test_a_folder_goes_to_its_slides_and_the_bad_file_is_explained(
     assert page.get_by_role("button", name="Start the upload").is_disabled()
     page.get_by_label("Slide code for drop/18_b").fill("18 left hand")
     assert serious(page) == []
-    page.get_by_role("button", name="Start the upload").click()
+    page.get_by_role("button", name="Start the upload").dblclick()
     page.get_by_text("11 stored, 1 refused.").wait_for()
     row = page.locator("[data-part=error-rows] tr")
     assert row.count() == 1
     assert row.inner_text().startswith("drop/17_a/11.png\tE_TRUNCATED")
+    assert UploadItem.objects.values("batch").distinct().count() == 1, "a double click is one upload"
     assert serious(page) == []
     slides = sorted(Slide.objects.values_list("patient__code", "code"))
     assert slides == [("LA-17", "LA-17-S1"), ("LA-18", "18 left hand")]

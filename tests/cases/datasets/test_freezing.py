@@ -163,6 +163,15 @@ def test_nothing_sorted_is_told(small: Small) -> None:
         dataset_plan(choices_of([small[0]], [small[1]], class_map="nine"))
 
 
+def test_a_split_without_internal_validation_is_not_frozen(small: Small) -> None:
+    """Each stratum of one patient stays in training, so nobody is left to validate on."""
+    cohort, labels = cohort_make("Two", {"T-1": {"AML": 3}, "T-2": {"NO_LEUKEMIA": 3}})
+    with pytest.raises(CannotFreeze) as refused:
+        dataset_freeze(actor=None, name="Two", choices=choices_of([cohort], [labelled(cohort, labels)]))
+    assert refused.value.code == "E_ONE_SIDED"
+    assert not DatasetVersion.objects.filter(name="Two").exists()
+
+
 def test_a_patient_who_is_withdrawn_later_is_no_longer_used(small: Small) -> None:
     version = freeze(small)
     Patient.objects.filter(code="P-4").update(withdrawn_at=timezone.now())

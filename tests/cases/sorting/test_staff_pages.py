@@ -14,6 +14,7 @@ from django.urls import reverse
 from cases.models import Cohort, HpfImage, SortingTask, Taxonomy
 from cases.services import sorting_tasks
 from cases.services.taxonomies import taxonomy_ensure
+from reader_study.selectors.blindfold import hidden_patients
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +74,7 @@ def test_who_reads_the_patients_in_a_study_is_not_dealt_them(
     as_role: Callable[[str], Client], training: Cohort, images: list[HpfImage], sorters: list[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    assert hidden_patients in sorting_tasks._hidings, "reader_study says whom a reader may not see"
     reader, patient = sorters[1], images[0].slide.patient_id
     monkeypatch.setattr(sorting_tasks, "_hidings", [lambda user: [patient] if user == reader else []])
     answer = as_role("admin").post("/sorting/new/", form(training, sorters))
