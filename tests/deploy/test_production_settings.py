@@ -65,3 +65,13 @@ def test_django_finds_nothing_to_tighten(tmp_path: Path) -> None:
     done = start({}, tmp_path, "manage.py", "check", "--deploy", "--fail-level", "WARNING")
     assert done.returncode == 0, done.stderr
     assert "no issues" in done.stdout
+
+
+@pytest.mark.parametrize(("serves_web", "idle_ms"), [("1", "60000"), (None, "300000")])
+def test_the_web_gives_up_an_idle_transaction_sooner_than_a_job(
+    serves_web: str | None, idle_ms: str, tmp_path: Path
+) -> None:
+    """A peer that is gone without a word may hold a row for a minute, not for five, where readers wait for it."""
+    ask = "from leukoweb import settings; print(settings.DATABASES['default']['OPTIONS']['options'])"
+    done = start({"SERVES_WEB": serves_web}, tmp_path, "-c", ask)
+    assert f"idle_in_transaction_session_timeout={idle_ms}" in done.stdout, done.stderr
