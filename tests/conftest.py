@@ -50,13 +50,17 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None) -> Iterator
 
 
 def _teardown_with_guards_lifted(self: TransactionTestCase) -> None:
+    from django.core.cache import cache
+
     from leukoweb.core.guards import guards_lifted
 
     with guards_lifted():
         _fixture_teardown(self)
+    cache.clear()
 
 
-# Django empties the tables after a test that used real transactions; the append-only triggers would refuse.
+# Django empties the tables of models after a test that used real transactions; the append-only triggers would refuse,
+# and the cache's table, where attempts to sign in are counted, would stay as it is.
 _fixture_teardown = TransactionTestCase._fixture_teardown
 TransactionTestCase._fixture_teardown = _teardown_with_guards_lifted  # type: ignore[method-assign]
 

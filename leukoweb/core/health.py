@@ -162,9 +162,8 @@ def _files() -> Finding:
 def _backup(now: datetime) -> Finding:
     last = AuditEvent.objects.filter(action="backup.take").order_by("-id").values_list("at", flat=True).first()
     if last is None:
-        state = WARN if settings.PRODUCTION else GOOD
-        advice = "Set up `manage.py backup` every night (docs/operations.md)." if settings.PRODUCTION else ""
-        return Finding("Backup", state, "None was taken yet.", advice)
+        advice = "Set up `manage.py backup` every night (docs/operations.md)."
+        return Finding("Backup", WARN, "None was taken yet.", advice)
     words = f"The last one was taken {_span(now - last)} ago."
     if now - last > BACKUP_TOO_OLD:
         return Finding("Backup", WARN, words, "Look whether the nightly backup still runs.")

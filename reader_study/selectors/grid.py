@@ -7,9 +7,9 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
-from reader_study.models import CaseIdentity, Reading, ReadingSession, Study, StudyCase
+from reader_study.models import CaseIdentity, Reading, ReadingSession, SessionImage, Study, StudyCase
 from reader_study.selectors.studies import PANEL
 
 WORDS = {"": "not begun", "opened": "opened", "answered": "answered", "done": "sealed", "void": "void"}
@@ -67,7 +67,8 @@ def session_lines(study: Study) -> list[str]:
 def study_grid(study: Study) -> tuple[list[str], list[Row]]:
     """Codes of the cases and a row for each session. 4 queries, whatever the number of readers and cases.
 
-    Whether an open case is answered is asked of the database, so that no answer even reaches this process.
+    Whether an open case is answered is asked of the database, so that no answer even reaches this process. Where the
+    protocol asks that all fields are seen, a case with one that was not is still open, as its reader is told too.
     """
     cases = list(StudyCase.objects.filter(study=study, training=False).order_by("code").values_list("pk", "code"))
     sessions = (
@@ -82,9 +83,12 @@ def study_grid(study: Study) -> tuple[list[str], list[Row]]:
     found: dict[tuple[int, int], dict[str, Any]] = {}
     identities = CaseIdentity.objects.filter(case__session__reader__study=study, case__training=False)
     decided = set(identities.filter(answered).values_list("case", flat=True))
-    columns = ("case", "case__session", "study_case", "case__opened_at", "case__active_ms")
-    for case, session, study_case, opened, active in identities.values_list(*columns):
-        state = "answered" if case in decided else "opened" if opened else ""
+    whole = {pk for pk, row in rows.items() if row.session.rules["require_all_viewed"]}
+    identities = identities.annotate(unseen=Exists(SessionImage.objects.filter(case=OuterRef("case"), seen_at=None)))
+    columns = ("case", "case__session", "study_case", "case__opened_at", "case__active_ms", "unseen")
+    for case, session, study_case, opened, active, open_fields in identities.values_list(*columns):
+        complete = case in decided and not (open_fields and session in whole)
+        state = "answered" if complete else "opened" if opened else ""
         found[session, study_case] = {"state": state, "seconds": active / 1000 if opened else None, "at": opened}
     readings = Reading.objects.filter(session__reader__study=study, reread=False, study_case__training=False)
     for session, study_case, active, at in readings.values_list("session", "study_case", "active_ms", "answered_at"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -71,5 +72,6 @@ def test_pages_of_staff_are_accessible_and_fit_a_phone(browser_as: OpenPage, mak
     page.set_viewport_size({"width": 1440, "height": 900})
     page.goto("/sorting/taxonomies/")
     page.get_by_role("link", name="New version from this").click()
+    page.wait_for_url(re.compile(r"/sorting/taxonomies/\d+/"))
     assert_accessible_in_every_theme(page)
     assert_fits_a_phone(page)

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from leukoweb.core.models import AuditEvent, User
-from reader_study.models import CaseIdentity, DraftReading, SessionCase, Study
+from reader_study.models import CaseIdentity, DraftReading, SessionCase, SessionImage, Study
 from reader_study.protocol import dump_yaml
 from reader_study.selectors.grid import study_grid
 from tests.conftest import BACKEND
@@ -163,6 +163,9 @@ def test_the_grid_shows_states_and_times_and_never_an_answer(client: Client, coo
     for case, answer in zip(cases, [{"diagnosis": "AML"}, {"diagnosis": "", "cannot_decide": True}, {}], strict=False):
         SessionCase.objects.filter(pk=case.pk).update(opened_at=timezone.now(), active_ms=61_000)
         DraftReading.objects.filter(case=case).update(answer=answer)
+    SessionImage.objects.filter(case__in=cases[1:]).update(seen_at=timezone.now())
+    assert study_grid(study)[1][0].n_done == 1, "an answer before all fields were seen does not end a case"
+    SessionImage.objects.filter(case__in=cases[:1]).update(seen_at=timezone.now())
     codes, rows = study_grid(study)
     by_code = {cell.code: cell for cell in rows[0].cells}
     names = [CaseIdentity.objects.get(case=case).study_case.code for case in cases]
