@@ -34,10 +34,12 @@ $(VENV)/.ready-lite: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -e .
 	@touch $@
 
-# Tests: the whole suite on SQLite, then those that concern the database on PostgreSQL too.
+# Tests: the whole suite on SQLite, then those that concern the database on PostgreSQL too. Two processes share the
+# files in alphabetical order, so that the long ones (browser) come first and both end together.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not faults and not deid"
-	@$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest -m "both_databases and not slow and not faults and not deid"; \
+	$(PYTEST) -m "not slow and not faults and not deid"
+	@$(BIN)/python -m tests.support.postgres $(PYTEST) -m "both_databases and not slow and not faults and not deid"; \
 	  status=$$?; if [ $$status -eq 77 ]; then echo "PostgreSQL tests skipped"; else exit $$status; fi
 
 slow: $(VENV)/.ready

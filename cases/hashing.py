@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import scipy.fft
+import scipy
 from PIL import Image
 
 NEAR_BITS: Final = 4

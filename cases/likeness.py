@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from cases.hashing import near_duplicates
 
@@ -36,7 +36,7 @@ class Pair:
 def signature(image: Image.Image) -> bytes:
     """The brightness pattern of an image, 1,024 signed bytes: scale, brightness and contrast do not matter."""
     grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
-    pattern = grey - ndimage.gaussian_filter(grey, _SLOW_PX)
+    pattern = grey - scipy.ndimage.gaussian_filter(grey, _SLOW_PX)
     spread = pattern.std()
     scaled = pattern / spread if spread > 1e-6 else np.zeros_like(pattern)
     return np.clip(np.round(scaled * 32), -127, 127).astype(np.int8).tobytes()

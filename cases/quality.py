@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from cases.likeness import signature
 
@@ -113,7 +113,7 @@ def _sharpness(luminance: Plane) -> float:
 
     Without both, a noisy field that is far out of focus has nothing but noise to blur and would pass for the sharpest.
     """
-    here, after = (_gradient(ndimage.gaussian_filter(luminance, sigma)) ** 2 for sigma in (0.8, 2.0))
+    here, after = (_gradient(scipy.ndimage.gaussian_filter(luminance, sigma)) ** 2 for sigma in (0.8, 2.0))
     edges = after >= max(float(np.quantile(after, _STRONG_EDGES)), 1e-8)
     flat = after <= float(np.quantile(after, _FLAT))
     if not edges.any():
@@ -159,7 +159,7 @@ def _nucleated(absorbance: Plane) -> float:
         return 0.0
     likely = green > max(_NUCLEAR_GREEN, 1.7 * float(np.median(green[stained])))
     likely &= excess > max(_NUCLEAR_EXCESS, 1.7 * float(np.median(excess[stained])))
-    spots, count = ndimage.label(ndimage.binary_opening(likely, iterations=2))
+    spots, count = scipy.ndimage.label(scipy.ndimage.binary_opening(likely, iterations=2))
     if not count:
         return 0.0
     sizes = np.bincount(spots.ravel())[1:] / likely.size

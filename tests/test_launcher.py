@@ -87,14 +87,28 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+def answers(port: int) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as answer:
+        return bool(json.load(answer)["status"] == "ok")
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_start_answer_stop(data: Path, ending: signal.Signals) -> None:
+def test_start_answer_lose_the_broker_stop(data: Path, ending: signal.Signals) -> None:
+    """The page answers while the broker is gone; the broker comes back; a stop leaves nothing."""
     port = free_port()
     with launched(data, port) as process:
         said = wait_for(process, "sets a password and signs in")
         assert f"http://localhost:{port}/join/" in said
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as answer:
-            assert json.load(answer)["status"] == "ok"
+        assert answers(port)
+        victim = broker_of(data)
+        assert victim
+        os.kill(victim, signal.SIGKILL)
+        assert answers(port)
+        wait_for(process, "broker ended")
+        deadline = time.monotonic() + PATIENCE_S
+        while broker_of(data) in (None, victim) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert broker_of(data) not in (None, victim)
         os.killpg(process.pid, ending)
         rest, _ = process.communicate(timeout=PATIENCE_S)
         assert "Stopped." in rest
@@ -135,25 +149,6 @@ def test_a_taken_port_is_said_in_one_line(data: Path) -> None:
     assert f"Port {port} cannot be used" in done.stderr
     assert "make run PORT=" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_the_broker_comes_back_when_it_is_killed(data: Path) -> None:
-    """And the page answers meanwhile."""
-    port = free_port()
-    with launched(data, port) as process:
-        wait_for(process, "sets a password and signs in")
-        victim = broker_of(data)
-        assert victim
-        os.kill(victim, signal.SIGKILL)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as answer:
-            assert answer.status == 200
-        wait_for(process, "broker ended")
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            if broker_of(data) not in (None, victim):
-                return
-            time.sleep(0.2)
-        pytest.fail("no broker after the kill")
 
 
 def test_training_has_a_worker_of_its_own_where_torch_is_and_says_what_to_install_where_not() -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from leukoweb.statistics.classification import divide
 from leukoweb.statistics.confusion import Floats, Ints, check_codes, marginals, pair_cells, pairwise_tables
@@ -169,7 +169,7 @@ class Kappa:
     @property
     def p(self) -> float:
         """Two-sided p of kappa = 0."""
-        return float(2 * stats.norm.sf(abs(self.z)))
+        return float(2 * scipy.stats.norm.sf(abs(self.z)))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -327,4 +327,4 @@ def kappa_difference(
     se = 0.0 if se < 1e-12 else se
     estimate = wald(difference, se, n=n, method="delta", level=level)
     z = difference / se if se > 0 else NAN
-    return estimate, TestResult(z, None, float(2 * stats.norm.sf(abs(z))), "delta z", n)
+    return estimate, TestResult(z, None, float(2 * scipy.stats.norm.sf(abs(z))), "delta z", n)

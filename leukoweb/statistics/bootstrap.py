@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from leukoweb.statistics.confusion import Floats, Ints, one_hot
 from leukoweb.statistics.intervals import check_level
@@ -223,7 +223,7 @@ def quantiles(values: Floats, probabilities: ArrayLike, rule: Quantile = "linear
     rank = p * (n + 1)
     below = np.clip(np.floor(rank).astype(np.int64), 1, n)
     above = np.clip(below + 1, 1, n)
-    at, first, second = (stats.norm.ppf(q) for q in (p, below / (n + 1), above / (n + 1)))
+    at, first, second = (scipy.stats.norm.ppf(q) for q in (p, below / (n + 1), above / (n + 1)))
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(above > below, (at - first) / (second - first), 0.0)
     share = np.where((rank < 1) | (rank >= n) | (below == rank), 0.0, share)
@@ -269,7 +269,7 @@ def bias_correction(values: Floats, estimate: float, rule: BiasCorrection = "mid
     below = float((values < estimate - tolerance).mean())
     ties = float((np.abs(values - estimate) <= tolerance).mean())
     share = below + {"midrank": ties / 2, "strict": 0.0, "inclusive": ties}[rule]
-    return float(stats.norm.ppf(share))
+    return float(scipy.stats.norm.ppf(share))
 
 
 def bootstrap_interval(
@@ -326,6 +326,6 @@ def bootstrap_interval(
 def bca_probabilities(z0: float, a: float, level: float = 0.95) -> tuple[float, float]:
     """The two cumulative probabilities at which BCa reads the resampled distribution."""
     tail = (1 - check_level(level)) / 2
-    z = stats.norm.ppf(np.array([tail, 1 - tail]))
-    moved = stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z)))
+    z = scipy.stats.norm.ppf(np.array([tail, 1 - tail]))
+    moved = scipy.stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z)))
     return float(moved[0]), float(moved[1])

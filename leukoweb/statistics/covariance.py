@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from leukoweb.statistics.results import StatisticsError
 
@@ -89,9 +89,9 @@ def placements(truth: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatAr
     n_positive, n_negative = len(x), len(y)
     if not n_positive or not n_negative:
         return np.full(x.shape, np.nan), np.full(y.shape, np.nan)
-    together = rankdata(np.concatenate([x, y]), axis=0)
-    positive = (together[:n_positive] - rankdata(x, axis=0)) / n_negative
-    negative = 1.0 - (together[n_positive:] - rankdata(y, axis=0)) / n_positive
+    together = scipy.stats.rankdata(np.concatenate([x, y]), axis=0)
+    positive = (together[:n_positive] - scipy.stats.rankdata(x, axis=0)) / n_negative
+    negative = 1.0 - (together[n_positive:] - scipy.stats.rankdata(y, axis=0)) / n_positive
     return positive, negative
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from leukoweb.statistics.classification import Absent, absent_classes, class_metrics, divide
 from leukoweb.statistics.confusion import Floats
@@ -37,7 +37,7 @@ def z_quantile(level: float) -> float:
     >>> round(z_quantile(0.95), 6)
     1.959964
     """
-    return float(stats.norm.ppf(0.5 + check_level(level) / 2))
+    return float(scipy.stats.norm.ppf(0.5 + check_level(level) / 2))
 
 
 def _counts(x: ArrayLike, n: ArrayLike) -> tuple[Floats, Floats]:
@@ -83,8 +83,8 @@ def clopper_pearson(x: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Fl
     top, bottom = _counts(x, n)
     tail = (1 - check_level(level)) / 2
     with np.errstate(invalid="ignore"):
-        low = np.where(top == 0, 0.0, stats.beta.ppf(tail, top, bottom - top + 1))
-        high = np.where(top == bottom, 1.0, stats.beta.ppf(1 - tail, top + 1, bottom - top))
+        low = np.where(top == 0, 0.0, scipy.stats.beta.ppf(tail, top, bottom - top + 1))
+        high = np.where(top == bottom, 1.0, scipy.stats.beta.ppf(1 - tail, top + 1, bottom - top))
     empty = bottom == 0
     return np.where(empty, NAN, low), np.where(empty, NAN, high)
 
@@ -172,7 +172,7 @@ def wald(estimate: float, se: float, *, n: int, method: str, level: float = 0.95
     if not np.isfinite(se) or se <= 0:
         note = "standard error 0: no interval" if se == 0 else "no standard error: no interval"
         return Estimate(estimate, NAN, NAN, "none", n, float(se) if np.isfinite(se) else None, level, note=note)
-    quantile = z_quantile(level) if df is None else float(stats.t.ppf(0.5 + check_level(level) / 2, df))
+    quantile = z_quantile(level) if df is None else float(scipy.stats.t.ppf(0.5 + check_level(level) / 2, df))
     low, high = estimate - quantile * se, estimate + quantile * se
     beyond = "limit beyond 1 (normal approximation, not clipped)" if high > 1 else ""
     return Estimate(float(estimate), float(low), float(high), method, n, float(se), level, note=beyond)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from leukoweb.statistics.covariance import (
     AucCovariance,
@@ -230,9 +230,11 @@ def from_covariance(
         note = (note + " The standard error is 0 or undefined, so there is no interval.").strip()
     elif not note:
         note = caution(se, fixed_se)
-    p = float(2 * stats.t.sf(abs(difference) / se, df)) if np.isfinite(low) else NAN
+    p = float(2 * scipy.stats.t.sf(abs(difference) / se, df)) if np.isfinite(low) else NAN
     verdict = low > -margin if margin is not None and np.isfinite(low) else None
-    p_margin = float(stats.t.sf((difference + margin) / se, df)) if margin is not None and np.isfinite(low) else NAN
+    p_margin = NAN
+    if margin is not None and np.isfinite(low):
+        p_margin = float(scipy.stats.t.sf((difference + margin) / se, df))
     return AiVersusReaders(
         ai=float(theta[0]),
         readers_mean=float(theta[1:].mean()),
@@ -302,5 +304,5 @@ def _limits(centre: float, se: float, df: float, level: float) -> tuple[float, f
     """Two-sided limits, or NaN where a standard error of 0 would only pretend certainty."""
     if not se > 0:
         return NAN, NAN
-    half = float(stats.t.ppf((1 + level) / 2, df)) * se
+    half = float(scipy.stats.t.ppf((1 + level) / 2, df)) * se
     return centre - half, centre + half

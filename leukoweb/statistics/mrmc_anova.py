@@ -15,8 +15,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from leukoweb.statistics.covariance import FloatArray
 from leukoweb.statistics.results import NAN, StatisticsError, to_json_value
@@ -276,9 +276,9 @@ class _Study:
         if not usable:
             p = NAN
         elif np.isfinite(df):
-            p = float(stats.f.sf(statistic, df1, df))
+            p = float(scipy.stats.f.sf(statistic, df1, df))
         else:
-            p = float(stats.chi2.sf(df1 * statistic, df1))
+            p = float(scipy.stats.chi2.sf(df1 * statistic, df1))
         differences = tuple(
             make_difference(self.names[a], self.names[b], float(self.means[a] - self.means[b]), se, df, self.level)
             for a, b in itertools.combinations(range(len(self.names)), 2)
@@ -351,9 +351,9 @@ def make_difference(first: str, second: str, estimate: float, se: float, df: flo
     """
     if not se > 0:
         return Difference(first, second, estimate, se, NAN, NAN, NAN, NAN, NAN)
-    half = float(stats.t.ppf((1 + level) / 2, df)) * se
+    half = float(scipy.stats.t.ppf((1 + level) / 2, df)) * se
     statistic = estimate / se
-    p = float(2 * stats.t.sf(abs(statistic), df))
+    p = float(2 * scipy.stats.t.sf(abs(statistic), df))
     return Difference(first, second, estimate, se, df, estimate - half, estimate + half, statistic, p)
 
 
@@ -391,5 +391,5 @@ def _satterthwaite(mean_square: float, total: float, df: int) -> float:
 def _cut(centre: float, se: float, df: float, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
     if not se > 0:
         return NAN, NAN
-    half = float(stats.t.ppf((1 + level) / 2, df)) * se
+    half = float(scipy.stats.t.ppf((1 + level) / 2, df)) * se
     return max(centre - half, bounds[0]), min(centre + half, bounds[1])

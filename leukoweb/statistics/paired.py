@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from leukoweb.statistics.confusion import Floats
 from leukoweb.statistics.intervals import z_quantile
@@ -40,15 +40,15 @@ def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") 
     cases = total if n is None else n
     name = f"McNemar {method}"
     if method in ("exact", "mid-p"):
-        p = min(1.0, 2 * float(stats.binom.cdf(smaller, total, 0.5))) if total else 1.0
+        p = min(1.0, 2 * float(scipy.stats.binom.cdf(smaller, total, 0.5))) if total else 1.0
         if method == "mid-p" and total:
-            p -= float(stats.binom.pmf(smaller, total, 0.5))
+            p -= float(scipy.stats.binom.pmf(smaller, total, 0.5))
         return TestResult(float(smaller), None, p, name, cases)
     if total == 0:
         return TestResult(NAN, 1.0, NAN, name, cases, "no discordant case")
     gap = abs(b - c) - (1 if method == "corrected" else 0)
     statistic = gap**2 / total
-    return TestResult(statistic, 1.0, float(stats.chi2.sf(statistic, 1)), name, cases)
+    return TestResult(statistic, 1.0, float(scipy.stats.chi2.sf(statistic, 1)), name, cases)
 
 
 def discordant(first: ArrayLike, second: ArrayLike) -> tuple[int, int, int]:
@@ -82,7 +82,7 @@ def cochran_q(success: ArrayLike) -> TestResult:
         return TestResult(NAN, float(raters - 1), NAN, "Cochran Q", n, "no case on which evaluators differ")
     top = (raters - 1) * (raters * float((columns**2).sum()) - float(columns.sum()) ** 2)
     statistic = top / bottom
-    return TestResult(statistic, float(raters - 1), float(stats.chi2.sf(statistic, raters - 1)), "Cochran Q", n)
+    return TestResult(statistic, float(raters - 1), float(scipy.stats.chi2.sf(statistic, raters - 1)), "Cochran Q", n)
 
 
 def _square(table: ArrayLike) -> Floats:
@@ -112,7 +112,7 @@ def _marginal(table: ArrayLike, name: str, *, bhapkar_form: bool) -> TestResult:
         if statistic >= n * (1 - 1e-12):
             return TestResult(NAN, float(df), NAN, name, n, "every case is discordant in one direction")
         statistic = statistic / (1 - statistic / n)
-    return TestResult(statistic, float(df), float(stats.chi2.sf(statistic, df)), name, n)
+    return TestResult(statistic, float(df), float(scipy.stats.chi2.sf(statistic, df)), name, n)
 
 
 def stuart_maxwell(table: ArrayLike) -> TestResult:
@@ -164,7 +164,7 @@ def bowker(table: ArrayLike, *, all_pairs: bool = False) -> TestResult:
     if not used.any():
         return TestResult(NAN, float(df), NAN, "Bowker", n, "no discordant case")
     statistic = float(((one[used] - other[used]) ** 2 / (one[used] + other[used])).sum())
-    return TestResult(statistic, float(df), float(stats.chi2.sf(statistic, df)), "Bowker", n)
+    return TestResult(statistic, float(df), float(scipy.stats.chi2.sf(statistic, df)), "Bowker", n)
 
 
 def holm(p_values: ArrayLike) -> Floats:

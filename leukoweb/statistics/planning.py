@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from leukoweb.statistics.agreement import kappa_influence, kappa_values
 from leukoweb.statistics.classification import class_metrics, macro_average
@@ -52,7 +52,7 @@ def proportion_half_width(p: float, n: int, *, level: float = 0.95, method: Prop
         return float("nan")
     x = np.arange(n + 1)
     # Outcomes that are less likely than rounding need no interval.
-    chance = stats.binom.pmf(x, n, p)
+    chance = scipy.stats.binom.pmf(x, n, p)
     likely = chance > 1e-12
     low, high = wilson(x[likely], n, level)
     if method != "wilson":

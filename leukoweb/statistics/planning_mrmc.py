@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from leukoweb.statistics.mrmc_ai import AiVersusReaders
 from leukoweb.statistics.mrmc_anova import ObuchowskiRockette
@@ -106,7 +106,7 @@ def mrmc_power(pilot: Pilot, difference: float, n_readers: int, n_cases: int, *,
     denominator = mean_square + n_readers * shared
     df = (n_readers - 1) * (denominator / mean_square) ** 2
     centre = n_readers * difference**2 / (2 * denominator)
-    power = float(stats.ncf.sf(stats.f.ppf(1 - alpha, 1, df), 1, df, centre)) if centre > 0 else alpha
+    power = float(scipy.stats.ncf.sf(scipy.stats.f.ppf(1 - alpha, 1, df), 1, df, centre)) if centre > 0 else alpha
     return Power(n_readers, n_cases, power, float(np.sqrt(2 * denominator / n_readers)), float(df))
 
 
@@ -138,7 +138,7 @@ def ai_power(
         raise StatisticsError("These components leave no variance for the test; check the pilot.", field="pilot")
     se = float(np.sqrt(total / n_readers))
     df = (n_readers - 1) * (total / mean_square) ** 2
-    power = float(stats.nct.sf(stats.t.ppf(1 - alpha, df), df, (difference + margin) / se))
+    power = float(scipy.stats.nct.sf(scipy.stats.t.ppf(1 - alpha, df), df, (difference + margin) / se))
     return Power(n_readers, n_cases, power, se, float(df))
 
 

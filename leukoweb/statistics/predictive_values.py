@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
 
 from leukoweb.statistics.covariance import FloatArray
 from leukoweb.statistics.results import NAN, Estimate, StatisticsError, TestResult
@@ -61,7 +61,7 @@ def tango_interval(table: ArrayLike, level: float = 0.95) -> Estimate:
     n, b, c = float(counts.sum()), float(counts[0, 1]), float(counts[1, 0])
     if n == 0:
         return Estimate.undefined(0, "No pair of answers.", level=level)
-    z2 = float(stats.chi2.ppf(level, 1))
+    z2 = float(scipy.stats.chi2.ppf(level, 1))
     estimate = (b - c) / n
 
     def excess(d: float) -> float:
@@ -69,8 +69,8 @@ def tango_interval(table: ArrayLike, level: float = 0.95) -> Estimate:
         q = (np.sqrt(max(linear**2 + 8 * n * c * d * (1 - d), 0.0)) - linear) / (4 * n)
         return float((b - c - n * d) ** 2 - z2 * n * max(2 * q + d * (1 - d), 0.0))
 
-    low = -1.0 if excess(-1.0) <= 0 else optimize.brentq(excess, -1.0, estimate, xtol=1e-13)
-    high = 1.0 if excess(1.0) <= 0 else optimize.brentq(excess, estimate, 1.0, xtol=1e-13)
+    low = -1.0 if excess(-1.0) <= 0 else scipy.optimize.brentq(excess, -1.0, estimate, xtol=1e-13)
+    high = 1.0 if excess(1.0) <= 0 else scipy.optimize.brentq(excess, estimate, 1.0, xtol=1e-13)
     return Estimate(estimate, float(low), float(high), "tango", int(n), level=level)
 
 
@@ -121,7 +121,7 @@ def _chi_square(numerator: float, variance: float, method: str, n: int) -> TestR
     if not variance > 0:
         return TestResult(NAN, 1, NAN, method, n, note="The variance is 0: the tests cannot be compared.")
     statistic = numerator / variance
-    return TestResult(statistic, 1, float(stats.chi2.sf(statistic, 1)), method, n)
+    return TestResult(statistic, 1, float(scipy.stats.chi2.sf(statistic, 1)), method, n)
 
 
 def _weighted_score(hit: FloatArray, miss: FloatArray, difference: float, n: int) -> TestResult:
@@ -170,7 +170,7 @@ def _ratio(
             TestResult(NAN, None, NAN, "log-ratio", n, note=note),
         )
     se = float(np.sqrt(variance))
-    half = float(stats.norm.ppf((1 + level) / 2)) * se
+    half = float(scipy.stats.norm.ppf((1 + level) / 2)) * se
     z = float(np.log(ratio)) / se
     estimate = Estimate(
         ratio,
@@ -182,4 +182,4 @@ def _ratio(
         level=level,
         note="se is of the logarithm.",
     )
-    return estimate, TestResult(z, None, float(2 * stats.norm.sf(abs(z))), "log-ratio", n)
+    return estimate, TestResult(z, None, float(2 * scipy.stats.norm.sf(abs(z))), "log-ratio", n)

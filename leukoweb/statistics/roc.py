@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from leukoweb.statistics.covariance import (
     AucCovariance,
@@ -112,7 +112,7 @@ def _with_interval(area: float, variance: float, n: int, level: float, interval:
     if not variance > 0:
         note = "The standard error is 0 or undefined (perfect separation, or a group of one case): no interval."
         return Estimate(area, NAN, NAN, "none", n, se=variance, level=level, note=note)
-    se, z = float(np.sqrt(variance)), float(stats.norm.ppf((1 + level) / 2))
+    se, z = float(np.sqrt(variance)), float(scipy.stats.norm.ppf((1 + level) / 2))
     if interval == "logit" and 0 < area < 1:
         centre, half = np.log(area / (1 - area)), z * se / (area * (1 - area))
         low, high = 1 / (1 + np.exp(half - centre)), 1 / (1 + np.exp(-half - centre))

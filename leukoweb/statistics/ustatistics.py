@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from leukoweb.statistics.covariance import FloatArray
 from leukoweb.statistics.results import NAN, StatisticsError, to_json_value
@@ -102,7 +102,7 @@ def u_statistic(first: ArrayLike, second: ArrayLike | None = None, *, level: flo
         estimate, variance = means[0], values[0]
     se = float(np.sqrt(variance)) if variance > 0 else NAN
     df = _degrees_of_freedom(tables, variance)
-    half = float(stats.t.ppf((1 + level) / 2, df)) * se
+    half = float(scipy.stats.t.ppf((1 + level) / 2, df)) * se
     read = np.logical_or.reduce([np.isfinite(table) for table in tables])
     return UStatistic(
         estimate=estimate,

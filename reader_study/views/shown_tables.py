@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reader_study.analysis.table_model import Column, Table, cell_parts
-from reader_study.report.figures import FigureSpec
+
+if TYPE_CHECKING:  # pages of tables do not wait for Matplotlib
+    from reader_study.report.figures import FigureSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,19 +179,27 @@ def test_space_held_moves_the_image_and_tapped_goes_on(sorter: Page, task: Any) 
     page.keyboard.press("Enter")
     stage = page.locator("[data-single-stage]")
     expect(stage.locator("canvas").first).to_be_visible()
-    page.wait_for_timeout(500)
+
+    def pixels() -> bytes:
+        return stage.screenshot()
+
+    def at_rest() -> bytes:
+        """The picture when nothing moves any more."""
+        last = b""
+        while (now := pixels()) != last:
+            last = now
+            page.wait_for_timeout(300)
+        return now
+
+    at_rest()
     for _ in range(4):
         page.keyboard.press("+")
-    page.wait_for_timeout(1500)
     where = page.locator("[data-single-words]")
     box = stage.bounding_box()
     assert box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
-    def pixels() -> bytes:
-        return stage.screenshot()
-
-    before = pixels()
+    before = at_rest()
     page.mouse.move(x, y)
     page.wait_for_timeout(200)
     assert pixels() == before  # without the key the pointer moves nothing
@@ -201,8 +209,7 @@ def test_space_held_moves_the_image_and_tapped_goes_on(sorter: Page, task: Any) 
     page.mouse.move(x + 60, y + 30)
     page.mouse.move(x + 120, y + 60)
     page.keyboard.up(" ")
-    page.wait_for_timeout(200)
-    by_pointer = pixels()
+    by_pointer = at_rest()
     assert by_pointer != before
     expect(stage).not_to_have_attribute("data-hand", "")
     place = page.locator("[data-board]").evaluate("(root) => root.board.model.focus")
@@ -210,8 +217,8 @@ def test_space_held_moves_the_image_and_tapped_goes_on(sorter: Page, task: Any) 
     page.keyboard.down(" ")
     page.keyboard.press("ArrowRight")
     page.keyboard.up(" ")
-    page.wait_for_timeout(1500)
-    assert pixels() != by_pointer
+    page.wait_for_timeout(200)
+    assert at_rest() != by_pointer
     assert page.locator("[data-board]").evaluate("(root) => root.board.model.focus") == 0
     page.keyboard.press("1")
     page.keyboard.press("ArrowLeft")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import execute_from_command_line
 
 from tests.cases.catalogue import IMAGE_ROWS, JPEG, Row
 from tests.test_launcher import environment
@@ -90,6 +91,7 @@ def test_diagnose_reads_what_is_taken_in(files: dict[str, Row]) -> None:
     assert len(report["images"]) + len(report["duplicates"]) == len(good)
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -109,12 +111,17 @@ def test_diagnose_reads_what_is_taken_in(files: dict[str, Row]) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_118_wrong_use_of_the_command_line(words: list[str], code: int, says: str, tmp_path: Path) -> None:
+def test_118_wrong_use_of_the_command_line(
+    words: list[str], code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, for a start of Python costs more than all of them; those above are started as a person does."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "a.jpg").write_bytes(JPEG)
     filled = [word.format(folder=tmp_path / "folder", file=tmp_path / "a.jpg") for word in words]
-    done = manage(tmp_path / "state", *filled)
-    assert done.returncode == code, done.stderr
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    with pytest.raises(SystemExit) as ended:
+        execute_from_command_line(["manage.py", *filled])
+    out, errors = capsys.readouterr()
+    assert ended.value.code == code, errors
+    assert says in errors
+    assert "Traceback" not in errors
+    assert out == ""

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from leukoweb.core.models import User
-from reader_study.models import DraftReading, ReadingSession, SessionCase, Study
+from reader_study.models import DraftReading, ReadingSession, SessionCase, SessionImage, Study
 from reader_study.protocol import dump_yaml, load_yaml, protocol_sha256
 from tests.conftest import BACKEND
 from tests.reader_study.protocols import reader
@@ -113,6 +113,7 @@ def test_no_answer_leaves_by_the_grid(coordinator: User) -> None:
     session = sessions(study)[0]
     mark(session, "open")
     SessionCase.objects.filter(session=session).update(opened_at=timezone.now(), active_ms=1000)
+    SessionImage.objects.filter(case__session=session).update(seen_at=timezone.now())
     DraftReading.objects.filter(case__session=session).update(answer={"diagnosis": "CANARY"})
     _, grid = Api(coordinator)("get", f"{study.public_id}/grid/")
     assert grid[0]["n_done"] == 6
@@ -183,6 +184,7 @@ def test_status_counts_and_tells_nothing(coordinator: User) -> None:
     study = make_locked(coordinator)
     session = sessions(study)[0]
     mark(session, "open")
+    SessionImage.objects.filter(case__session=session).update(seen_at=timezone.now())
     DraftReading.objects.filter(case__session=session).update(answer={"diagnosis": "CANARY"})
     out = run("study_status")[0]
     assert "A study: Being read: 0 of 3 sessions sealed, protocol 1, 6 cases" in out
