@@ -31,10 +31,16 @@ export class Shelf {
     return Boolean(this.database);
   }
 
-  #do(mode, work) {
-    if (!this.database) return Promise.resolve([]);
+  /** The answer once the transaction is complete: before that nothing is kept. */
+  async #do(mode, work) {
+    if (!this.database) return [];
     const transaction = this.database.transaction(STORE, mode, { durability: "strict" });
-    return promised(work(transaction.objectStore(STORE)));
+    const complete = new Promise((resolve, reject) => {
+      transaction.addEventListener("complete", resolve);
+      transaction.addEventListener("abort", () => reject(transaction.error));
+    });
+    const [answer] = await Promise.all([promised(work(transaction.objectStore(STORE))), complete]);
+    return answer;
   }
 
   async entries(owner) {
@@ -65,6 +71,7 @@ export class Outbox {
   constructor({ url, owner, shelf = new Shelf(), onState = () => {}, onConflict = () => {}, onRefused = () => {}, onGone = () => {} }) {
     Object.assign(this, { url, owner, shelf, onState, onConflict, onRefused, onGone });
     this.state = "saved";
+    this.nUnkept = 0; // entries of which this browser has not yet said that it keeps them
     this.savedAt = null;
     this.error = null;
   }
@@ -94,11 +101,22 @@ export class Outbox {
       this.#order += 1;
       const entry = { id: uuid4(), owner: this.owner, order: this.#order, decisions: decisions.slice(start, start + AT_ONCE) };
       this.#queue.push(entry);
-      entry.kept = this.shelf.put({ ...entry }).catch(() => { this.lasting = false; });
+      this.nUnkept += 1;
+      entry.kept = this.#keep({ ...entry });
     }
     if (this.state === "saved") this.#become("sending");
     else this.onState(this);
     this.pump();
+  }
+
+  async #keep(entry) {
+    try {
+      await this.shelf.put(entry);
+    } catch {
+      this.lasting = false;
+    }
+    this.nUnkept -= 1;
+    if (this.nUnkept === 0) this.onState(this);
   }
 
   /** Send what is there. Does nothing while a person must choose, unless ``force``. */
@@ -206,9 +224,9 @@ export class Outbox {
 }
 
 /** What the badge says: how many decisions the server does not have yet, and why. */
-export function badgeWords({ state, nPending, savedAt, lasting = true }) {
+export function badgeWords({ state, nPending, nUnkept = 0, savedAt, lasting = true }) {
   const count = `${nPending} not yet on the server`;
-  const where = lasting ? "kept in this browser" : "kept in this window only";
+  const where = nUnkept || !lasting ? "kept in this window only" : "kept in this browser";
   if (nPending === 0) return savedAt ? `All saved ${savedAt.toLocaleTimeString([], { hour12: false })}` : "All saved";
   if (state === "offline") return `Offline: ${count}, ${where}`;
   if (state === "signed-out") return `Signed out: ${count}, ${where}`;
