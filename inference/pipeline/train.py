@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
+from inference.pipeline.allocator import freed_memory_kept
 from inference.pipeline.augment import Variants, apply_variants, draw_variants
 from inference.pipeline.dataset import DatasetInvalid, ImageSet, require_apart
 from inference.pipeline.networks import build_network
@@ -128,6 +129,7 @@ class Trainer:
         self.best_epoch = 0
         self.model = self._wrapped()
 
+    @freed_memory_kept()
     def run(self, on_epoch: OnEpoch | None = None, on_step: OnStep | None = None) -> TrainedModel:
         """Train the epochs that are left, then return the best one, recalibrated over all training images."""
         settings = self.settings

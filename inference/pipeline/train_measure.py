@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from inference.pipeline.allocator import freed_memory_kept
 from inference.pipeline.dataset import ImageSet
 from inference.pipeline.train import Trainer
 from inference.pipeline.train_memory import fit_to_memory
@@ -36,7 +37,8 @@ def measure_part(plan: TrainingConfig, part: PartMap, entries: Sequence[Entry], 
         recipe=plan.recipe, settings=settings, device=device,
     )  # fmt: skip
     fit_to_memory(trainer)
-    times = [_timed(trainer, size) for _ in range(steps + 1)][1:]
+    with freed_memory_kept():  # as ``Trainer.run`` does
+        times = [_timed(trainer, size) for _ in range(steps + 1)][1:]
     step_s = median(times)
     per_image = step_s / size
     checked = min(plan.settings.recalibration_images, n[TRAIN]) + n[INTERNAL]
