@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from inference.services.version import app_version
+from leukoweb.core.files import write_whole
 from reader_study.analysis_files import FILES
 from reader_study.models import Analysis
 from reader_study.report.figures import figure_bytes, figure_files, figure_list
@@ -30,17 +30,14 @@ def rendered(analysis: Analysis, name: str, make: Callable[[], bytes | None]) ->
     return data
 
 
+def _keep(path: Path, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # a full disk: then it is drawn again next time
+        write_whole(path, data)
+
+
 def _path(analysis: Analysis, name: str) -> Path:
     sha256 = analysis.result.result_sha256
     return Path(settings.CACHE_ROOT) / "analyses" / sha256[:2] / f"{sha256}.{app_version()}.{REVISION}.{name}"
-
-
-def _keep(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(temporary, path)
 
 
 def drawn(analysis: Analysis, result: Mapping[str, Any], key: str, kind: str) -> bytes | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 from cases.imaging import thumbnail
 from cases.models import HpfImage, ImageQuality
+from leukoweb.core.files import write_whole
 from leukoweb.core.storage import blobs
 
 THUMBNAIL_PX = 320
@@ -63,11 +64,8 @@ def thumbnail_of(sha256: str, size_px: int = THUMBNAIL_PX) -> bytes:
     if path.is_file():
         return path.read_bytes()
     data = thumbnail(blobs().read(sha256), size_px)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(name, path)
+    with contextlib.suppress(OSError):  # a full disk: then it is made again next time
+        write_whole(path, data)
     return data
 
 

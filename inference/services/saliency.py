@@ -7,9 +7,8 @@ names begin with the hash of the image's content, by which a withdrawal removes 
 
 from __future__ import annotations
 
+import contextlib
 import io
-import os
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from inference.pipeline.preprocess import Recipe
 from inference.pipeline.saliency import render_png
 from inference.services.errors import SaliencyUnavailable
 from leukoweb.core.audit import audit_record
+from leukoweb.core.files import write_whole
 from leukoweb.core.jobs.ledger import job_create
 from leukoweb.core.models import Job, User
 
@@ -38,19 +38,11 @@ def _path(content_sha256: str, model: ModelVersion, ending: str) -> Path:
     return folder / f"{content_sha256}.{model.weights_sha256[:16]}.{ending}"
 
 
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(name, path)
-
-
 def maps_save(content_sha256: str, model: ModelVersion, maps: NDArray[np.float32]) -> None:
     """Keep (n_classes, h, w) maps in 0..1 of one image."""
     stream = io.BytesIO()
     np.save(stream, maps.astype(np.float16), allow_pickle=False)
-    _replace(_path(content_sha256, model, "npy"), stream.getvalue())
+    write_whole(_path(content_sha256, model, "npy"), stream.getvalue())
 
 
 def maps_load(content_sha256: str, model: ModelVersion) -> NDArray[np.float32] | None:
@@ -83,7 +75,8 @@ def overlay_png(image: HpfImage, model: ModelVersion, class_name: str) -> bytes 
         return None
     recipe = Recipe.from_dict(model.card["recipe"])
     png = render_png(maps[model.classes.index(class_name)], recipe, (image.width_px, image.height_px))
-    _replace(path, png)
+    with contextlib.suppress(OSError):  # a full disk: then it is drawn again next time
+        write_whole(path, png)
     return png
 
 

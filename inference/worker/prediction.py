@@ -6,6 +6,7 @@ only what is missing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -120,7 +121,8 @@ def _infer(model: OpenModel, images: Sequence[HpfImage], stack: NDArray[np.uint8
         # The features are here now and the closed form costs next to nothing, so saliency maps are there at once later.
         maps = np.stack([grad_cam(output.features, model.classifier, k) for k in range(len(model.classifier))], axis=1)
         for image, map_ in zip(images, maps, strict=True):
-            maps_save(image.content_sha256, model.row, map_)
+            with contextlib.suppress(OSError):  # a full disk takes the map, not the prediction
+                maps_save(image.content_sha256, model.row, map_)
     return [
         ImagePrediction(content_sha256=image.content_sha256, probabilities=p.tolist(), **model.key)
         for image, p in zip(images, softmax(output.logits), strict=True)

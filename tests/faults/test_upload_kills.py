@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import queue
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.chaos.inspector import Inspector
 from tests.support.chaos.schedule import Schedule
 from tests.support.chaos.stack import Stack, wait_until
 from tests.support.chaos.uploads import Uploader
@@ -108,35 +108,6 @@ class Senders:
             self.sent += 1
         else:
             self.troubles.append(f"{address}: {status} {answer[:200]!r}")
-
-
-class Inspector:
-    """Looks at a stopped server's disk and database after each kill."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack, self.blobs = stack, stack.data / "blobs"
-        self.hashed: set[Path] = set()
-        self.dangling = self.partial = self.half_rows = 0
-
-    def look(self) -> None:
-        named = self.named()
-        files = {path for path in self.blobs.glob("??/??/*") if not path.name.startswith(".")}
-        self.dangling += len(named - {path.name for path in files})
-        for path in files - self.hashed:
-            self.partial += hashlib.sha256(path.read_bytes()).hexdigest() != path.name
-        self.hashed = files
-        sql = ("SELECT count(*) FROM cases_hpfimage i LEFT JOIN cases_imageoriginalname n ON n.image_id = i.id "
-               "WHERE n.id IS NULL")  # fmt: skip
-        self.half_rows += self.stack.rows(sql)[0][0]
-
-    def named(self) -> set[str]:
-        return {row[0] for row in self.stack.rows("SELECT content_sha256 FROM cases_hpfimage")}
-
-    def left_over(self) -> tuple[int, int]:
-        """(files that no row names, temporary files)"""
-        names = [path.name for path in self.blobs.glob("??/??/*")]
-        temporary = [name for name in names if name.startswith(".")]
-        return len(set(names) - set(temporary) - self.named()), len(temporary)
 
 
 def test_the_web_server_killed_during_uploads(tmp_path: Path) -> None:
