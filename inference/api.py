@@ -33,7 +33,7 @@ from inference.services.interop import interop_required, result_export
 from inference.services.runs import job_ids, run_request
 from leukoweb.core.api_serializers import ErrorSerializer
 from leukoweb.core.http import person
-from leukoweb.core.jobs.bell import ring
+from leukoweb.core.jobs.bell import ring_all
 
 
 class RunCreate(APIView):
@@ -52,8 +52,7 @@ class RunCreate(APIView):
         wanted = body.validated_data.get("pipeline")
         pipeline = pipeline_named(wanted) if wanted else None
         run = run_request(actor=person(request), slide=slide, pipeline=pipeline, mode=body.validated_data["mode"])
-        for job_id in job_ids([run]):
-            ring(job_id)
+        ring_all(job_ids([run]))
         return Response(RunSerializer(run).data, status=202)
 
 

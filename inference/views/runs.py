@@ -14,7 +14,7 @@ from inference.selectors.runs import cohort_progress, run_words, runs_of_slide
 from inference.services.runs import cohort_run_request, job_ids, run_request
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
-from leukoweb.core.jobs.bell import ring
+from leukoweb.core.jobs.bell import ring_all
 from leukoweb.core.permissions import has_action, requires
 
 
@@ -33,8 +33,7 @@ def run_create(request: HttpRequest, pk: int) -> HttpResponse:
         if not form.is_valid():
             raise DomainError("This pipeline or mode does not exist (any more).", hint="Choose another.")
         run = run_request(actor=person(request), slide=slide, **form.cleaned_data)
-        for job_id in job_ids([run]):
-            ring(job_id)
+        ring_all(job_ids([run]))
     except DomainError as caught:
         error = caught
     if request.headers.get("HX-Request"):
@@ -62,8 +61,7 @@ def cohort_run_create(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         if not form.is_valid():
             raise DomainError("This pipeline or mode does not exist (any more).", hint="Choose another.")
-        for job_id in job_ids(cohort_run_request(actor=person(request), cohort=cohort, **form.cleaned_data)):
-            ring(job_id)
+        ring_all(job_ids(cohort_run_request(actor=person(request), cohort=cohort, **form.cleaned_data)))
     except DomainError as caught:
         error = caught
     if request.headers.get("HX-Request"):

@@ -12,7 +12,7 @@ from inference.selectors.registry import pipeline_active
 from inference.services.runs import cohort_run_request, job_ids
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict
-from leukoweb.core.jobs.bell import publish
+from leukoweb.core.jobs.bell import publish_all
 from leukoweb.core.jobs.context import JobContext
 from leukoweb.core.jobs.ledger import job_create
 from leukoweb.core.models import AuditEvent, Role, User
@@ -65,8 +65,7 @@ def make(context: JobContext) -> str:
     if study.state == Study.State.DRAFT:
         study_lock_by_system(study)
     if pipeline_active() is not None:
-        for job_id in job_ids(cohort_run_request(actor=None, cohort=cohort)):
-            publish(job_id)
+        publish_all(job_ids(cohort_run_request(actor=None, cohort=cohort)))
     audit_record(actor=None, action=MADE, target=f"study:{study.pk}", data={"patients": len(everyone)})
     return f"{TITLE}: ready to read"
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from leukoweb.core.exceptions import Conflict, DomainError
@@ -184,6 +184,44 @@ def test_a_cancel_is_noticed_inside_a_chunk_too(admin_user: Any, monkeypatch: An
 
 
 @pytest.mark.django_db
+def test_a_cancelled_job_that_meets_an_error_ends_and_frees_its_key(admin_user: Any) -> None:
+    job = make(key="slide:9")
+
+    def breaks_after_the_cancel(context: JobContext) -> str:
+        ledger.job_cancel(actor=admin_user, job=Job.objects.get(pk=job.pk))
+        raise ValueError("no such thing")
+
+    behaviour["now"] = breaks_after_the_cancel
+    execute(job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.cancel_requested) == ("cancelled", True)
+    assert job.finished_at is not None
+    assert make(key="slide:9").pk != job.pk, "its key is free"
+
+
+@pytest.mark.django_db
+def test_a_job_that_is_put_back_without_a_cancel_waits() -> None:
+    claim = ledger.job_claim(make().pk, "w")
+    assert claim
+    assert ledger.job_put_back(claim, message="x")
+    job = Job.objects.get(pk=claim.job_id)
+    assert (job.status, job.finished_at) == ("queued", None)
+
+
+@pytest.mark.django_db
+def test_the_reaper_ends_what_waits_with_a_cancel_on_it(admin_user: Any) -> None:
+    waiting, running = make(), make()
+    Job.objects.filter(pk=waiting.pk).update(cancel_requested=True)
+    assert ledger.job_claim(running.pk, "w")
+    ledger.job_cancel(actor=admin_user, job=running)
+    Job.objects.filter(pk=running.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert ledger.reap() == []
+    assert set(Job.objects.values_list("status", flat=True)) == {"cancelled"}
+    assert not Job.objects.filter(finished_at=None).exists()
+    assert ledger.job_retry(actor=admin_user, job=waiting).status == "queued"
+
+
+@pytest.mark.django_db
 def test_check_asks_the_database_rarely(django_assert_num_queries: Any) -> None:
     claim = ledger.job_claim(make().pk, "w")
     assert claim
@@ -201,6 +239,25 @@ def test_a_dead_broker_neither_blocks_nor_fails(settings: Any) -> None:
     job.refresh_from_db()
     assert job.status == "queued"
     assert job.rung_at is None, "the reaper rings again"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_bells_stop_at_the_first_that_fails(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    tried: list[str] = []
+
+    def dead(self: Any, args: list[str], **options: Any) -> None:
+        tried.append(args[0])
+        if len(tried) > 1:
+            raise OSError("connection refused")
+
+    monkeypatch.setattr("leukoweb.core.tasks.run_job.__class__.apply_async", dead)
+    jobs = [make() for _ in range(4)]
+    with transaction.atomic():
+        bell.ring_all(job.pk for job in jobs)
+        assert tried == [], "nobody may take a job before its row is committed"
+    assert tried == [str(job.pk) for job in jobs[:2]]
+    assert list(Job.objects.exclude(rung_at=None)) == jobs[:1], "the reaper rings the others"
 
 
 @pytest.mark.django_db(transaction=True)

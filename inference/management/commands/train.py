@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cases.selectors.datasets import dataset_named
-from inference.management.seeing_through import PATIENCE_S, see_through
+from inference.management.seeing_through import PATIENCE_S, Onlooker
 from inference.models import TrainingRun
 from inference.pipeline.training_config import PARTS, PRESETS, ConfigInvalid
 from inference.selectors.training import training_run_named
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         if not (options["wait"] or options["estimate"]):
             self.stdout.write(f"{run} is queued. `--wait` would follow it; its page shows it.")
             return
-        ended = see_through(str(job.pk), self.stdout.write, PATIENCE_S)
+        ended = Onlooker(self.stdout.write, lambda job: job.note, PATIENCE_S).see_through(job.pk)
         if ended.status != Job.Status.DONE:
             raise CommandError(f"{run}: {ended.get_status_display()}. {ended.error} {ended.hint}".strip(), returncode=1)
         run.refresh_from_db()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterable
 from functools import partial
 
 from django.conf import settings
@@ -18,6 +19,24 @@ log = logging.getLogger(__name__)
 def ring(job_id: uuid.UUID | str) -> None:
     """Tell a worker, after the current transaction has committed, that this job waits."""
     transaction.on_commit(partial(publish, job_id), robust=True)
+
+
+def ring_all(job_ids: Iterable[uuid.UUID | str]) -> None:
+    """Ring for each after the commit, until a bell fails: a dead broker then costs one wait, not one per job.
+
+    The reaper rings the rest.
+    """
+    transaction.on_commit(partial(publish_all, list(job_ids)), robust=True)
+
+
+def publish_all(job_ids: Iterable[uuid.UUID | str]) -> int:
+    """Send the ids in order, up to the first that fails. Returns how many were sent."""
+    rung = 0
+    for job_id in job_ids:
+        if not publish(job_id):
+            break
+        rung += 1
+    return rung
 
 
 def publish(job_id: uuid.UUID | str) -> bool:
@@ -42,9 +61,4 @@ def reap_and_ring() -> int:
     from leukoweb.core.jobs.daily import daily_create
 
     daily_create()
-    rung = 0
-    for job_id in ledger.reap():
-        if not publish(job_id):
-            break
-        rung += 1
-    return rung
+    return publish_all(ledger.reap())

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, PositiveSmallIntegerField, Q, TextField, Value, When
+from django.db.models import Case, DateTimeField, F, PositiveSmallIntegerField, Q, TextField, Value, When
 from django.db.models.functions import Concat
 from django.utils import timezone
 
@@ -137,16 +137,31 @@ def job_fail(claim: Claim, *, code: str, message: str, hint: str = "") -> bool:
 
 
 def job_put_back(claim: Claim, *, message: str) -> bool:
-    """After an unexpected error: wait a little and try again, or fail when the attempts are used up."""
+    """After an unexpected error: wait a little and try again, or fail when the attempts are used up.
+
+    A job that somebody cancelled meanwhile ends here: waiting with a cancel on it, nobody could ever take it.
+    """
     if claim.attempt >= settings.JOB_MAX_ATTEMPTS:
         return job_fail(
             claim, code="E_UNEXPECTED", message=f"Failed {claim.attempt} times in a row; the last time: {message}",
             hint="The log of the worker has the details. Retry when the cause is gone.",
         )  # fmt: skip
-    later = shared_now() + timedelta(seconds=2**claim.attempt)
+    now = shared_now()
+    later = now + timedelta(seconds=2**claim.attempt)
     return bool(
-        _mine(claim).update(status=Status.QUEUED, not_before=later, lease_until=None, error=message, rung_at=None)
+        _mine(claim).update(
+            **_queued_or_cancelled(now), not_before=later, lease_until=None, error=message, rung_at=None
+        )
     )
+
+
+def _queued_or_cancelled(now: datetime) -> dict[str, Any]:
+    """Back to the queue unless a cancel was asked for, decided by the row in the same UPDATE."""
+    cancelled = Q(cancel_requested=True)
+    return {
+        "status": Case(When(cancelled, then=Value(Status.CANCELLED)), default=Value(Status.QUEUED)),
+        "finished_at": Case(When(cancelled, then=Value(now)), default=None, output_field=DateTimeField()),
+    }
 
 
 def job_mark_cancelled(claim: Claim) -> bool:
@@ -156,10 +171,12 @@ def job_mark_cancelled(claim: Claim) -> bool:
 def job_cancel(*, actor: User, job: Job, reason: str = "") -> Job:
     """A waiting job ends now; a running one stops at its next checkpoint and keeps what it has saved."""
     with transaction.atomic():
-        stopped = Job.objects.filter(pk=job.pk, status=Status.QUEUED).update(
-            status=Status.CANCELLED, finished_at=timezone.now(), cancel_requested=True
+        waits = Q(status=Status.QUEUED)  # one UPDATE: a worker that puts the job back meanwhile cannot slip through
+        asked = Job.objects.filter(pk=job.pk, status__in=Job.ACTIVE).update(
+            status=Case(When(waits, then=Value(Status.CANCELLED)), default=F("status")),
+            finished_at=Case(When(waits, then=Value(timezone.now())), default=F("finished_at")),
+            cancel_requested=True,
         )
-        asked = stopped or Job.objects.filter(pk=job.pk, status=Status.RUNNING).update(cancel_requested=True)
         if not asked:
             job.refresh_from_db()
             raise Conflict(f"This job is {job.get_status_display().lower()} already; there is nothing to cancel.")
@@ -188,12 +205,14 @@ def job_retry(*, actor: User, job: Job) -> Job:
 def reap() -> list[uuid.UUID]:
     """Mend what dead workers left and return the jobs whose bell should be rung again.
 
-    A job whose lease ran out goes back to the queue, or fails after the attempts that decision 4 allows. A waiting
-    job is rung again when its bell may have been lost: soon if nothing else runs on its queue, rarely otherwise.
+    A job whose lease ran out goes back to the queue, or fails after the attempts that decision 4 allows; with a cancel
+    on it, it ends. A waiting job is rung again when its bell may have been lost: soon if nothing else runs on its
+    queue, rarely otherwise.
     """
     now = shared_now()
     abandoned = Job.objects.filter(status=Status.RUNNING, lease_until__lt=now)
     abandoned.filter(cancel_requested=True).update(status=Status.CANCELLED, finished_at=now, lease_until=None)
+    Job.objects.filter(status=Status.QUEUED, cancel_requested=True).update(status=Status.CANCELLED, finished_at=now)
     abandoned.filter(attempt__gte=settings.JOB_MAX_ATTEMPTS).update(
         status=Status.FAILED, finished_at=now, lease_until=None, error_code="E_WORKER_LOST",
         error=Concat(
@@ -204,7 +223,7 @@ def reap() -> list[uuid.UUID]:
         hint="Where a field is named, look at it and remove it or upload it anew; otherwise look for an out-of-memory "
         "kill in the system log. Then retry.",
     )  # fmt: skip
-    abandoned.update(status=Status.QUEUED, lease_until=None, rung_at=None)
+    abandoned.update(**_queued_or_cancelled(now), lease_until=None, rung_at=None)
     busy = set(Job.objects.filter(status=Status.RUNNING).values_list("queue", flat=True))
     silent = now - timedelta(seconds=10)
     patient = now - timedelta(seconds=120)

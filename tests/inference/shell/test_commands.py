@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from inference.management import seeing_through
 from inference.management.commands import run_pipeline as command
 from inference.models import ModelVersion, PatientPrediction, PipelineRun, PipelineVersion
 from leukoweb.core.models import Job
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.django_db
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker runs in these tests, so there is nothing to wait for."""
     monkeypatch.setattr(command, "PATIENCE_S", 0)
-    monkeypatch.setattr(command, "POLL_S", 0)
+    monkeypatch.setattr(seeing_through, "POLL_S", 0.01)
 
 
 def test_a_slide_is_queued(pipeline: Any, make_slide: Any, capsys: Any) -> None:
@@ -59,6 +60,26 @@ def test_wait_ends_when_a_run_has_died_too_often(pipeline: Any, make_slide: Any)
     Job.objects.update(status=Job.Status.RUNNING, attempt=settings.JOB_MAX_ATTEMPTS, lease_until=timezone.now())
     with pytest.raises(CommandError, match="without a result"):
         call_command("run_pipeline", "--slide", "A-1", "--wait")
+
+
+def test_wait_sleeps_while_nothing_can_be_claimed(
+    pipeline: Any, make_slide: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an unexpected error the job waits some seconds; the command must not burn a core meanwhile."""
+    slept: list[float] = []
+
+    def sleeps(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            Job.objects.update(not_before=None)
+
+    make_slide(2, code="A-1")
+    call_command("run_pipeline", "--slide", "A-1")
+    Job.objects.update(not_before="2999-01-01T00:00Z")
+    monkeypatch.setattr(seeing_through.time, "sleep", sleeps)
+    call_command("run_pipeline", "--slide", "A-1", "--wait")
+    assert slept == [seeing_through.POLL_S] * 3
+    assert PatientPrediction.objects.count() == 1
 
 
 def test_a_cohort_runs_what_is_not_current(pipeline: Any, make_slide: Any, capsys: Any) -> None:
