@@ -124,12 +124,16 @@ def _rows(cohorts: Iterable[Cohort]) -> list[Row]:
 def _consensus(choices: Choices) -> dict[int, Consensus]:
     """The first task that settled an image; two tasks that settled it differently leave it disputed."""
     found: dict[int, Consensus] = {}
+    apart: set[int] = set()  # settled differently: no further task settles that
     for task in choices.tasks:
         for image_id, this in consensus_for_task(task, choices.rule).items():
             known = found.get(image_id)
+            if image_id in apart:
+                continue
             if known is None or (this.settled and not known.settled):
                 found[image_id] = this
             elif this.settled and known.settled and (this.verdict, this.label) != (known.verdict, known.label):
+                apart.add(image_id)
                 found[image_id] = Consensus("", "disputed", "", known.n_decisions + this.n_decisions)
     return found
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cases.taxonomy import FIVE_TO_THREE
 from inference.models import PatientPrediction, PipelineVersion
 from reader_study.analysis.inputs import InputsRefused
 from reader_study.models import ImportedEvaluator, ImportedPrediction, Study, StudyCase
-from reader_study.protocol import reference_map
+from reader_study.selectors.ai_results import Document, contents_of, label_of, predictions_of
 
-Document = Mapping[str, Any]
 Levels = Sequence[Mapping[str, Any]]
 
 
@@ -87,10 +85,7 @@ def _imported(evaluator: ImportedEvaluator, cases: Sequence[StudyCase]) -> tuple
 def _pipeline(
     name: str, version: str, cases: Sequence[StudyCase], document: Document, levels: Levels
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The newest prediction of each patient by this pipeline, on the slide with the most fields of the case.
-
-    A pipeline decides per slide. Of several slides, the one that carries most fields of the case's manifest is taken.
-    """
+    """Answers by case code and what made them; nothing where there is no such pipeline."""
     pipeline = (
         PipelineVersion.objects.filter(name=name, version=version)
         .select_related("model_1", "model_2", "model_3", "single_model")
@@ -98,19 +93,8 @@ def _pipeline(
     )
     if pipeline is None:
         return {}, {}
-    by_patient: dict[int, dict[int, PatientPrediction]] = {}
-    rows = PatientPrediction.objects.filter(
-        run__pipeline=pipeline, patient__in=[case.patient_id for case in cases]
-    ).order_by("id")
-    for prediction in rows.select_related("run"):
-        by_patient.setdefault(prediction.patient_id, {})[prediction.slide_id] = prediction  # the newest wins
-    answers = {}
-    for case in cases:
-        found = list(by_patient.get(case.patient_id, {}).values())
-        if found:
-            wanted = {image["content_sha256"] for image in case.manifest}
-            best = max(found, key=lambda p: (len(wanted & _contents(p)), p.pk))
-            answers[case.code] = _prediction(case.code, best, wanted, document, levels)
+    found = predictions_of(name, version, cases)
+    answers = {case.code: _prediction(case, found[case.pk], document, levels) for case in cases if case.pk in found}
     about = {
         "title": str(pipeline), "synthetic": pipeline.synthetic, "rules": pipeline.rule_set.get("name", ""),
         "rule_set_sha256": "",
@@ -123,33 +107,15 @@ def _pipeline(
     return answers, about
 
 
-def _contents(prediction: PatientPrediction) -> set[str]:
-    return {image["content_sha256"] for image in prediction.images}
-
-
 def _prediction(
-    code: str, prediction: PatientPrediction, wanted: set[str], document: Document, levels: Levels
+    case: StudyCase, prediction: PatientPrediction, document: Document, levels: Levels
 ) -> dict[str, Any]:
-    given = {level["name"]: _label(prediction, level["name"], document) for level in levels}
+    given = {level["name"]: label_of(prediction, level["name"], document) for level in levels}
     given = {level: label for level, label in given.items() if label}
+    wanted = {image["content_sha256"] for image in case.manifest}
     return {
-        "case": code, "answers": given, "cannot_decide": not given, "reason": prediction.reason,
-        "n_images": len(prediction.images), "same_images": _contents(prediction) == wanted,
+        "case": case.code, "answers": given, "cannot_decide": not given, "reason": prediction.reason,
+        "n_images": len(prediction.images), "same_images": contents_of(prediction) == wanted,
         "images_sha256": prediction.images_sha256, "rule_set_sha256": prediction.rule_set_sha256,
         "engine": prediction.engine_profile, "app_version": prediction.app_version,
     }  # fmt: skip
-
-
-def _label(prediction: PatientPrediction, level: str, document: Document) -> str:
-    """The class that the pipeline gave at a level; empty where its rules give none."""
-    if not prediction.decided:
-        return ""
-    five, three = prediction.diagnosis_5, prediction.diagnosis_3
-    if level == "five":
-        return five
-    if level == "three":
-        return three or FIVE_TO_THREE.get(five, "")
-    if level == "two":
-        known = five or three or prediction.diagnosis
-        return known and ("NO_LEUKEMIA" if known == "NO_LEUKEMIA" else "LEUKEMIA")
-    return reference_map(document).get(five, "")

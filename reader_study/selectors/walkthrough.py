@@ -13,6 +13,7 @@ from inference.models import PatientPrediction
 from leukoweb.core.exceptions import Conflict, NotFound
 from reader_study.models import ImportedEvaluator, ImportedPrediction, Reading, ReadingSession, Study, StudyCase
 from reader_study.protocol import reference_map
+from reader_study.selectors.ai_results import label_of, predictions_of
 from reader_study.selectors.studies import protocol_current
 
 UNDECIDED = ""
@@ -153,17 +154,14 @@ def _results(study: Study, document: dict[str, Any], walks: dict[int, Walk]) -> 
     for pipeline in [*named, *document["ai"]["comparators"]]:
         if (pipeline["name"], pipeline["version"]) in imported:
             continue
-        rows = PatientPrediction.objects.filter(
-            patient__in=list(walks), run__pipeline__name=pipeline["name"], run__pipeline__version=pipeline["version"]
-        ).select_related("run__pipeline")
-        latest = {row.patient_id: row for row in rows.order_by("id")}
-        for patient, row in latest.items():
-            label = class_of(row, document)
-            right = label == walks[patient].reference if walks[patient].reference else None
+        found = predictions_of(pipeline["name"], pipeline["version"], [walk.case for walk in walks.values()])
+        for walk in walks.values():
+            if (row := found.get(walk.case.pk)) is None:
+                continue
+            label = label_of(row, document["classes"]["map"], document)
+            right = label == walk.reference if walk.reference else None
             title = f"AI {pipeline['name']} {pipeline['version']}"
-            walks[patient].votes.append(Vote(title, label, "ai", right, prediction=row))
-
-
+            walk.votes.append(Vote(title, label, "ai", right, prediction=row))
     if imported:
         _imported(study, document["classes"]["map"], walks)
 
@@ -176,18 +174,6 @@ def _imported(study: Study, level: str, walks: dict[int, Walk]) -> None:
         walk = walks[row.study_case.patient_id]
         right = row.diagnosis == walk.reference if walk.reference else None
         walk.votes.append(Vote(f"AI {row.evaluator}", row.diagnosis, "ai", right))
-
-
-def class_of(row: PatientPrediction, document: dict[str, Any]) -> str:
-    """A result in the classes of the study; empty where the rules did not decide or do not give that level."""
-    scheme = document["classes"]["map"]
-    if not row.decided:
-        return ""
-    if scheme == "three":
-        return row.diagnosis_3
-    if scheme == "two" and not row.diagnosis_5:
-        return "NO_LEUKEMIA" if row.diagnosis == "NO_LEUKEMIA" else "LEUKEMIA"
-    return reference_map(document).get(row.diagnosis_5, "")
 
 
 def walk_images(walk: Walk) -> list[HpfImage]:

@@ -10,6 +10,7 @@ from cases.taxonomy import STYLES
 from inference.models import PatientPrediction
 from inference.pipeline.trace import deciding_images, trace_sentences
 from leukoweb.core.exceptions import DomainError
+from reader_study.selectors.ai_results import label_of
 
 
 @dataclass(frozen=True)
@@ -61,25 +62,10 @@ def assistance_payloads(patients: Iterable[int], document: Mapping[str, Any]) ->
         pk: Assistance(
             pipeline=title,
             synthetic=any(row.run.pipeline.synthetic for row in found.values()),
-            results=tuple((row, _class_of(row, document)) for row in found.values()),
+            results=tuple((row, label_of(row, document["classes"]["map"], document)) for row in found.values()),
         )
         for pk, found in newest.items()
     }
-
-
-def _class_of(row: PatientPrediction, document: Mapping[str, Any]) -> str:
-    """The result in the classes of the study; empty where the rules did not decide."""
-    classes = document["classes"]
-    if not row.decided:
-        return ""
-    if classes["map"] == "three":
-        return row.diagnosis_3
-    if classes["map"] == "two":
-        return "NO_LEUKEMIA" if row.diagnosis == "NO_LEUKEMIA" else "LEUKEMIA"
-    if classes["map"] == "custom":
-        mapped: str = classes["reference_map"].get(row.diagnosis_5, "")
-        return mapped
-    return row.diagnosis_5
 
 
 def _shown(result: PatientPrediction, name: str, places: Mapping[str, int]) -> dict[str, Any]:

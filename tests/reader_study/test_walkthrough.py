@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from cases.models import Exposure
-from leukoweb.core.models import User
+from cases.models import Exposure, Slide
+from inference.models import PatientPrediction, PipelineRun, PipelineVersion
+from leukoweb.core.models import Job, User
 from reader_study.models import ImportedEvaluator, ImportedPrediction, Reading, Study, StudyCase
+from reader_study.selectors.ai_results import label_of, predictions_of
 from reader_study.selectors.grid import study_grid
 from tests.conftest import BACKEND
 from tests.reader_study.pages import url
@@ -80,6 +82,31 @@ def test_imported_answers_of_an_ai_are_votes_too(client: Client, coordinator: Us
     assert "AI Elsewhere 2" in page
     assert 'data-class="ACUTE"' not in page
     assert case.code in client.get(url("study_walk", study), {"only": "ai"}).content.decode()
+
+
+def test_of_several_slides_the_one_of_the_case_counts_everywhere(client: Client, coordinator: User) -> None:
+    """The walk-through shows the answer that the analysis takes, also where another slide was diagnosed later."""
+    study = unblinded(coordinator)
+    case = study.cases.get(patient__code="Ext-001")
+    pipeline = PipelineVersion.objects.get(name="starter")
+    contents = [image["content_sha256"] for image in case.manifest]
+    other = Slide.objects.create(code="Ext-001-later", patient=case.patient)
+    own = case.patient.slides.get(code="Ext-001-S")
+    for slide, images, label in ((own, contents, "AML"), (other, ["0" * 64], "CLL")):
+        job = Job.objects.create(kind="inference.run", title="t", queue="infer", status="done")
+        run = PipelineRun.objects.create(pipeline=pipeline, slide=slide, job=job)
+        PatientPrediction.objects.create(
+            run=run, patient=case.patient, slide=slide, diagnosis=label, diagnosis_5=label, decided=True,
+            images=[{"content_sha256": content} for content in images],
+        )  # fmt: skip
+    page = client.get(url("study_walk_case", study, case.code)).content.decode()
+    row = page.partition(f"AI {pipeline.name} {pipeline.version}")[2].partition("</tr>")[0]
+    assert "AML" in row
+    assert "CLL" not in row
+    found = predictions_of(pipeline.name, pipeline.version, [case])
+    assert found[case.pk].slide.code == "Ext-001-S"
+    labels = [label_of(found[case.pk], level, {"classes": {"map": level}}) for level in ("five", "three", "two")]
+    assert labels == ["AML", "ACUTE", "LEUKEMIA"]
 
 
 def test_a_panel_reads_again_and_the_originals_stay(client: Client, coordinator: User) -> None:

@@ -134,6 +134,9 @@ def test_two_tasks_that_contradict_leave_the_image_out(small: Small) -> None:
     other = labelled(cohort, {image.pk: "APML"}, name="Second look")
     plan = dataset_plan(choices_of([cohort], [task, other]))
     assert {step.step: step.n_images for step in plan.flow}["disputed"] == 1
+    third = labelled(cohort, {image.pk: "CML"}, name="Third look")
+    plan = dataset_plan(choices_of([cohort], [task, other, third]))
+    assert {step.step: step.n_images for step in plan.flow}["disputed"] == 1, "a third task does not settle it"
     plan = dataset_plan(Choices((cohort,), (other,), rule=ConsensusRule("unanimous")))
     assert {step.step: step.n_images for step in plan.flow}["not_sorted"] == 40
 
