@@ -110,7 +110,7 @@ def pipeline_activate(
     if instead_of is not ... and instead_of != (before[0].pk if before else None):
         raise Conflict(
             f"{before[0] if before else 'No pipeline'} is active by now; somebody was faster.",
-            hint="Look at the comparison again, then decide.",
+            hint="Look at what is active now, then decide again.",
         )
     _refuse_control(pipeline)
     if [row.pk for row in before] == [pipeline.pk]:

@@ -49,8 +49,9 @@ def model_detail(request: HttpRequest, pk: int) -> HttpResponse:
 @requires("models.view")
 def pipeline_detail(request: HttpRequest, pk: int) -> HttpResponse:
     pipeline = get_object_or_404(pipeline_list(), pk=pk)
-    rules_json = json.dumps(pipeline.rule_set, indent=2)
-    context = {"pipeline": pipeline, "form": ActivateForm(), "active": pipeline_active(), "rules_json": rules_json}
+    rules_json, active = json.dumps(pipeline.rule_set, indent=2), pipeline_active()
+    form = ActivateForm(initial={"instead_of": active.pk if active else None})
+    context = {"pipeline": pipeline, "form": form, "active": active, "rules_json": rules_json}
     return render(request, "inference/pipeline_detail.html", context)
 
 
@@ -83,6 +84,7 @@ def pipeline_activate(request: HttpRequest, pk: int) -> HttpResponse:
         actor=person(request),
         pipeline=get_object_or_404(PipelineVersion, pk=pk),
         reason=form.cleaned_data.get("reason", ""),
+        instead_of=form.cleaned_data.get("instead_of"),
     )
     messages.success(request, f"New runs use {pipeline}. Earlier results stay; cohort pages say what needs a rerun.")
     return redirect("pipeline_detail", pk=pipeline.pk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import threading
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from inference.models import ModelVersion, PipelineVersion
 from inference.pipeline.errors import WeightsFormat, WeightsSha
@@ -199,6 +201,28 @@ def test_activation_moves_the_one_pointer_and_is_on_record(pipeline: PipelineVer
     assert (event.reason, event.data["before"]) == ("better", str(pipeline))
     pipeline_activate(actor=admin_user, pipeline=other)
     assert AuditEvent.objects.filter(action="pipeline.activate", actor=admin_user).count() == 1, "nothing changed"
+
+
+def test_a_page_that_is_out_of_date_activates_nothing(pipeline: PipelineVersion, as_role: Any) -> None:
+    """Two admins look at a pipeline each while a third is active; the second to press is told (ADR 0803)."""
+    made = [
+        pipeline_create(actor=None, name=name, version="1", rule_set=RULE_SETS["paper-fig1"], models=pipeline.slots)
+        for name in ("first", "second")
+    ]
+    client = as_role("admin")
+    forms = []
+    for row in made:
+        page = client.get(reverse("pipeline_detail", args=[row.pk])).content.decode()
+        (seen,) = re.findall(r'name="instead_of" value="(\d+)"', page)
+        assert int(seen) == pipeline.pk
+        forms.append((reverse("pipeline_activate", args=[row.pk]), {"instead_of": seen, "reason": "better"}))
+    assert client.post(*forms[0]).status_code == 302
+    late = client.post(*forms[1])
+    assert late.status_code == 409
+    assert "first 1 is active by now; somebody was faster." in late.content.decode()
+    for forgotten in ({}, {"instead_of": "x"}):
+        assert client.post(forms[1][0], forgotten).status_code == 409
+    assert [p.name for p in PipelineVersion.objects.filter(is_active=True)] == ["first"]
 
 
 @pytest.mark.both_databases

@@ -164,3 +164,14 @@ def test_without_torch_it_says_what_to_install(frozen: Any, monkeypatch: pytest.
     with pytest.raises(EngineUnavailable, match="needs PyTorch") as refused:
         training_create(actor=None, dataset=frozen, config=config())
     assert "pip install" in refused.value.hint
+
+
+@pytest.mark.django_db
+def test_in_production_the_workers_have_torch_not_the_web(
+    frozen: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """The web image has none: a training is queued there all the same, and the worker is the one to refuse."""
+    settings.PRODUCTION = True
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    run = training_create(actor=None, dataset=frozen, config=config())
+    assert training_start(actor=None, run=run).status == "queued"
