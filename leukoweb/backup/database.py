@@ -108,6 +108,25 @@ def _name() -> str:
     return str(connection.settings_dict["NAME"])
 
 
+def libpq_environment(config: dict[str, Any]) -> dict[str, str]:
+    """The variables that make a PostgreSQL program connect as this installation does.
+
+    Also what follows the address in DATABASE_URL (``?sslmode=verify-full&sslrootcert=...``): without it a program
+    would fall back to libpq's defaults, which take a connection that nothing verifies. ``options`` is left out (limits
+    of our own sessions), and so is what libpq has no variable for (keepalives).
+    """
+    from psycopg.pq import Conninfo
+
+    access = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD"}
+    found = {name: config.get(key) for name, key in access.items()}
+    options = config.get("OPTIONS") or {}
+    for known in Conninfo.get_defaults():
+        keyword = known.keyword.decode()
+        if known.envvar and keyword != "options" and keyword in options:
+            found[known.envvar.decode()] = options[keyword]
+    return {name: str(value) for name, value in found.items() if value not in (None, "")}
+
+
 def _run_program(program: str, *arguments: str) -> None:
     """Run a PostgreSQL program against our database; the password goes by the environment, never by the arguments."""
     path = shutil.which(program) or next(
@@ -117,14 +136,7 @@ def _run_program(program: str, *arguments: str) -> None:
         raise BackupFailed(
             f"{program} is not installed.", hint="On Debian and Ubuntu: apt-get install postgresql-client"
         )
-    config = connection.settings_dict
-    access = {
-        "PGHOST": config["HOST"],
-        "PGPORT": config["PORT"],
-        "PGUSER": config["USER"],
-        "PGPASSWORD": config["PASSWORD"],
-    }
-    environment = {**os.environ, **{name: str(value) for name, value in access.items() if value}}
+    environment = {**os.environ, **libpq_environment(connection.settings_dict)}
     done = subprocess.run([path, *arguments], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise BackupFailed(f"{program} failed: {done.stderr.strip()[:500]}")
