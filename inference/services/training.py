@@ -31,7 +31,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}")
 
 
 def require_trainable() -> None:
-    """EngineUnavailable, with what to install, where torch is not; looked up, not imported."""
+    """EngineUnavailable, with what to install, where torch is not; looked up, not imported.
+
+    In laptop mode all processes share one environment. In production the web never has torch: the worker, which may
+    be another machine, says it when the job starts (``require_torch``).
+    """
+    if settings.PRODUCTION:
+        return
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("torchvision") is None:
         raise EngineUnavailable(
             "Training needs PyTorch, which is not installed here. Predictions work without it.",
