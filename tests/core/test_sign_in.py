@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import time_machine
+from allauth.account.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 from django.core.cache import caches
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from leukoweb.core.models import User
@@ -133,3 +134,21 @@ def test_a_new_password_ends_every_other_session(pathologist: User) -> None:
     assert elsewhere.get("/").status_code == 302
     assert here.get("/").status_code in (200, 302)
     assert Client().login(username=pathologist.username, password=new)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "counted"),
+    [
+        (0, "6.6.6.6", "127.0.0.1"),
+        (1, "6.6.6.6, 192.0.2.7", "192.0.2.7"),  # nginx appends the peer; what the client wrote stands before it
+        (2, "6.6.6.6, 192.0.2.7, 10.0.0.1", "192.0.2.7"),  # a balancer at 10.0.0.1, which appends too
+        (2, "10.0.0.1", "10.0.0.1"),  # past the balancer, or one that does not append: no error, all count together
+    ],
+)
+def test_the_address_that_counts_is_one_that_our_proxies_saw(
+    proxies: int, forwarded: str, counted: str, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
+    request = RequestFactory().get("/", headers={"X-Forwarded-For": forwarded})
+    assert get_adapter().get_client_ip(request) == counted
+    assert ("TRUSTED_PROXIES is 2" in caplog.text) == (forwarded == "10.0.0.1")
