@@ -20,6 +20,8 @@ from leukoweb.core import laptop
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
+# A variable that is there but empty, as deployment files leave them, is one that is not set.
+env.ENVIRON = {name: value for name, value in os.environ.items() if value.strip()}
 
 MODE = env.str("LEUKOWEB_MODE", default="laptop")
 if MODE not in ("laptop", "production"):
@@ -282,6 +284,11 @@ S3 = {
     "secret_key": _required("S3_SECRET_KEY", _bucket_key) if _bucket else _secret("S3_SECRET_KEY"),
 }
 FILE_UPLOAD_TEMP_DIR = env.str("UPLOAD_TEMP_DIR", default="") or None
+if FILE_UPLOAD_TEMP_DIR:
+    try:
+        Path(FILE_UPLOAD_TEMP_DIR).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"UPLOAD_TEMP_DIR cannot be made: {error.strerror}.") from error
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # manifests; images are streamed and have limits of their own
 
 # -- mail ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ REFUSED = [
     ({"SESSION_HOURS": "0"}, "SESSION_HOURS is 0; it must be from 1 to 24."),
     ({"OIDC_SERVER_URL": "https://id.example.org"}, "OIDC_CLIENT_ID is not set."),
     ({"ACCEL_LOCATION": "blobs"}, "ACCEL_LOCATION is 'blobs'"),
+    ({"UPLOAD_TEMP_DIR": "/dev/null/in"}, "UPLOAD_TEMP_DIR cannot be made: Not a directory."),
 ]  # fmt: skip
 
 
@@ -75,3 +77,24 @@ def test_the_web_gives_up_an_idle_transaction_sooner_than_a_job(
     ask = "from leukoweb import settings; print(settings.DATABASES['default']['OPTIONS']['options'])"
     done = start({"SERVES_WEB": serves_web}, tmp_path, "-c", ask)
     assert f"idle_in_transaction_session_timeout={idle_ms}" in done.stdout, done.stderr
+
+
+def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path) -> None:
+    """As a deployment file leaves it: ``SESSION_HOURS=``."""
+    names = re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', (ROOT / "leukoweb" / "settings.py").read_text(encoding="utf-8"))
+    empty: dict[str, str | None] = dict.fromkeys({*names, "EMAIL_URL", "METRICS_TOKEN", "S3_ACCESS_KEY"}, "")
+    kept: dict[str, str | None] = {**COMPLETE}
+    told = ("SESSION_HOURS", "INVITE_HOURS", "JOB_LEASE_S", "SECURE_SSL_REDIRECT", "ALLAUTH_TRUSTED_PROXY_COUNT",
+            "DEFAULT_FROM_EMAIL", "INFERENCE_ENGINE", "EMAIL_BACKEND", "FILE_UPLOAD_TEMP_DIR")  # fmt: skip
+    ask = f"from leukoweb import settings as s; print([getattr(s, name) for name in {told!r}])"
+    done = start(empty | kept, tmp_path, "-c", ask)
+    assert done.stdout.strip() == str(
+        [8, 72, 20, True, 1, "leukoweb@localhost", "auto", "django.core.mail.backends.console.EmailBackend", None]
+    ), done.stderr
+
+
+def test_the_folder_of_arriving_uploads_is_made(tmp_path: Path) -> None:
+    place = tmp_path / "data" / "incoming"
+    done = start({"UPLOAD_TEMP_DIR": str(place)}, tmp_path, "manage.py", "check")
+    assert done.returncode == 0, done.stderr
+    assert place.is_dir()
