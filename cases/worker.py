@@ -18,6 +18,7 @@ from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.jobs.context import JobContext
 from leukoweb.core.models import Job, User
 from leukoweb.core.storage import blobs
+from leukoweb.core.words import counted
 
 State = UploadItem.State
 
@@ -90,7 +91,7 @@ def _finish(item: UploadItem, members: dict[str, UploadItem]) -> str:
     archive_path(item).unlink(missing_ok=True)
     close_if_complete(item.batch)
     refused = sum(member.state == State.REFUSED for member in members.values())
-    return f"{len(members) - refused} images taken in, {refused} refused"
+    return f"{counted(len(members) - refused, 'image')} taken in, {refused} refused"
 
 
 def sweep_media(context: JobContext) -> str:
@@ -138,7 +139,7 @@ def measure_images(context: JobContext) -> str:
                 quality_store(measured)
         context.progress(done, len(waiting))
     missing = f"; {lost} stored files could not be read (run `manage.py verify_media`)" if lost else ""
-    return f"{len(waiting) - lost} images measured{missing}"
+    return f"{counted(len(waiting) - lost, 'image')} measured{missing}"
 
 
 def import_dataset(context: JobContext) -> str:

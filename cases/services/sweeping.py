@@ -12,6 +12,7 @@ from cases.models import UploadItem
 from cases.services.content import named_contents
 from cases.services.dataset_uploads import archives_wanted
 from leukoweb.core.storage import blobs
+from leukoweb.core.words import counted
 
 DAY_S = 24 * 3600.0
 
@@ -22,7 +23,7 @@ class Swept:
     archives: int
 
     def __str__(self) -> str:
-        return f"{self.files} stored files and {self.archives} archives removed."
+        return f"{counted(self.files, 'stored file')} and {counted(self.archives, 'archive')} removed."
 
 
 def media_sweep(*, older_than_s: float = DAY_S) -> Swept:

@@ -27,6 +27,7 @@ from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.http import person, zip_response
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.permissions import requires
+from leukoweb.core.words import counted
 
 PER_PAGE = 50
 
@@ -194,7 +195,8 @@ def dataset_import(request: HttpRequest) -> HttpResponse:
             add_errors(form, error)
         else:
             ring(job.pk)
-            messages.success(request, f"The list names {n} images. A job takes them in; its row says how far it is.")
+            told = f"The list names {counted(n, 'image')}. A job takes them in; its row says how far it is."
+            messages.success(request, told)
             return redirect("job_list")
     return render(request, "cases/dataset_import.html", {"form": form}, status=400 if form.errors else 200)
 

@@ -13,6 +13,7 @@ from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
+from leukoweb.core.words import counted
 
 
 @require_safe
@@ -87,7 +88,7 @@ def patient_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
         except DomainError as error:
             add_errors(form, error)
         else:
-            messages.success(request, f"{patient} was withdrawn; {purged} stored images were purged.")
+            messages.success(request, f"{patient} was withdrawn; {counted(purged, 'stored image')} purged.")
             return redirect("patient_detail", pk)
     context = {"form": form, "patient": patient, "slides": selectors.slide_list(patient=patient)}
     return render(request, "cases/patient_withdraw.html", context, status=400 if form.errors else 200)

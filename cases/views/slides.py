@@ -14,6 +14,7 @@ from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
 from leukoweb.core.permissions import has_action, requires
+from leukoweb.core.words import counted
 
 
 @require_safe
@@ -79,7 +80,7 @@ def images_move(request: HttpRequest, pk: int) -> HttpResponse:
         except DomainError as error:
             add_errors(form, error)
         else:
-            messages.success(request, f"{moved} images were moved to {target}.")
+            messages.success(request, f"{counted(moved, 'image')} moved to {target}.")
             return redirect("slide_detail", target.pk)
     chosen_ids = {int(value) for value in request.POST.getlist("images") if value.isdecimal()}
     context = {"form": form, "slide": slide, "images": images, "chosen": chosen_ids}

@@ -22,6 +22,7 @@ from inference.worker.engines import OpenModel, open_model
 from inference.worker.images import batches
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
+from leukoweb.core.words import counted
 
 BATCH = 16
 COMPARATORS = {
@@ -52,7 +53,7 @@ def evaluate_job(context: JobContext) -> str:
     dataset = DatasetVersion.objects.get(pk=context.payload["dataset"])
     hooks = Hooks(lambda done, total: context.progress(done, total, f"{pipeline} on {dataset}"), context.write)
     evaluation = evaluate_dataset(pipeline, dataset, hooks)
-    return f"{evaluation.report['n_patients']} patients evaluated."
+    return f"{counted(evaluation.report['n_patients'], 'patient')} evaluated."
 
 
 def evaluate_dataset(

@@ -25,6 +25,7 @@ from inference.services.version import app_version
 from inference.worker.engines import OpenModel, open_model
 from inference.worker.images import Prepared, batches, one_by_one
 from leukoweb.core.jobs.context import JobContext
+from leukoweb.core.words import counted
 
 BATCH = 8  # also the step of progress, of a cancel and of what a kill can cost
 
@@ -55,7 +56,7 @@ def run_pipeline(context: JobContext) -> str:
         classes=single.classes if single else None,
     )
     _store(context, run, images, used, decision)
-    return f"{len(images)} images done."
+    return f"{counted(len(images), 'image')} done."
 
 
 def _slots(run: PipelineRun, rules: RuleSet) -> dict[str, ModelVersion]:

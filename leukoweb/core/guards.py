@@ -15,6 +15,8 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models
 
+from leukoweb.core.words import counted
+
 _guarded: dict[str, tuple[str, ...]] = {}
 _insert_if: dict[str, tuple[str, str]] = {}  # (condition, what the database says when it is not fulfilled)
 
@@ -180,7 +182,7 @@ def require_guards(using: str = "default") -> None:
     """
     if missing := missing_guards(using):
         raise ImproperlyConfigured(
-            f"{len(missing)} triggers that keep records append-only are missing, the first is {missing[0]}. "
+            f"{counted(len(missing), 'trigger')} missing that keep records append-only, the first is {missing[0]}. "
             "Run `manage.py migrate`, which installs them."
         )
 

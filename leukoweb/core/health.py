@@ -19,6 +19,7 @@ from leukoweb.core.clocks import APART_BAD, APART_WARN, clocks_apart
 from leukoweb.core.guards import missing_guards
 from leukoweb.core.jobs.registry import QUEUES
 from leukoweb.core.models import AuditEvent, Job
+from leukoweb.core.words import counted
 
 GOOD, WARN, BAD = "good", "warn", "bad"
 WAITED_TOO_LONG = timedelta(minutes=5)
@@ -60,7 +61,7 @@ def _database() -> Finding:
 
 def _guards() -> Finding:
     if missing := missing_guards():
-        words = f"{len(missing)} triggers that keep records unchangeable are missing."
+        words = f"{counted(len(missing), 'trigger')} missing that keep records unchangeable."
         return Finding("Unchangeable records", BAD, words, "Run `manage.py migrate` now and find out who removed them.")
     return Finding("Unchangeable records", GOOD, "Every trigger is in place.")
 
@@ -77,7 +78,7 @@ def chain_finding() -> Finding:
         if event.previous_hash != previous or event_hash(event) != event.hash:
             return Finding("Audit trail", BAD, f"The chain is broken at event {event.pk}.", advice)
         previous = event.hash
-    return Finding("Audit trail", GOOD, f"The newest {min(len(tail), CHAIN_TAIL)} events fit together.")
+    return Finding("Audit trail", GOOD, f"The newest {counted(min(len(tail), CHAIN_TAIL), 'event')} fit together.")
 
 
 def _clock(now: datetime) -> Finding:

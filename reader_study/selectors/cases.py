@@ -115,12 +115,12 @@ def _list(codes: list[str]) -> str:
 
 def _problem(found: CaseList, words: str, codes: list[str], *, hint: str = "") -> None:
     if codes:
-        found.problems.append(Problem("cases", f"{len(codes)} patients {words}: {_list(codes)}.", hint))
+        found.problems.append(Problem("cases", f"Some patients {words} ({len(codes)}): {_list(codes)}.", hint))
 
 
 def _warning(found: CaseList, words: str, codes: list[str]) -> None:
     if codes:
-        found.warnings.append(Problem("cases", f"{len(codes)} patients {words}: {_list(codes)}."))
+        found.warnings.append(Problem("cases", f"Some patients {words} ({len(codes)}): {_list(codes)}."))
 
 
 def without_reference(patients: Sequence[Patient]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from cases.models import Cohort, DatasetEntry
 from inference.models import PipelineVersion
 from leukoweb.core.models import Role, User
+from leukoweb.core.words import counted
 from reader_study.models import Study
 from reader_study.protocol import Problem, notices, validate
 from reader_study.selectors.cases import CaseList, case_list, without_reference
@@ -41,7 +42,7 @@ def feasibility(study: Study, document: dict[str, Any]) -> Feasibility:
     warnings = [*notices(document), *cases.warnings]
     if missing := without_reference(cases.patients):
         warnings.append(
-            Problem("cases", f"{missing} of {len(cases.patients)} patients have no reference diagnosis yet.",
+            Problem("cases", f"{missing} of {counted(len(cases.patients), 'patient')} without a reference diagnosis.",
                     "They have to have one before the analysis.")
         )  # fmt: skip
     return Feasibility(tuple(problems), tuple(warnings), tuple(refused), cases)

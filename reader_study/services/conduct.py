@@ -13,6 +13,7 @@ from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User
 from leukoweb.core.signing import Signature
+from leukoweb.core.words import counted
 from reader_study.models import ProtocolVersion, ReadingSession, Study, StudyReader, Unblinding
 from reader_study.selectors.studies import protocol_current
 from reader_study.services.guard import (
@@ -103,7 +104,7 @@ def study_freeze(*, actor: User, study: Study, signature: Signature, stop_reason
     )  # fmt: skip
     if unfinished and not stop_reason.strip():
         raise Conflict(
-            f"{len(unfinished)} sessions are not finished, the first is session {unfinished[0].number} of "
+            f"{counted(len(unfinished), 'session')} not finished, the first is session {unfinished[0].number} of "
             f"{unfinished[0].reader.label}.", code="E_UNFINISHED",
             hint="Wait for them, or give a reason to stop the study early.",
         )  # fmt: skip

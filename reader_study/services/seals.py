@@ -18,6 +18,7 @@ from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, NotAllowed
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.signing import Signature
+from leukoweb.core.words import counted
 from reader_study.answers import Answer, answer_missing, empty_answer
 from reader_study.models import DraftReading, Reading, ReadingSession, SessionCase, SessionImage, SessionSeal
 from reader_study.sealed import sealing
@@ -89,7 +90,7 @@ def session_seal(*, session: ReadingSession, signature: Signature) -> SessionSea
     unanswered, unseen = open_points(session)
     if unanswered or (unseen and session.rules["require_all_viewed"]):
         raise NotFinished(
-            f"{len(unanswered)} cases are not answered and {len(unseen)} have fields that you have not seen.",
+            f"{counted(len(unanswered), 'case')} without an answer, {len(unseen)} with fields that you have not seen.",
             hint="Finish them, then sign.",
         )
     now = timezone.now()

@@ -85,7 +85,7 @@ def test_from_sorting_to_a_new_result(browser_as: OpenPage, pipeline: Any, job_w
 
     admin.reload()
     admin.get_by_role("link", name="Compare and promote").click()
-    expect(admin.get_by_text("4 patients are compared, each by both pipelines")).to_be_visible()
+    expect(admin.get_by_text("4 patients compared, each by both pipelines")).to_be_visible()
     shot(admin, "journey-4-compare")
     admin.get_by_label("Reason").fill("Trained on our own smears")
     admin.get_by_role("button", name="Promote by hand 1").click()

@@ -102,7 +102,7 @@ def test_freeze_waits_for_everybody_or_needs_a_reason(coordinator: User) -> None
     study = make_locked(coordinator)
     for session in sessions(study)[:2]:
         mark(session, "sealed")
-    with pytest.raises(Conflict, match="1 sessions are not finished, the first is session 1 of P2"):
+    with pytest.raises(Conflict, match="1 session not finished, the first is session 1 of P2"):
         conduct.study_freeze(actor=coordinator, study=study, signature=sign(coordinator))
     with pytest.raises(Conflict, match="freeze the data first"):
         conduct.study_unblind(actor=coordinator, study=study, reason="curious", signature=sign(coordinator))

@@ -85,7 +85,7 @@ def test_a_session_that_is_not_finished_cannot_be_sealed(reader: Any) -> None:
     journey.post_json(f"case/{second['case']}/show/")
     journey.answer(second["case"], {"diagnosis": "CML", "confidence": 2}, 0)  # answered, but no field was looked at
     page = journey.ask("GET", journey.base + "seal/").recorded.decode()
-    assert "All 2 cases are answered" in page
+    assert "2 of 2 cases answered" in page
     assert "fields that you have not seen" in page
     assert journey.ask(
         "POST", journey.base + "seal/", {"signed_name": "R", "password": PASSWORD, "agree": "on"}

@@ -157,10 +157,10 @@ def test_patients_without_fields_withdrawn_or_unreviewed(coordinator: User) -> N
     Patient.objects.filter(code="Ext-000").update(withdrawn_at=timezone.now())
     assert feasibility(study, study.draft).problems == ()  # all: the withdrawn one is left out
     HpfImage.objects.filter(slide__patient__code="Ext-001").delete()
-    assert "1 patients have no field: Ext-001" in refusal(study, coordinator)
+    assert "Some patients have no field (1): Ext-001" in refusal(study, coordinator)
     cohort(2, name="Fresh", reviewed=False)
     study = make_study(coordinator, "Fresh", cases={"cohort": "Fresh", "patients": "all", "training": []})
-    assert "2 patients have slides that nobody has reviewed: Fre-000, Fre-001" in refusal(study, coordinator)
+    assert "Some patients have slides that nobody has reviewed (2): Fre-000, Fre-001" in refusal(study, coordinator)
 
 
 def test_warnings_do_not_stop_a_lock(coordinator: User) -> None:
@@ -172,7 +172,7 @@ def test_warnings_do_not_stop_a_lock(coordinator: User) -> None:
     for words in (
         "fewer than 3 fields: Thi-000, Thi-001",
         "share an identical field",
-        "2 of 2 patients have no reference",
+        "2 of 2 patients without a reference",
     ):
         assert words in found
     lock(study, coordinator)

@@ -136,7 +136,7 @@ def test_from_the_report_to_promotion_and_back(
     admin.post(reverse("training_evaluate", args=[trained.public_id, pipeline.pk]))
     run_jobs()
     page = admin.get(compare).content.decode()
-    assert "7 patients are compared" in page
+    assert "7 patients compared" in page
     admin.post(reverse("training_rules", args=[trained.public_id]), {"measure": "count", "at_least": "2"})
     trained.refresh_from_db()
     candidate = PipelineVersion.objects.get(pk=trained.pipeline_id)
