@@ -6,13 +6,12 @@ from cases.archives import ZipMember, read_zip
 from cases.imaging import decode
 from cases.models import Cohort, HpfImage, TextHint, UploadItem
 from cases.selectors.curation import contents_unmeasured
-from cases.services.archives import archive_path
 from cases.services.curation import content_measure, quality_store
 from cases.services.dataset_imports import Target, dataset_import
 from cases.services.dataset_uploads import dataset_archive_path
 from cases.services.images import image_prepare, image_store
 from cases.services.sweeping import media_sweep
-from cases.services.uploads import close_if_complete, item_refuse, item_settle
+from cases.services.uploads import archive_path, close_if_complete, item_refuse, item_settle
 from cases.text_hint import VERSION, find_text
 from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.jobs.context import JobContext
@@ -60,6 +59,7 @@ def _take_in(context: JobContext, user: User, known: UploadItem, member: ZipMemb
             raise member.refusal
         if known.slide is None:
             raise DomainError("The file has no slide.", code="E_NO_SLIDE")
+        known.refresh_from_db(fields=["path"])  # a withdrawal may have taken the archive's name out of it
         prepared = image_prepare(member.data, known.path)
         with context.write():
             added = image_store(actor=user, slide=known.slide, prepared=prepared, position=known.position)

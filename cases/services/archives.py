@@ -9,11 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from django.conf import settings
 from django.db import transaction
 
 from cases.models import UploadItem
-from cases.services.uploads import ChecksumDiffers
+from cases.services.uploads import ChecksumDiffers, archive_path
 from leukoweb.core.exceptions import Conflict, StorageFull
 from leukoweb.core.jobs.ledger import job_create
 from leukoweb.core.models import Job, User
@@ -23,11 +22,6 @@ CHUNK_BYTES = 1 << 20
 
 class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
-
-
-def archive_path(item: UploadItem) -> Path:
-    """Where the archive of an item waits for its job. Named by number: the file's own name never becomes a path."""
-    return Path(settings.DATA_DIR) / "uploads" / f"{item.pk}.zip"
 
 
 def archive_receive(*, actor: User, item: UploadItem, stream: Readable) -> Job:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import Q
 
 from cases.models import UploadItem
 from cases.services.content import named_contents
 from cases.services.dataset_uploads import archives_wanted
+from leukoweb.core.models import Job
 from leukoweb.core.storage import blobs
 from leukoweb.core.words import counted
 
@@ -37,14 +40,31 @@ def media_sweep(*, older_than_s: float = DAY_S) -> Swept:
 
 
 def _sweep_archives(before: float) -> int:
-    """Archives that no unfinished job waits for."""
-    datasets = archives_wanted()
-    waiting = set(UploadItem.objects.filter(state=UploadItem.State.RECEIVED).values_list("pk", flat=True))
+    """Archives that no unfinished job waits for: they may hold names, and metadata that nobody has taken out yet.
+
+    One whose job failed or was cancelled stays for a retry until the age limit, counted from the end of the job.
+    """
+    datasets, waiting = archives_wanted(), _uploads_wanted(before)
     removed = 0
     for path in (Path(settings.DATA_DIR) / "uploads").glob("*"):
-        wanted = path.suffix == ".zip" and path.stem.isdecimal() and int(path.stem) in waiting
-        wanted = wanted or path.name in datasets
-        if not wanted and path.stat().st_mtime < before:
+        number = int(path.stem) if path.suffix == ".zip" and path.stem.isdecimal() else None
+        if number not in waiting and path.name not in datasets and path.stat().st_mtime < before:
             path.unlink(missing_ok=True)
+            if number is not None:
+                _send_again(number)
             removed += 1
     return removed
+
+
+def _uploads_wanted(before: float) -> set[int]:
+    ended_late = Q(job__finished_at__gt=datetime.fromtimestamp(before, UTC))
+    received = UploadItem.objects.filter(state=UploadItem.State.RECEIVED)
+    return set(received.filter(Q(job__status__in=Job.ACTIVE) | ended_late).values_list("pk", flat=True))
+
+
+def _send_again(number: int) -> None:
+    """Its uploader is asked for the archive again; without a file its job could not go on."""
+    UploadItem.objects.filter(pk=number, state=UploadItem.State.RECEIVED).update(
+        state=UploadItem.State.EXPECTED, code="E_ARCHIVE_GONE", hint="Send it again, or close the upload.",
+        message="The archive was not unpacked in time and has been removed.",
+    )  # fmt: skip

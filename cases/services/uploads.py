@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -192,6 +194,11 @@ def _no_archive(file: Announced) -> UploadItem:
     raise NotFound(f"The archive {file.member_of[:80]!r} was not announced before its members.", field="member_of")
 
 
+def archive_path(item: UploadItem) -> Path:
+    """Where the archive of an item waits for its job. Named by number: the file's own name never becomes a path."""
+    return Path(settings.DATA_DIR) / "uploads" / f"{item.pk}.zip"
+
+
 def bytes_max(item: UploadItem) -> int:
     return ARCHIVE_BYTES_MAX if item.is_archive else DEFAULT_LIMITS.file_bytes
 
@@ -270,15 +277,40 @@ def close_if_complete(batch: UploadBatch) -> None:
         UploadBatch.objects.filter(pk=batch.pk, closed_at=None).update(closed_at=timezone.now())
 
 
-@transaction.atomic
 def upload_batch_close(*, actor: User, batch: UploadBatch) -> UploadBatch:
-    """Give up what is still missing; what was stored stays."""
-    batch = UploadBatch.objects.select_for_update().get(pk=batch.pk)
-    if UploadItem.objects.filter(batch=batch, state=State.RECEIVED).exists():
-        raise Conflict("An archive of this upload is still being unpacked.", hint="Wait for it, or cancel its job.")
-    if batch.is_open:
-        batch.closed_at = timezone.now()
-        batch.save(update_fields=["closed_at"])
-        missing = UploadItem.objects.filter(batch=batch, state=State.EXPECTED).count()
-        audit_record(actor=actor, action="upload.close", target=f"upload:{batch.pk}", data={"n_missing": missing})
+    """Give up what is still missing; what was stored stays.
+
+    An archive whose job was cancelled or failed is given up too: it may hold names and what the cleaning would have
+    taken out, so it does not stay on the disk.
+
+    Raises
+    ------
+    Conflict
+        A job is unpacking an archive or waits to do so.
+    """
+    with transaction.atomic():
+        batch = UploadBatch.objects.select_for_update().get(pk=batch.pk)
+        received = list(UploadItem.objects.filter(batch=batch, state=State.RECEIVED).select_related("job"))
+        if any(item.job is not None and item.job.is_active for item in received):
+            raise Conflict("An archive of this upload is still being unpacked.", hint="Wait for it, or cancel its job.")
+        for item in received:
+            item_refuse(item, _given_up(item))
+        if batch.is_open:
+            batch.closed_at = timezone.now()
+            batch.save(update_fields=["closed_at"])
+            missing = UploadItem.objects.filter(batch=batch, state=State.EXPECTED).count()
+            audit_record(
+                actor=actor, action="upload.close", target=f"upload:{batch.pk}",
+                data={"n_missing": missing, "n_archives_given_up": len(received)},
+            )  # fmt: skip
+    for item in received:
+        archive_path(item).unlink(missing_ok=True)
     return batch
+
+
+def _given_up(item: UploadItem) -> DomainError:
+    why = f"its job was {item.job.get_status_display().lower()}" if item.job is not None else "no job waits for it"
+    return DomainError(
+        f"The upload was closed before this archive was unpacked ({why}).", code="E_GIVEN_UP",
+        hint="Start a new upload and send the archive again.",
+    )  # fmt: skip

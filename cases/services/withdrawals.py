@@ -9,6 +9,7 @@ from cases.models import HpfImage, ImageOriginalName, Patient, UploadItem
 from cases.services.checks import require_live
 from cases.services.content import contents_purge
 from cases.services.patients import require_reason
+from cases.services.uploads import PATH_MAX
 from leukoweb.core.audit import audit_record
 from leukoweb.core.models import User
 
@@ -37,10 +38,26 @@ def patient_withdraw(*, actor: User, patient: Patient, reason: str) -> int:
         images = HpfImage.objects.filter(slide__patient=patient)
         contents = set(images.values_list("content_sha256", flat=True))
         ImageOriginalName.objects.filter(image__slide__patient=patient).delete()
-        for item in UploadItem.objects.filter(slide__patient=patient).only("pk"):
-            UploadItem.objects.filter(pk=item.pk).update(path=f"withdrawn-{item.pk}", message="", hint="")
+        _forget_paths(patient)
         audit_record(
             actor=actor, action="patient.withdraw", target=f"patient:{patient.pk}", reason=reason,
             data={"code": patient.code, "n_images": images.count(), "n_contents": len(contents)},
         )  # fmt: skip
     return contents_purge(contents)
+
+
+def _forget_paths(patient: Patient) -> None:
+    """Of the patient's files, and of the archives that brought them: an archive is often called like its patient.
+
+    Files of other patients from the same archive keep their own part of the path and lose the archive's.
+    """
+    archives = list(UploadItem.objects.filter(is_archive=True, members__slide__patient=patient).distinct())
+    for item in UploadItem.objects.filter(slide__patient=patient).only("pk"):
+        UploadItem.objects.filter(pk=item.pk).update(path=f"withdrawn-{item.pk}", message="", hint="")
+    for archive in archives:
+        old, new = f"{archive.path}/", f"withdrawn-{archive.pk}"
+        UploadItem.objects.filter(pk=archive.pk).update(path=new, message="", hint="")
+        for member in archive.members.exclude(slide__patient=patient).filter(path__startswith=old):
+            path = f"{new}/{member.path.removeprefix(old)}"[-PATH_MAX:]
+            UploadItem.objects.filter(pk=member.pk).update(path=path, message="", hint="")
+            ImageOriginalName.objects.filter(image=member.image_id, name__startswith=old).update(name=path)

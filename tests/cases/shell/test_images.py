@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.db.models import Q
 
 from cases import services
 from cases.models import HpfImage, ImageOriginalName, Patient, Slide, UploadItem
@@ -250,6 +251,33 @@ def test_upload_paths_of_a_withdrawn_patient_are_forgotten(
     upload_items_add(batch=batch, files=[Announced("DOE/a.png", 5), Announced("DOE/b.png", 5)])
     services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn")
     assert not UploadItem.objects.filter(path__contains="DOE").exists()
+
+
+def test_the_name_of_a_withdrawn_patients_archive_is_forgotten(
+    coordinator: Any, technician: Any, patient: Patient, slide: Slide, other_slide: Slide, add: Callable[..., HpfImage]
+) -> None:
+    from cases.services.uploads import Announced, upload_batch_create, upload_items_add
+
+    batch = upload_batch_create(actor=technician, cohort=slide.patient.cohort)
+    upload_items_add(
+        batch=batch,
+        files=[
+            Announced("DOE_1970.zip", 9, is_archive=True),
+            Announced("DOE_1970.zip/a.png", 5, slide=slide.code, member_of="DOE_1970.zip"),
+            Announced("DOE_1970.zip/two/b.png", 5, slide=other_slide.code, member_of="DOE_1970.zip"),
+            Announced("other.zip", 9, is_archive=True),
+            Announced("other.zip/c.png", 5, slide=other_slide.code, member_of="other.zip"),
+        ],
+    )
+    theirs = add(other_slide, 3, name="DOE_1970.zip/two/b.png")
+    UploadItem.objects.filter(path__endswith="b.png").update(image=theirs, message="DOE_1970.zip/two/b.png is small")
+    services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn")
+    archive = UploadItem.objects.get(is_archive=True, path__startswith="withdrawn-")
+    assert set(UploadItem.objects.exclude(slide=slide).values_list("path", flat=True)) == {
+        archive.path, f"{archive.path}/two/b.png", "other.zip", "other.zip/c.png",
+    }  # fmt: skip
+    assert ImageOriginalName.objects.get(image=theirs).name == f"{archive.path}/two/b.png"
+    assert not UploadItem.objects.filter(Q(path__contains="DOE") | Q(message__contains="DOE")).exists()
 
 
 def test_verify_finds_missing_and_damaged_files(slide: Slide, add: Callable[..., HpfImage]) -> None:

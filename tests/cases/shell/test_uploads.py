@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from cases import services
 from cases.models import Cohort, HpfImage, Patient, Slide, UploadBatch, UploadItem
-from cases.services.archives import archive_path, archive_receive
+from cases.services.archives import archive_receive
+from cases.services.sweeping import media_sweep
 from cases.services.uploads import (
     Announced,
     ChecksumDiffers,
+    archive_path,
     batch_of,
     upload_batch_close,
     upload_batch_create,
@@ -24,7 +29,8 @@ from cases.services.uploads import (
 )
 from cases.stripped import ImageRefused
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound, StorageFull
-from leukoweb.core.models import Job
+from leukoweb.core.jobs.ledger import job_cancel, job_claim, job_retry
+from leukoweb.core.models import AuditEvent, Job
 from leukoweb.core.storage import BlobStore
 from tests.cases.shell.pictures import picture
 
@@ -260,3 +266,63 @@ def test_an_archive_that_changed_on_the_way_is_not_kept(technician: Any, batch: 
     assert caught.value.status == 422
     assert not archive_path(item).exists()
     assert list(archive_path(item).parent.iterdir()) == []
+
+
+def received_zip(technician: Any, batch: UploadBatch) -> tuple[UploadItem, Job]:
+    content = zipped({"1.png": picture(1)})
+    item = announce_zip(batch, content, ["1.png"])
+    job = archive_receive(actor=technician, item=item, stream=io.BytesIO(content))
+    item.refresh_from_db()
+    return item, job
+
+
+def test_an_upload_whose_unpacking_was_cancelled_can_be_closed(
+    technician: Any, batch: UploadBatch, run_jobs: Callable[[], int]
+) -> None:
+    item, job = received_zip(technician, batch)
+    job_cancel(actor=technician, job=job)
+    assert archive_path(item).exists(), "a retry of the job would go on with it"
+    assert not upload_batch_close(actor=technician, batch=batch).is_open
+    item.refresh_from_db()
+    assert (item.state, item.code) == (State.REFUSED, "E_GIVEN_UP")
+    assert "its job was cancelled" in item.message
+    assert not archive_path(item).exists(), "it may hold names"
+    assert AuditEvent.objects.get(action="upload.close").data == {"n_missing": 1, "n_archives_given_up": 1}
+    job_retry(actor=technician, job=job)
+    run_jobs()
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == (Job.Status.FAILED, "E_ARCHIVE_GONE")
+
+
+def test_an_upload_is_not_closed_while_its_archive_is_being_unpacked(technician: Any, batch: UploadBatch) -> None:
+    item, job = received_zip(technician, batch)
+    assert job_claim(job.pk, "a worker")
+    with pytest.raises(Conflict, match="unpacked"):
+        upload_batch_close(actor=technician, batch=batch)
+    assert archive_path(item).exists()
+
+
+def test_a_cancelled_unpacking_can_be_retried(technician: Any, batch: UploadBatch, run_jobs: Callable[[], int]) -> None:
+    item, job = received_zip(technician, batch)
+    job_cancel(actor=technician, job=job)
+    os.utime(archive_path(item), (1, 1))
+    media_sweep()
+    assert archive_path(item).exists(), "its job ended a moment ago: the age limit counts from there"
+    job_retry(actor=technician, job=job)
+    run_jobs()
+    assert item.members.get().state == State.STORED
+
+
+@pytest.mark.parametrize("status", ["cancelled", "failed"])
+def test_the_sweep_removes_an_archive_that_nobody_retried(technician: Any, batch: UploadBatch, status: str) -> None:
+    item, job = received_zip(technician, batch)
+    os.utime(archive_path(item), (1, 1))
+    media_sweep()
+    assert archive_path(item).exists(), "its job waits"
+    Job.objects.filter(pk=job.pk).update(status=status, finished_at=timezone.now() - timedelta(hours=25))
+    assert media_sweep().archives == 1
+    assert not archive_path(item).exists()
+    item.refresh_from_db()
+    assert (item.state, item.code) == (State.EXPECTED, "E_ARCHIVE_GONE"), "the uploader is asked for it again"
+    content = zipped({"1.png": picture(1)})
+    assert archive_receive(actor=technician, item=item, stream=io.BytesIO(content)).pk != job.pk
