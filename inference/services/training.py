@@ -117,7 +117,7 @@ def labels_seen(user: User, patients: Iterable[Patient]) -> None:
         exposure_record(user, patient, "label")
 
 
-def training_continue(*, actor: User, run: TrainingRun) -> Job:
+def training_continue(*, actor: User | None, run: TrainingRun) -> Job:
     """Queue a cancelled or failed run again; it resumes after its last saved epoch."""
     if run.job is None:
         raise Conflict(f"{run.name} was not started yet.", hint="Start it.")

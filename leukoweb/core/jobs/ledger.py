@@ -185,7 +185,7 @@ def job_cancel(*, actor: User, job: Job, reason: str = "") -> Job:
     return job
 
 
-def job_retry(*, actor: User, job: Job) -> Job:
+def job_retry(*, actor: User | None, job: Job) -> Job:
     """Queue a failed or cancelled job again; it resumes from what it saved."""
     try:
         with transaction.atomic():

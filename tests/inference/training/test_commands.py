@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from inference.models import Evaluation, TrainingRun
 from inference.services.training import training_create, training_start
 from leukoweb.core.jobs.ledger import job_cancel
+from leukoweb.core.models import AuditEvent
 from tests.inference.training.conftest import TINY, config, freeze
 
 pytestmark = pytest.mark.django_db(transaction=True)  # progress is told from another thread
@@ -31,9 +32,11 @@ def test_a_cancelled_training_is_resumed_and_its_pipeline_evaluated(
     monkeypatch.setattr("inference.management.commands.train.PATIENCE_S", 0.0)
     dataset = freeze()
     run = training_create(actor=None, dataset=dataset, config=config(), name="by command")
-    job_cancel(actor=admin_user, job=training_start(actor=None, run=run))
+    job = job_cancel(actor=admin_user, job=training_start(actor=None, run=run))
     out = io.StringIO()
     call_command("train", "--resume", "by command", "--wait", stdout=out)
+    retried = AuditEvent.objects.get(action="job.retry")
+    assert (retried.actor, retried.target) == (None, f"job:{job.pk}"), "the system did it, not some admin"
     assert "by command model 1 1: macro F1" in out.getvalue()
     assert "Candidate pipeline: by command:1" in out.getvalue()
     out = io.StringIO()
