@@ -8,8 +8,14 @@ from leukoweb.core.models import Role
 class UserForm(forms.Form):
     username = forms.CharField(max_length=150, help_text="For signing in")
     full_name = forms.CharField(max_length=200, required=False)
-    email = forms.EmailField(required=False, help_text="Optional; no mail is sent")
+    email = forms.EmailField(
+        required=False, help_text="Optional. Invitations to studies and reminders go there; the sign-in link does not."
+    )
     role = forms.ChoiceField(choices=Role.choices)
+
+
+class EmailForm(forms.Form):
+    email = forms.EmailField(required=False)
 
 
 class PasswordForm(forms.Form):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.account.utils import filter_users_by_email
+from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound
-from leukoweb.core.models import User
+from leukoweb.core.models import AuditEvent, User
 from leukoweb.core.services import users
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +84,82 @@ def test_nobody_changes_their_own_rights_and_one_admin_remains(admin_user: Any, 
     users.user_change(actor=second, user=admin_user, is_active=False)
     with pytest.raises(Conflict, match="At least one"):
         users.user_change(actor=admin_user, user=second, is_active=False)
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_of_two_admins_who_disable_each_other_at_once_one_remains(make_user: Callable[..., Any]) -> None:
+    pair = [make_user("admin"), make_user("admin")]
+    for way in ({"role": "technician"}, {"is_active": False}) * 5:
+        User.objects.update(role="admin", is_active=True)
+        start, refused = threading.Barrier(2), []
+
+        def race(me: User, other: User, way: dict[str, Any] = way, start: Any = start, refused: Any = refused) -> None:
+            start.wait()
+            try:
+                users.user_change(actor=me, user=other, **way)
+            except Conflict as error:
+                refused.append(error.message)
+            finally:
+                connections.close_all()
+
+        threads = [threading.Thread(target=race, args=(pair[i], User.objects.get(pk=pair[1 - i].pk))) for i in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert User.objects.filter(role="admin", is_active=True).count() == 1
+        assert refused == ["At least one active admin must remain."]
+
+
+def test_a_change_keeps_what_somebody_else_changed_meanwhile(admin_user: Any, make_user: Callable[..., Any]) -> None:
+    user = make_user("technician")
+    seen_before = User.objects.get(pk=user.pk)
+    users.user_change(actor=admin_user, user=user, is_active=False)
+    changed = users.user_change(actor=admin_user, user=seen_before, role="pathologist")
+    assert (changed.role, changed.is_active) == ("pathologist", False)
+
+
+def test_an_address_is_added_corrected_and_removed_on_the_users_page(
+    as_role: Callable[[str], Client], make_user: Callable[..., Any]
+) -> None:
+    admin, rosa = as_role("admin"), make_user("pathologist")
+    address = reverse("user_email", args=[rosa.pk])
+    for email in ("rosa@exmaple.org", "rosa@example.org", ""):
+        assert admin.post(address, {"email": email}).status_code == 302
+        rosa.refresh_from_db()
+        assert rosa.email == email
+    events = AuditEvent.objects.filter(action="user.email", target=f"user:{rosa.pk}").order_by("id")
+    assert [event.data["after"] for event in events] == ["rosa@exmaple.org", "rosa@example.org", ""]
+    assert [event.actor_id for event in events] == [admin.user.pk] * 3  # type: ignore[attr-defined]
+    admin.post(address, {"email": ""})
+    assert events.count() == 3, "nothing changed, nothing to record"
+    response = admin.post(address, {"email": "not an address"})
+    assert response.status_code == 400
+    assert "valid email address" in response.content.decode()
+    page = admin.get(reverse("user_list")).content.decode()
+    assert f'action="{address}"' in page
+    assert "no mail is sent" not in page
+
+
+def test_an_address_belongs_to_one_person(admin_user: Any, make_user: Callable[..., Any]) -> None:
+    rosa, lena = make_user("pathologist"), make_user("technician")
+    users.user_email_set(actor=admin_user, user=rosa, email="rosa@example.org")
+    with pytest.raises(Conflict, match="Another person"):
+        users.user_email_set(actor=admin_user, user=lena, email="Rosa@Example.org")
+    with pytest.raises(Conflict, match="Another person"):
+        users.user_create(actor=admin_user, username="eve", role="technician", email="ROSA@example.org")
+    lena.refresh_from_db()
+    assert lena.email == ""
+    users.user_email_set(actor=admin_user, user=rosa, email="Rosa@example.org")
+
+
+def test_an_address_that_was_corrected_signs_nobody_in(admin_user: Any, make_user: Callable[..., Any]) -> None:
+    rosa = make_user("pathologist")
+    EmailAddress.objects.create(user=rosa, email="old@example.org", verified=True)
+    users.user_email_set(actor=admin_user, user=rosa, email="new@example.org")
+    assert filter_users_by_email("old@example.org") == []
+    assert filter_users_by_email("new@example.org") == [rosa]
 
 
 def test_bad_names_and_roles_are_refused(admin_user: Any) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from datetime import timedelta
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
@@ -34,6 +35,7 @@ def user_create(*, actor: User | None, username: str, role: str, full_name: str 
         ) from error
     if role not in Role.values:
         raise DomainError(f"{role!r} is not a role; choose {', '.join(Role.values)}.", field="role")
+    _require_free(email)
     first, _, last = full_name.strip().partition(" ")
     user = User(username=username, role=role, email=email, first_name=first, last_name=last)
     user.set_unusable_password()
@@ -96,6 +98,9 @@ def user_change(
     """Change a role, disable or enable. Nobody changes their own rights, and one admin always remains."""
     if actor.pk == user.pk:
         raise Conflict("You cannot change your own role or disable yourself.", hint="Ask another admin.")
+    # Whoever changes rights waits here for the one before: two admins who demote each other would both see the other.
+    list(User.objects.select_for_update().filter(role=Role.ADMIN, is_active=True).order_by("pk").values_list("pk"))
+    user.refresh_from_db(from_queryset=User.objects.select_for_update())
     before = {"role": user.role, "is_active": user.is_active}
     if role is not None:
         if role not in Role.values:
@@ -117,3 +122,34 @@ def user_change(
         data={"before": before, "after": after},
     )
     return user
+
+
+@transaction.atomic
+def user_email_set(*, actor: User, user: User, email: str) -> User:
+    """Add, correct or (empty) remove the address that invitations and reminders go to.
+
+    An identity provider's verified address signs in the person who has it here, so no two people have the same one, and
+    an address that was corrected signs nobody in any more.
+
+    Raises
+    ------
+    Conflict
+        Somebody else has it.
+    """
+    user.refresh_from_db(from_queryset=User.objects.select_for_update())
+    before, user.email = user.email, User.objects.normalize_email(email.strip())
+    if user.email == before:
+        return user
+    _require_free(user.email, but=user)
+    user.save(update_fields=["email"])
+    EmailAddress.objects.filter(user=user).exclude(email__iexact=user.email).delete()
+    audit_record(
+        actor=actor, action="user.email", target=f"user:{user.pk}", data={"before": before, "after": user.email}
+    )
+    return user
+
+
+def _require_free(email: str, but: User | None = None) -> None:
+    others = User.objects.exclude(pk=but.pk) if but is not None else User.objects.all()
+    if email and others.filter(email__iexact=email).exists():
+        raise Conflict(f"Another person has the address {email}.", field="email", hint="Each address is one person's.")

@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.forms import PasswordForm, UserForm
+from leukoweb.core.forms import EmailForm, PasswordForm, UserForm
 from leukoweb.core.http import person
 from leukoweb.core.models import Role, User
 from leukoweb.core.permissions import ACTIONS, public, requires
@@ -67,6 +67,20 @@ def user_change(request: HttpRequest, pk: int) -> HttpResponse:
     active = {"disable": False, "enable": True}.get(request.POST.get("do", ""))
     users.user_change(actor=person(request), user=user, role=request.POST.get("role") or None, is_active=active)
     messages.success(request, f"{user} was changed.")
+    return redirect("user_list")
+
+
+@require_POST
+@requires("users.manage")
+def user_email(request: HttpRequest, pk: int) -> HttpResponse:
+    user, form = get_object_or_404(User, pk=pk), EmailForm(request.POST)
+    if not form.is_valid():
+        wrong = " ".join(form.errors["email"])
+        raise DomainError(f"The address of {user} was not saved: {wrong}", field="email")
+    users.user_email_set(actor=person(request), user=user, email=form.cleaned_data["email"])
+    messages.success(
+        request, f"The address of {user} is {user.email}." if user.email else f"{user} has no address now."
+    )
     return redirect("user_list")
 
 
