@@ -1,8 +1,26 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 
+from leukoweb.core.exceptions import DomainError
 from leukoweb.core.models import Role
+
+
+def data_of(form: forms.BaseForm) -> dict[str, Any]:
+    """What the person sent, for forms whose page cannot show errors beside a field.
+
+    Raises
+    ------
+    DomainError
+        The first thing that is wrong, with the name of its field.
+    """
+    for name, errors in form.errors.items():
+        label = form[name].label if name in form.fields else ""
+        message = f"{label}: {errors[0]}" if label else str(errors[0])
+        raise DomainError(message, field=name, hint="Nothing was changed. Go back and correct it.")
+    return form.cleaned_data
 
 
 class UserForm(forms.Form):

@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.forms import EmailForm, PasswordForm, UserForm
+from leukoweb.core.forms import EmailForm, PasswordForm, UserForm, data_of
 from leukoweb.core.http import person
 from leukoweb.core.models import Role, User
 from leukoweb.core.permissions import ACTIONS, public, requires
@@ -73,11 +73,8 @@ def user_change(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires("users.manage")
 def user_email(request: HttpRequest, pk: int) -> HttpResponse:
-    user, form = get_object_or_404(User, pk=pk), EmailForm(request.POST)
-    if not form.is_valid():
-        wrong = " ".join(form.errors["email"])
-        raise DomainError(f"The address of {user} was not saved: {wrong}", field="email")
-    users.user_email_set(actor=person(request), user=user, email=form.cleaned_data["email"])
+    user = get_object_or_404(User, pk=pk)
+    users.user_email_set(actor=person(request), user=user, email=data_of(EmailForm(request.POST))["email"])
     messages.success(
         request, f"The address of {user} is {user.email}." if user.email else f"{user} has no address now."
     )
