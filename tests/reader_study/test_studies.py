@@ -170,7 +170,7 @@ def test_warnings_do_not_stop_a_lock(coordinator: User) -> None:
     HpfImage.objects.filter(slide__patient__code="Thi-001", position=1).update(content_sha256=one.content_sha256)
     found = " ".join(str(warning) for warning in feasibility(study, study.draft).warnings)
     for words in (
-        "fewer than 3 fields: Thi-000, Thi-001",
+        "fewer than 3 fields (2): Thi-000, Thi-001",
         "share an identical field",
         "2 of 2 patients without a reference",
     ):
