@@ -165,6 +165,19 @@ def test_the_role_table_in_the_docs_is_the_code() -> None:
         assert cells == ["yes" if role in roles else "-" for role in Role.values], f"docs/roles.md, {action}: {row}"
 
 
+def test_the_design_guide_names_every_stylesheet() -> None:
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    styles = sorted((ROOT / "leukoweb" / "static" / "leukoweb" / "css").glob("*.css"))
+    assert styles
+    assert [path.name for path in styles if f"`css/{path.name}`" not in text] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_no_guide_has_two_sections_of_one_name(path: Path) -> None:
+    heads = re.findall(r"^## (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(heads) == sorted(set(heads))
+
+
 @pytest.mark.parametrize("name", ["docker-compose.yml"])
 def test_compose_file_names_what_exists(name: str) -> None:
     compose = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
