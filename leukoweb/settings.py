@@ -60,7 +60,8 @@ if PRODUCTION:
         raise ImproperlyConfigured(f"SECRET_KEY has {len(SECRET_KEY)} characters; at least 50 are needed.")
     if len(set(SECRET_KEY)) < 10:
         raise ImproperlyConfigured("SECRET_KEY repeats a few characters; make a random one.")
-    ALLOWED_HOSTS = [h for h in _required("ALLOWED_HOSTS", "Name the hosts, separated by commas.").split(",") if h]
+    _hosts = _required("ALLOWED_HOSTS", "Name the hosts, separated by commas.").split(",")
+    ALLOWED_HOSTS = [host.strip() for host in _hosts if host.strip()]
     DATABASE_URL = _required("DATABASE_URL", "For example postgres://leukoweb:PASSWORD@db:5432/leukoweb")
 else:
     SECRET_KEY = laptop.secret_key(DATA_DIR)

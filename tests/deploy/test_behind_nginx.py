@@ -26,6 +26,7 @@ from tests.support import postgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.slow
+HOST = "smears.example.org"  # as in earnest: the web answers to no other name
 
 MAKE = """
 import django; django.setup()
@@ -91,14 +92,14 @@ def nginx_conf(folder: Path, data: Path, ports: dict[str, int]) -> Path:
 
 
 class Site:
-    def __init__(self, ports: dict[str, int], made: dict[str, str]) -> None:
-        self.ports, self.made = ports, made
+    def __init__(self, ports: dict[str, int], made: dict[str, str], env: dict[str, str]) -> None:
+        self.ports, self.made, self.env = ports, made, env
 
     def get(self, path: str, *, cookie: str = "", headers: dict[str, str] | None = None) -> Any:
         trusting = ssl._create_unverified_context()
         connection = HTTPSConnection("127.0.0.1", self.ports["tls"], context=trusting, timeout=20)
         cookies = {"Cookie": f"__Host-sessionid={cookie}"} if cookie else {}
-        connection.request("GET", path, headers={"Host": "localhost", **cookies, **(headers or {})})
+        connection.request("GET", path, headers={"Host": HOST, **cookies, **(headers or {})})
         response = connection.getresponse()
         response.content = response.read()  # type: ignore[attr-defined]
         return response
@@ -124,7 +125,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             **os.environ,
             "LEUKOWEB_MODE": "production",
             "SECRET_KEY_FILE": str(folder / "key"),
-            "ALLOWED_HOSTS": "localhost",
+            "ALLOWED_HOSTS": HOST,
             "DATABASE_URL_FILE": str(folder / "url"),
             "DATA_DIR": str(data),
             "ACCEL_LOCATION": "/_blobs/",
@@ -150,7 +151,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ]  # fmt: skip
         children = [subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL) for command in commands]
         try:
-            ready = Site(ports, made)
+            ready = Site(ports, made, env)
             wait_until_up(ready)
             yield ready
         finally:
@@ -170,6 +171,23 @@ def wait_until_up(site: Site) -> None:
             pass
         time.sleep(0.2)
     raise AssertionError("the site did not come up")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "code"),
+    [(HOST, 0), (f" .{HOST} , other.example.org", 0), ("another.example.org", 1), ("", 1)],
+)
+def test_the_images_own_health_check(site: Site, hosts: str, code: int) -> None:
+    """The Dockerfile's HEALTHCHECK, word by word but for the port, against a web that answers to one name alone."""
+    (text,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    words = [word.replace(":8000/", f":{site.ports['web']}/") for word in json.loads(text)]
+    assert words[0] == "python"
+    done = subprocess.run(
+        [sys.executable, *words[1:]], cwd=ROOT, env=site.env | {"ALLOWED_HOSTS": hosts}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert ("400" in done.stderr) == bool(code)
 
 
 def test_an_image_comes_from_nginx_and_tells_nothing(site: Site) -> None:
@@ -239,10 +257,10 @@ def test_visitors_get_no_pixels(site: Site) -> None:
 
 def test_everything_is_on_tls(site: Site) -> None:
     with pytest.raises(urllib.error.HTTPError) as answer:
-        request = urllib.request.Request(f"http://127.0.0.1:{site.ports['plain']}/", headers={"Host": "localhost"})
+        request = urllib.request.Request(f"http://127.0.0.1:{site.ports['plain']}/", headers={"Host": HOST})
         urllib.request.build_opener(NoRedirects).open(request, timeout=10)
     assert answer.value.code == 301
-    assert answer.value.headers["Location"].startswith("https://localhost")
+    assert answer.value.headers["Location"].startswith(f"https://{HOST}")
     page = site.get("/accounts/login/")
     assert page.getheader("Strict-Transport-Security")
     assert "script-src 'self'" in page.getheader("Content-Security-Policy")
@@ -268,8 +286,8 @@ def test_the_password_limit_holds_over_three_web_processes_and_forged_addresses(
         cookie = (page.getheader("Set-Cookie") or "").split(";")[0]
         body = f"csrfmiddlewaretoken={token[1].decode()}&login=tech&password=wrong{number}"
         connection.request("POST", "/accounts/login/", body=body, headers={
-            "Host": "localhost", "Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded",
-            "Referer": "https://localhost/accounts/login/", "X-Forwarded-For": f"10.0.0.{number}",
+            "Host": HOST, "Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded",
+            "Referer": f"https://{HOST}/accounts/login/", "X-Forwarded-For": f"10.0.0.{number}",
         })  # fmt: skip
         answer = connection.getresponse()
         told.append(b"Too many failed" in answer.read())
