@@ -1,0 +1,105 @@
+"""docker-compose.yml, deploy/compose.s3.yml and the Dockerfile against the code and the guide; no engine is needed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from leukoweb.core.jobs.registry import QUEUES
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, Any] = COMPOSE["services"]
+BUCKET = yaml.safe_load((ROOT / "deploy" / "compose.s3.yml").read_text(encoding="utf-8"))["services"]
+APP = sorted(name for name, spec in SERVICES.items() if "build" in spec)
+NOT_PASSED = {
+    "STATIC_ROOT": "the styles are inside the image, where it collected them",
+    "DEBUG": "production mode ignores it",
+}
+
+
+def stage(name: str) -> str:
+    """The part of the Dockerfile that makes one image."""
+    return re.split(r"^FROM ", DOCKERFILE.split(f" AS {name}\n")[1], flags=re.MULTILINE)[0]
+
+
+def queues(service: str) -> set[str]:
+    words = SERVICES[service]["command"]
+    return set(words[words.index("-Q") + 1].split(","))
+
+
+def always(profile: str) -> list[str]:
+    """The services that `docker compose up` starts with this profile (empty: with none)."""
+    return [name for name, spec in SERVICES.items() if profile in spec.get("profiles", [profile])]
+
+
+def test_every_setting_of_the_guide_reaches_the_containers() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([A-Z0-9_]+)`", row)}
+    named |= set(re.findall(r"`(S3_[A-Z_]+)`", text))
+    assert len(named) > 25
+    for service in APP:
+        passed = set(SERVICES[service]["environment"]) | set(BUCKET[service]["environment"])
+        assert {n for n in named if n not in passed and f"{n}_FILE" not in passed} == set(NOT_PASSED), service
+        assert passed - named - {f"{n}_FILE" for n in named} == set(), f"{service} is passed what no guide explains"
+
+
+def test_nothing_empty_is_passed_and_arriving_files_go_to_the_disk() -> None:
+    for service in APP:
+        environment = SERVICES[service]["environment"]
+        assert [n for n, value in environment.items() if value is not None and ":-}" in value] == []
+        assert environment["UPLOAD_TEMP_DIR"].startswith(environment["DATA_DIR"] + "/")
+        assert "data:/data" in SERVICES[service]["volumes"]
+
+
+def test_only_the_database_and_the_broker_and_whoever_needs_nothing_have_no_way_out() -> None:
+    assert COMPOSE["networks"]["inner"] == {"internal": True}
+    closed = [n for n, spec in SERVICES.items() if spec["networks"] == ["inner"]]
+    assert sorted(closed) == ["backup", "broker", "db", "keeper", "migrate", "worker-cpu"]
+    assert all("out" in BUCKET[service]["networks"] for service in APP), "a bucket elsewhere is reached by all"
+    assert [n for n, spec in SERVICES.items() if "ports" in spec] == ["proxy"]
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_predictions_wait_for_no_training(profile: str) -> None:
+    workers = {name: queues(name) for name in always(profile) if name.startswith("worker-")}
+    assert set().union(*workers.values()) == set(QUEUES)
+    assert [name for name, taken in workers.items() if taken == {"infer"}], "one worker predicts and does nothing else"
+    assert len([name for name, taken in workers.items() if "train" in taken]) == 1, "no CPU takes the GPU's trainings"
+
+
+def test_the_worker_images_own_command_is_that_of_the_gpu_worker_and_of_the_guide() -> None:
+    (command,) = re.findall(r"^CMD (\[.*\])$", stage("worker"), re.MULTILINE)
+    assert json.loads(command) == SERVICES["worker-gpu"]["command"]
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert "start the `worker` image (its own command is `celery ... -Q infer,train -c 1`)" in guide
+
+
+def test_the_backup_can_be_taken_and_put_back() -> None:
+    """Programs of the server's own version, a folder to write into, a database that migrate has not filled before."""
+    server, client = re.search(r"postgres:(\d+)", SERVICES["db"]["image"]), re.search(
+        r"postgresql-client-(\d+)", stage("web")
+    )  # fmt: skip
+    assert server is not None
+    assert client is not None
+    assert server[1] == client[1]
+    backup = SERVICES["backup"]
+    assert backup["build"]["target"] == "web"
+    assert backup["command"][-1] == "/backups"
+    assert any(volume.endswith(":/backups") for volume in backup["volumes"])
+    assert list(backup["depends_on"]) == ["db"]
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {"backups", "secrets", ".env", "data"} <= set(ignored)
+
+
+def test_the_images_have_the_extras_that_their_processes_use() -> None:
+    extras = {name: set(re.findall(r"'\.\[([a-z0-9,]+)\]'", stage(name))[0].split(",")) for name in ("web", "worker")}
+    assert extras == {"web": {"s3", "interop", "deid"}, "worker": {"ai", "s3"}}
+    assert all(spec["image"] == f"leukoweb-{spec['build']['target']}" for spec in SERVICES.values() if "build" in spec)
