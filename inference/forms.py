@@ -47,6 +47,7 @@ class ImportForm(forms.Form):
         label="Zip file", help_text="A model or pipeline as the export makes it, or as a folder zipped"
     )
     activate = forms.BooleanField(required=False, label="Activate it at once, if it is a pipeline")
+    instead_of = forms.IntegerField(required=False, widget=forms.HiddenInput)  # as in ActivateForm
 
 
 class PipelineForm(forms.Form):

@@ -25,7 +25,8 @@ from leukoweb.core.permissions import requires
 @require_safe
 @requires("models.view")
 def model_list(request: HttpRequest) -> HttpResponse:
-    return _list(request, ImportForm())
+    active = pipeline_active()
+    return _list(request, ImportForm(initial={"instead_of": active.pk if active else None}))
 
 
 @require_safe
@@ -105,7 +106,9 @@ def registry_import(request: HttpRequest) -> HttpResponse:
     if isinstance(entry, ModelVersion):
         return redirect("model_detail", pk=entry.pk)
     if form.cleaned_data["activate"]:
-        registry.pipeline_activate(actor=person(request), pipeline=entry, reason="At import")
+        registry.pipeline_activate(
+            actor=person(request), pipeline=entry, reason="At import", instead_of=form.cleaned_data["instead_of"]
+        )
     return redirect("pipeline_detail", pk=entry.pk)
 
 

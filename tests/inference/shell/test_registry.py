@@ -223,6 +223,11 @@ def test_a_page_that_is_out_of_date_activates_nothing(pipeline: PipelineVersion,
     for forgotten in ({}, {"instead_of": "x"}):
         assert client.post(forms[1][0], forgotten).status_code == 409
     assert [p.name for p in PipelineVersion.objects.filter(is_active=True)] == ["first"]
+    out = io.BytesIO()
+    pipeline_export(actor=None, pipeline=made[1], out=out)
+    out.seek(0)
+    late = client.post(reverse("registry_import"), {"file": out, "activate": "on", "instead_of": seen})
+    assert late.status_code == 409, "the form for an import that is activated at once says it too"
 
 
 @pytest.mark.both_databases
