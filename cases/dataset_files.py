@@ -132,7 +132,7 @@ def _listed(row: Mapping[str, Any]) -> Listed:
                 raise BadDataset(f"{file[:200]}: {name} is {text[:40]!r}, which is no number.") from error
     return Listed(
         file=file, patient=_text(row, "patient"), slide=_text(row, "slide"), label=_text(row, "label"),
-        position=int(position) if position.isdigit() and int(position) > 0 else None,
+        position=int(position) or None if len(position) <= 9 and position.isdecimal() else None,
         content_sha256=_text(row, "content_sha256"), synthetic=synthetic == "yes", notes=_text(row, "notes"),
         acquisition=acquisition,
     )  # fmt: skip

@@ -51,7 +51,8 @@ def dataset_get(public_id: uuid.UUID | str) -> DatasetVersion:
 def dataset_named(text: str) -> DatasetVersion:
     """By ``name`` (its newest version) or ``name:version``; for the command line."""
     name, _, number = text.rpartition(":")
-    rows = dataset_list().filter(name=name, version=int(number)) if name and number.isdigit() else None
+    numbered = name and number.isdecimal() and len(number) <= 9
+    rows = dataset_list().filter(name=name, version=int(number)) if numbered else None
     version = (rows.first() if rows is not None else None) or dataset_list().filter(name=text).first()
     if version is None:
         known = ", ".join(f"{v.name}:{v.version}" for v in dataset_list()[:20]) or "none yet"

@@ -22,7 +22,7 @@ from cases.selectors.duplicates import Alike, duplicates_find, live_seen, pair_s
 from cases.services.curation import duplicate_settle, images_by_public_id, images_exclude, measure_request
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person
+from leukoweb.core.http import person, whole_number
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.models import Job
 from leukoweb.core.permissions import requires
@@ -118,8 +118,7 @@ def curation_measure(request: HttpRequest) -> HttpResponse:
 @requires("curation.manage")
 def curation_duplicates(request: HttpRequest) -> HttpResponse:
     """Pairs that look the same: across patients first, then within, the settled ones last."""
-    wanted = request.GET.get("cohort", "")
-    cohort = Cohort.objects.filter(pk=wanted).first() if wanted.isdigit() else None
+    cohort = Cohort.objects.filter(pk=whole_number(request.GET.get("cohort")) or 0).first()
     search = duplicates_find(live_seen([cohort] if cohort else None))
     page = Paginator(search.pairs, PAIRS_PER_PAGE).get_page(request.GET.get("page"))
     shown: list[Alike] = list(page.object_list)

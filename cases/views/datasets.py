@@ -24,7 +24,7 @@ from cases.services.dataset_uploads import dataset_receive
 from cases.services.datasets import dataset_freeze
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError, NotFound
-from leukoweb.core.http import person, zip_response
+from leukoweb.core.http import person, whole_number, zip_response
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.permissions import requires
 from leukoweb.core.words import counted
@@ -108,9 +108,8 @@ def dataset_table_one(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
     """The paper's Table 1 of this version and, if chosen, an external cohort."""
     version = selectors.dataset_get(public_id)
     external = Cohort.objects.filter(purpose=Cohort.Purpose.EXTERNAL)
-    wanted, problem, cohort = request.GET.get("external", ""), None, None
+    problem, cohort = None, external.filter(pk=whole_number(request.GET.get("external")) or 0).first()
     try:
-        cohort = external.filter(pk=wanted).first() if wanted.isdigit() else None
         table = comparisons.table_one_of(version, cohort)
     except DomainError as error:
         problem, table = error, comparisons.table_one_of(version, None)

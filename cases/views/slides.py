@@ -12,7 +12,7 @@ from cases.forms import MoveForm, RecodeForm, SlideForm
 from cases.services.slides import acquisition_of
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person
+from leukoweb.core.http import person, whole_number
 from leukoweb.core.permissions import has_action, requires
 from leukoweb.core.words import counted
 
@@ -82,6 +82,6 @@ def images_move(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, f"{counted(moved, 'image')} moved to {target}.")
             return redirect("slide_detail", target.pk)
-    chosen_ids = {int(value) for value in request.POST.getlist("images") if value.isdecimal()}
+    chosen_ids = {whole_number(value) for value in request.POST.getlist("images")}
     context = {"form": form, "slide": slide, "images": images, "chosen": chosen_ids}
     return render(request, "cases/images_move.html", context, status=400 if form.errors else 200)

@@ -22,7 +22,7 @@ from cases.services.sorting_tasks import seat_stop, task_close, task_create
 from cases.services.taxonomies import taxonomy_ensure, taxonomy_version_create
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person
+from leukoweb.core.http import person, whole_number
 from leukoweb.core.permissions import requires
 
 PER_PAGE = 24
@@ -122,8 +122,9 @@ def _ids(text: str) -> list[uuid.UUID]:
 
 
 def _pair(text: str) -> tuple[int, int] | None:
-    first, dash, second = text.partition("-")
-    return (int(first), int(second)) if dash and first.isdecimal() and second.isdecimal() else None
+    first, _, second = text.partition("-")
+    one, other = whole_number(first), whole_number(second)
+    return None if one is None or other is None else (one, other)
 
 
 def _short_names(task: Any, classes: tuple[str, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from cases import selectors
 from cases.imaging import DEFAULT_LIMITS
 from cases.models import Cohort
 from cases.services.uploads import ARCHIVE_BYTES_MAX
-from leukoweb.core.http import person
+from leukoweb.core.http import person, whole_number
 from leukoweb.core.permissions import requires
 
 
@@ -20,11 +20,11 @@ from leukoweb.core.permissions import requires
 @requires("slides.upload")
 def upload(request: HttpRequest) -> HttpResponse:
     """``?slide=ID`` or ``?cohort=ID`` chooses the target beforehand."""
-    slide_id, cohort_id = request.GET.get("slide", ""), request.GET.get("cohort", "")
+    slide_id = whole_number(request.GET.get("slide"))
     context = {
-        "slide": selectors.slide_get(int(slide_id)) if slide_id.isdecimal() else None,
+        "slide": selectors.slide_get(slide_id) if slide_id is not None else None,
         "cohorts": Cohort.objects.order_by("name"),
-        "cohort_id": int(cohort_id) if cohort_id.isdecimal() else None,
+        "cohort_id": whole_number(request.GET.get("cohort")),
         "open_uploads": selectors.open_uploads(person(request)),
         "file_mb_max": DEFAULT_LIMITS.file_bytes // 1_000_000,
         "archive_gb_max": ARCHIVE_BYTES_MAX // 1_000_000_000,

@@ -18,6 +18,7 @@ from inference.selectors.registry import model_list as models_all
 from inference.selectors.registry import pipeline_active, pipeline_list, pipelines_with
 from inference.services import archives, registry
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.forms import data_of
 from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
 
@@ -79,13 +80,9 @@ def pipeline_create(request: HttpRequest) -> HttpResponse:
 @require_POST
 @requires("models.manage")
 def pipeline_activate(request: HttpRequest, pk: int) -> HttpResponse:
-    form = ActivateForm(request.POST)
-    form.is_valid()
+    pipeline = get_object_or_404(PipelineVersion, pk=pk)
     pipeline = registry.pipeline_activate(
-        actor=person(request),
-        pipeline=get_object_or_404(PipelineVersion, pk=pk),
-        reason=form.cleaned_data.get("reason", ""),
-        instead_of=form.cleaned_data.get("instead_of"),
+        actor=person(request), pipeline=pipeline, **data_of(ActivateForm(request.POST))
     )
     messages.success(request, f"New runs use {pipeline}. Earlier results stay; cohort pages say what needs a rerun.")
     return redirect("pipeline_detail", pk=pipeline.pk)

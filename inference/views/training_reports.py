@@ -20,7 +20,8 @@ from inference.services import promotion
 from inference.services.training import labels_seen
 from inference.training_forms import PromoteForm
 from inference.views.training import _part, svg
-from leukoweb.core.http import person
+from leukoweb.core.forms import data_of
+from leukoweb.core.http import person, whole_number
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.permissions import requires
 
@@ -53,8 +54,8 @@ def training_report_figure(request: HttpRequest, run: uuid.UUID, part: str, them
 def training_compare(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     """The candidate against the active pipeline (``?against=`` another one) on the same frozen patients."""
     row = _finished(run)
-    against = request.GET.get("against", "")
-    other = get_object_or_404(pipeline_list(), pk=against) if against.isdigit() else pipeline_active()
+    against = whole_number(request.GET.get("against"))
+    other = get_object_or_404(pipeline_list(), pk=against) if against is not None else pipeline_active()
     context = {
         "run": row, "other": other, "active": pipeline_active(), "others": pipeline_list()[:30],
         "report": report_of(row.pipeline, row.dataset), "comparison": comparison_of(row, other),
@@ -102,12 +103,7 @@ def training_rules(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
 def pipeline_promote(request: HttpRequest, pk: int) -> HttpResponse:
     """Make a pipeline the active one, in place of the one that the person saw as active."""
     pipeline = get_object_or_404(PipelineVersion, pk=pk)
-    form = PromoteForm(request.POST)
-    form.is_valid()
-    promotion.pipeline_promote(
-        actor=person(request), pipeline=pipeline, instead_of=form.cleaned_data.get("instead_of"),
-        reason=form.cleaned_data.get("reason", ""),
-    )  # fmt: skip
+    promotion.pipeline_promote(actor=person(request), pipeline=pipeline, **data_of(PromoteForm(request.POST)))
     messages.success(request, f"New runs use {pipeline}. Earlier results stay as they are.")
     return redirect("promotion_list")
 

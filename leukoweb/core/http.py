@@ -22,6 +22,14 @@ def person(request: HttpRequest) -> User:
     return request.user
 
 
+def whole_number(text: str | None) -> int | None:
+    """The number that an address or a hidden field holds; None where it is none that the database could hold.
+
+    ``int`` alone raises at a letter, at a superscript two (which ``isdigit`` lets through) and at 5,000 digits.
+    """
+    return int(text) if text and len(text) <= 9 and text.isascii() and text.isdecimal() else None
+
+
 def blob_response(sha256: str, *, content_type: str) -> HttpResponseBase:
     """A stored file, sent by the proxy where one is set up (ACCEL_LOCATION), else by this process.
 

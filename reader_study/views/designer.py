@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from leukoweb.core.exceptions import Conflict, DomainError
-from leukoweb.core.http import person
+from leukoweb.core.http import person, whole_number
 from leukoweb.core.permissions import requires
 from reader_study.designer_form import Designer, anchor
 from reader_study.models import Study
@@ -57,7 +57,7 @@ def study_design(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if request.method == "POST":
         designer = Designer(study.draft, request.POST)
         document, built = clean(designer.document())
-        version = int(request.POST.get("draft_version") or 0)
+        version = _version(request)
         try:
             studies.draft_save(actor=person(request), study=study, document=designer.document(), version=version)
         except DomainError as error:
@@ -68,6 +68,14 @@ def study_design(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             return redirect("study_design", public_id)
     context = {"designer": designer, "version": version, "checks": checks(study, document, built), "study": study}
     return render(request, "reader_study/study_design.html", context, status=status)
+
+
+def _version(request: HttpRequest) -> int:
+    """Which draft the page was made from."""
+    version = whole_number(request.POST.get("draft_version") or "0")
+    if version is None:
+        raise DomainError("The page does not say which draft it shows.", hint="Load it again.", field="draft_version")
+    return version
 
 
 @require_POST
@@ -101,7 +109,7 @@ def study_upload(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         raise DomainError("Choose a YAML file first.", field="file")
     try:
         document = load_yaml(file.read(MAX_BYTES + 1))
-        version = int(request.POST.get("draft_version") or 0)
+        version = _version(request)
         studies.draft_save(actor=person(request), study=study, document=document, version=version)
     except (YamlRefused, ProtocolRefused) as refused:
         at_all = [Problem("", refused.message, refused.hint)]

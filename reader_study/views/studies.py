@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person
+from leukoweb.core.http import person, whole_number
 from leukoweb.core.models import User
 from leukoweb.core.permissions import requires
 from reader_study.conduct_forms import CoordinatorForm, StudyForm
@@ -93,7 +93,7 @@ def study_protocol_file(request: HttpRequest, public_id: uuid.UUID) -> HttpRespo
 def study_coordinators(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Add or take off a coordinator."""
     study = study_get(public_id, for_user=person(request))
-    user = User.objects.filter(pk=request.POST.get("user") or 0).first()
+    user = User.objects.filter(pk=whole_number(request.POST.get("user")) or 0).first()
     if user is None:
         raise DomainError("Choose a coordinator.", field="user")
     deed = studies.coordinator_remove if request.POST.get("do") == "remove" else studies.coordinator_add

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person
+from leukoweb.core.http import person, whole_number
 from leukoweb.core.permissions import requires
 from reader_study.selectors.studies import protocol_current, study_get
 from reader_study.selectors.walkthrough import FILTERS, walk_get, walk_images, walk_list
@@ -41,7 +41,7 @@ def study_walk(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     study = study_get(public_id, for_user=person(request))
     choice = walk_choice(request.GET, study=study, for_user=person(request))
     walks = [walk for walk in walk_list(study) if choice.has(walk)]
-    page = max(1, int(request.GET["page"])) if request.GET.get("page", "").isdigit() else 1
+    page = max(1, whole_number(request.GET.get("page")) or 1)
     shown = walks[(page - 1) * PER_PAGE : page * PER_PAGE]
     walks_seen(actor=person(request), walks=shown)
     context = {"study": study, "walks": shown, "n": len(walks), "choice": choice, "filters": FILTERS, "page": page,

@@ -118,6 +118,28 @@ def test_bad_values_are_named_at_once_and_not_saved(
     assert study.draft_version == 0
 
 
+@pytest.mark.parametrize("version", ["x", "²", "-1", "9" * 5000])
+def test_a_page_that_does_not_say_its_draft_is_refused(client: Client, coordinator: User, version: str) -> None:
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    study = make_study(coordinator)
+    for name, data in (
+        ("study_design", posted(study.draft)),
+        ("study_upload", {"file": SimpleUploadedFile("p.yaml", dump_yaml(study.draft).encode())}),
+    ):
+        answer = client.post(url(name, study), data | {"draft_version": version})
+        assert answer.status_code == 400
+        assert "which draft it shows" in answer.content.decode()
+    study.refresh_from_db()
+    assert study.draft_version == 0
+
+
+@pytest.mark.parametrize("user", ["x", "²", "", "9" * 5000])
+def test_a_coordinator_who_does_not_exist_is_refused(client: Client, coordinator: User, user: str) -> None:
+    answer = client.post(url("study_coordinators", make_study(coordinator)), {"user": user})
+    assert (answer.status_code, "Choose a coordinator" in answer.content.decode()) == (400, True)
+
+
 def test_problems_lead_to_their_field() -> None:
     assert anchor("washout_days") == "id_washout_days"
     assert anchor("readers.2.sessions.1") == "id_readers-1-sessions"

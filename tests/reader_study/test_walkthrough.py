@@ -56,6 +56,8 @@ def test_the_walk_names_disputes_and_records_who_looked(
     assert Exposure.objects.filter(user=coordinator, kind="reference").count() == 6
     with django_assert_max_num_queries(20):
         client.get(url("study_walk", study))
+    for odd in ("²", "9" * 5000, "x", "0"):
+        assert client.get(url("study_walk", study), {"page": odd}).status_code == 200
     code = study.cases.filter(patient__code="Ext-001").get().code  # AML
     page = client.get(url("study_walk_case", study, code)).content.decode()
     assert "Patient Ext-001" in page

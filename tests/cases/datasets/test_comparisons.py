@@ -196,6 +196,8 @@ def test_pages_of_a_version(version: DatasetVersion, small: Small, as_role: Any)
     assert "is not what was frozen" not in detail
     table = coordinator.get(reverse("dataset_table_one", args=args), {"external": external.pk}).content.decode()
     assert "External validation" in table
+    for odd in ("²", "9" * 5000, "x"):
+        assert coordinator.get(reverse("dataset_table_one", args=args), {"external": odd}).status_code == 200
     compared = coordinator.get(reverse("dataset_diff", args=[version.public_id, second.public_id])).content.decode()
     assert "Other side or fold" in compared
     assert "Seed" in compared

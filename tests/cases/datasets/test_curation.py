@@ -302,6 +302,8 @@ def test_two_fields_are_compared_and_settled_on_a_page(small: Small, as_role: An
     assert "1 pair across patients" in listed
     url = reverse("curation_pair", args=[other.public_id, one.public_id])
     assert url.split("/")[-3] in listed
+    for odd in ("²", "9" * 5000, "x"):
+        assert admin.get(reverse("curation_duplicates"), {"cohort": odd}).status_code == 200
     assert admin.post(url, {"outcome": "keep_both", "note": "x"}).status_code == 400
     assert admin.post(url, {"outcome": "keep_first"}).status_code == 400  # two patients: a note is needed
     assert admin.post(url, {"outcome": "keep_first", "note": "Logbook"}).status_code == 302

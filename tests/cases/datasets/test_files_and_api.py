@@ -17,6 +17,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from cases import services
+from cases.dataset_files import listed_images
 from cases.exporting import COLUMNS, images_csv, zip_stream
 from cases.models import (
     Cohort,
@@ -248,3 +249,10 @@ def test_the_api_curates(small: Small, as_role: Any) -> None:
     assert admin.post(reverse("api_exclusions"), out, content_type="application/json").json() == {"changed": 1}
     out["images"] = ["12345678-1234-4234-8234-123456789abc"]
     assert admin.post(reverse("api_exclusions"), out, content_type="application/json").status_code == 404
+
+
+@pytest.mark.parametrize(("written", "read"), [("7", 7), ("0", None), ("²", None), ("9" * 5000, None), ("x", None)])
+def test_a_position_that_is_no_number_is_left_to_the_order(written: str, read: int | None) -> None:
+    table = f"file,patient,slide,label,position\r\na.jpg,A,A1,AML,{written}\r\n".encode()
+    (row,) = listed_images(["images.csv", "a.jpg"], lambda name: table)
+    assert row.position == read

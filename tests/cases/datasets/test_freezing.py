@@ -24,7 +24,7 @@ from cases.selectors.dataset_plan import dataset_plan
 from cases.selectors.usable import Choices
 from cases.services.curation import images_exclude
 from cases.services.datasets import CannotFreeze, dataset_freeze
-from leukoweb.core.exceptions import DomainError
+from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.models import AuditEvent
 from tests.cases.datasets.rows import SMALL, choices_of, cohort_make, images_make, labelled
 
@@ -97,6 +97,9 @@ def test_what_a_version_holds(small: Small, admin_user: Any) -> None:
     assert selectors.dataset_problems(version) == []
     assert AuditEvent.objects.filter(action="dataset.freeze", actor=admin_user).count() == 1
     assert selectors.dataset_named("Set") == selectors.dataset_named("Set:1") == version
+    for odd in ("Set:²", f"Set:{'9' * 5000}", "Set:x"):
+        with pytest.raises(NotFound):
+            selectors.dataset_named(odd)
 
 
 def test_folds(small: Small) -> None:

@@ -267,3 +267,11 @@ def test_patients_and_references_can_be_narrowed(
     shown = {answer: client.get(url, {"withdrawn": answer}).content for answer in ("yes", "no")}
     assert (b">P-001<" in shown["yes"], b">P-002<" in shown["yes"]) == (True, False)
     assert (b">P-001<" in shown["no"], b">P-002<" in shown["no"]) == (False, True)
+
+
+@pytest.mark.parametrize("odd", ["\u00b2", "9" * 5000, "x"])
+def test_an_odd_number_in_an_address_is_no_number(as_role: Any, slide: Slide, odd: str) -> None:
+    client = as_role(T)
+    assert client.get(reverse("upload"), {"slide": odd, "cohort": odd}).status_code == 200
+    moved = client.post(reverse("images_move", args=[slide.pk]), {"images": [odd], "reason": "r", "slide": slide.pk})
+    assert moved.status_code == 400

@@ -220,14 +220,34 @@ def test_a_page_that_is_out_of_date_activates_nothing(pipeline: PipelineVersion,
     late = client.post(*forms[1])
     assert late.status_code == 409
     assert "first 1 is active by now; somebody was faster." in late.content.decode()
-    for forgotten in ({}, {"instead_of": "x"}):
-        assert client.post(forms[1][0], forgotten).status_code == 409
+    assert client.post(forms[1][0], {}).status_code == 409
     assert [p.name for p in PipelineVersion.objects.filter(is_active=True)] == ["first"]
     out = io.BytesIO()
     pipeline_export(actor=None, pipeline=made[1], out=out)
     out.seek(0)
     late = client.post(reverse("registry_import"), {"file": out, "activate": "on", "instead_of": seen})
     assert late.status_code == 409, "the form for an import that is activated at once says it too"
+
+
+@pytest.mark.parametrize("name", ["pipeline_activate", "pipeline_promote"])
+def test_what_an_activation_cannot_keep_is_refused_in_words(
+    pipeline: PipelineVersion, as_role: Any, name: str
+) -> None:
+    other = pipeline_create(
+        actor=None, name="other", version="1", rule_set=RULE_SETS["paper-fig1"], models=pipeline.slots
+    )
+    client, address = as_role("admin"), reverse(name, args=[other.pk])
+    seen = {"instead_of": str(pipeline.pk)}
+    for wrong, words in (
+        (seen | {"reason": "x" * 501}, "Reason: Ensure this value has at most 500 characters"),
+        ({"instead_of": "x", "reason": "better"}, "Instead of: Enter a whole number."),
+    ):
+        answer = client.post(address, wrong)
+        assert answer.status_code == 400
+        assert words in answer.content.decode()
+        assert PipelineVersion.objects.get(is_active=True) == pipeline
+    assert client.post(address, seen | {"reason": "x" * 500}).status_code == 302
+    assert PipelineVersion.objects.get(is_active=True) == other
 
 
 @pytest.mark.both_databases

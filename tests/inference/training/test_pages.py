@@ -132,6 +132,8 @@ def test_from_the_report_to_promotion_and_back(
     check_the_worst_go_back_to_curation(admin, trained)
 
     compare = reverse("training_compare", args=[trained.public_id])
+    for odd in ("²", "9" * 5000, "x"):
+        assert admin.get(compare, {"against": odd}).status_code == 200
     assert "has no report on these patients yet" in admin.get(compare).content.decode()
     admin.post(reverse("training_evaluate", args=[trained.public_id, pipeline.pk]))
     run_jobs()
