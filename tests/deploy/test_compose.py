@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from leukoweb.core.jobs.registry import QUEUES
 
@@ -99,7 +103,44 @@ def test_the_backup_can_be_taken_and_put_back() -> None:
     assert {"backups", "secrets", ".env", "data"} <= set(ignored)
 
 
+def extras_of(image: str) -> set[str]:
+    return set(re.findall(r"'\.\[([a-z0-9,]+)\]'", stage(image))[0].split(","))
+
+
+def brought(requirements: list[str]) -> set[str]:
+    """Everything that these requirements install, by the metadata of what is installed here."""
+    found: set[str] = set()
+    waiting = [(Requirement(text), "") for text in requirements]
+    while waiting:
+        wanted, extra = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        if wanted.marker and not wanted.marker.evaluate({"extra": extra}):
+            continue
+        try:
+            inner = [Requirement(text) for text in requires(name) or []]
+        except PackageNotFoundError:
+            inner = []  # an extra that is not installed here
+        found.add(name)
+        for more in ("", *sorted(wanted.extras)):
+            if f"{name}[{more}]" not in found:
+                found.add(f"{name}[{more}]")
+                waiting += [(each, more) for each in inner]
+    return found
+
+
+def test_the_web_image_gets_no_torch() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    wanted = {
+        image: brought(project["dependencies"] + [line for extra in extras_of(image) for line in optional[extra]])
+        for image in ("web", "worker")
+    }
+    assert wanted["web"] >= {"django", "psycopg", "boto3", "pydicom", "rapidocr", "openvino"}
+    assert wanted["web"].isdisjoint({"torch", "torchvision", "grad-cam", "onnx"})
+    assert wanted["worker"] >= {"torch", "torchvision"}
+
+
 def test_the_images_have_the_extras_that_their_processes_use() -> None:
-    extras = {name: set(re.findall(r"'\.\[([a-z0-9,]+)\]'", stage(name))[0].split(",")) for name in ("web", "worker")}
+    extras = {name: extras_of(name) for name in ("web", "worker")}
     assert extras == {"web": {"s3", "interop", "deid"}, "worker": {"ai", "s3"}}
     assert all(spec["image"] == f"leukoweb-{spec['build']['target']}" for spec in SERVICES.values() if "build" in spec)
