@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from typing import IO, Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -140,7 +141,8 @@ def _list(request: HttpRequest, form: ImportForm, status: int = 200) -> HttpResp
 
 
 def _download(entry: ModelVersion | PipelineVersion, write: Callable[[IO[bytes]], None]) -> FileResponse:
-    out = tempfile.TemporaryFile()  # noqa: SIM115 - FileResponse closes it after the last byte
+    # Weights of many megabytes: on the disk where uploads wait, because /tmp may be memory (docker-compose.yml).
+    out = tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)  # noqa: SIM115 - FileResponse closes it
     write(out)
     out.seek(0)
     return FileResponse(out, as_attachment=True, filename=archives.archive_name(entry), content_type="application/zip")

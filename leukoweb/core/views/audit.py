@@ -6,6 +6,7 @@ import tempfile
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -73,7 +74,8 @@ def audit_file(request: HttpRequest, kind: str) -> HttpResponseBase:
     if not form.is_valid():
         name, errors = next(iter(form.errors.items()))
         raise DomainError(f"{name}: {errors[0]}", field=name, hint="Go back and correct the filters.")
-    file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 (the response closes it)
+    place = settings.FILE_UPLOAD_TEMP_DIR
+    file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=place)  # noqa: SIM115 (the response closes it)
     audit_export(actor=person(request), asked=form.asked, kind=kind, file=file)
     file.seek(0)
     return FileResponse(file, as_attachment=True, filename=f"audit.{kind}", content_type=KINDS[kind])

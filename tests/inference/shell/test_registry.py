@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import tempfile
 import threading
 import zipfile
 from pathlib import Path
@@ -297,3 +298,16 @@ def test_the_starter_is_registered_once_and_does_not_push_out_an_active_one(
     starter_ensure()
     other.refresh_from_db()
     assert other.is_active
+
+
+def test_a_download_is_made_where_uploads_wait(
+    pipeline: PipelineVersion, as_role: Any, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in /tmp, which may be memory: weights are large."""
+    asked: list[Any] = []
+    real = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **named: asked.append(named["dir"]) or real(**named))
+    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path)
+    answer = as_role("admin").get(reverse("pipeline_export", args=[pipeline.pk]))
+    assert b"".join(answer.streaming_content)[:2] == b"PK"  # type: ignore[attr-defined]
+    assert asked == [str(tmp_path)]
