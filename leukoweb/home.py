@@ -17,7 +17,7 @@ from reader_study.selectors.studies import study_list
 def home_context(user: User) -> dict[str, Any]:
     """Newest slides and unfinished work for everybody; newest results only for those who may see results."""
     context: dict[str, Any] = {
-        "cohorts": Cohort.objects.order_by("name")[:12],
+        "n_cohorts": Cohort.objects.count(),
         "n_slides": Slide.objects.filter(patient__withdrawn_at=None).count(),
         "recent_slides": Slide.objects.filter(patient__withdrawn_at=None)
         .select_related("patient__cohort")

@@ -26,7 +26,8 @@ def reference_list(request: HttpRequest) -> HttpResponse:
     narrowed = ReferenceFilter(request.GET, queryset=selectors.reference_patients())
     table = ReferenceTable(narrowed.qs)
     RequestConfig(request, paginate={"per_page": 50, "silent": True}).configure(table)
-    return render(request, "cases/reference_list.html", {"table": table, "filter": narrowed})
+    asked = any(value for name, value in request.GET.items() if name not in ("page", "sort"))
+    return render(request, "cases/reference_list.html", {"table": table, "filter": narrowed, "narrowed": asked})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

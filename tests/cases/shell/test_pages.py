@@ -262,6 +262,9 @@ def test_patients_and_references_can_be_narrowed(
     assert (b"P-001" in shown["yes"], b"P-002" in shown["yes"]) == (False, True)
     assert (b"P-001" in shown["no"], b"P-002" in shown["no"]) == (True, False)
     assert shown["no"].count(b">P-001<") == 1, "two references are one row"
+    assert b"Show all" in shown["yes"]
+    for whole in ({}, {"missing": "", "page": "1", "sort": "code"}):
+        assert b"Show all" not in client.get(reverse("reference_list"), whole).content
     services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn")
     url = reverse("cohort_patients", args=[cohort.pk])
     shown = {answer: client.get(url, {"withdrawn": answer}).content for answer in ("yes", "no")}
@@ -275,3 +278,9 @@ def test_an_odd_number_in_an_address_is_no_number(as_role: Any, slide: Slide, od
     assert client.get(reverse("upload"), {"slide": odd, "cohort": odd}).status_code == 200
     moved = client.post(reverse("images_move", args=[slide.pk]), {"images": [odd], "reason": "r", "slide": slide.pk})
     assert moved.status_code == 400
+
+
+def test_the_start_page_counts_all_cohorts(as_role: Any, technician: Any, slide: Slide) -> None:
+    for number in range(12):
+        services.cohort_create(actor=technician, name=f"Another {number}", purpose="external")
+    assert "1 slide in 13 cohorts" in as_role(T).get("/").content.decode()

@@ -23,6 +23,7 @@ from inference.services.runs import run_request
 from inference.services.saliency import _path
 from leukoweb.core.models import AuditEvent, Job
 from leukoweb.statistics.cells import safe_cell
+from tests.support.jobs import JOB_OFFERS
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +45,15 @@ def test_the_result_page_says_what_was_stored(run: PipelineRun, as_role: Any) ->
     assert text.index(str(first.image_id)) < min(text.index(str(field.image_id)) for field in result.ranked[1:])
     assert "style=" not in text
     assert "onclick" not in text
+
+
+def test_a_pending_result_offers_what_can_be_done(pipeline: Any, make_slide: Any, as_role: Any) -> None:
+    run, client = run_request(actor=None, slide=make_slide(2)), as_role("admin")
+    for status, asked, offered in JOB_OFFERS:
+        Job.objects.filter(pk=run.job_id).update(status=status, cancel_requested=asked)
+        page = client.get(reverse("result_detail", args=[run.public_id])).content.decode()
+        shown = [name for name in ("cancel", "retry") if reverse(f"job_{name}", args=[run.job_id]) in page]
+        assert shown == offered, (status, asked)
 
 
 def test_the_number_of_queries_does_not_grow_with_the_fields(

@@ -52,7 +52,11 @@ def test_one_job_makes_all_maps_and_the_overlays(without_maps: PipelineRun, as_r
     assert client.post(reverse("result_saliency_render", args=[run.public_id])).status_code == 302
     job = Job.objects.get(kind="inference.saliency_slide")
     assert AuditEvent.objects.filter(action="saliency.request").count() == 1
-    assert "Cancel" in client.get(sheet).content.decode()
+    cancel = reverse("job_cancel", args=[job.pk])
+    assert cancel in client.get(sheet).content.decode()
+    Job.objects.filter(pk=job.pk).update(status=Job.Status.RUNNING, cancel_requested=True)
+    assert cancel not in client.get(sheet).content.decode(), "it is being cancelled already"
+    Job.objects.filter(pk=job.pk).update(status=Job.Status.QUEUED, cancel_requested=False)
     assert run_jobs() == 1
     job.refresh_from_db()
     assert (job.status, job.done_units, job.total_units) == (Job.Status.DONE, 5, 5), job.error

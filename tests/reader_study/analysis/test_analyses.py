@@ -9,16 +9,18 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from cases.models import Exposure, ReferenceDiagnosis
 from leukoweb.core.exceptions import Conflict, DomainError, NotAllowed
-from leukoweb.core.models import AuditEvent
+from leukoweb.core.models import AuditEvent, Job
 from reader_study.analysis.inputs import InputsRefused
 from reader_study.analysis_files import FILES
 from reader_study.models import Analysis, Reading, ReadingSession, StudyReader, Unblinding
 from reader_study.selectors.analysis_inputs import study_inputs
 from reader_study.services.analyses import analysis_create, evaluator_import
 from tests.reader_study.factories import CLASSES, MadeStudy, make_study
+from tests.support.jobs import JOB_OFFERS
 
 pytestmark = pytest.mark.django_db
 PIPELINE = {"name": "outside", "version": "1"}
@@ -189,6 +191,13 @@ def test_from_sealed_sessions_to_pages_and_files(
     assert response.status_code == 302
     address = response["Location"]
     assert "Asked for" in client.get(address).content.decode()
+    job = Job.objects.get(pk=Analysis.objects.get().job_id)
+    for status, asked, offered in JOB_OFFERS:
+        Job.objects.filter(pk=job.pk).update(status=status, cancel_requested=asked)
+        page = client.get(address).content.decode()
+        shown = [name for name in ("cancel", "retry") if reverse(f"job_{name}", args=[job.pk]) in page]
+        assert shown == offered, (status, asked)
+    Job.objects.filter(pk=job.pk).update(status="queued", cancel_requested=False)
     run_jobs()
     for section in ("", "participants/", "accuracy/", "agreement/", "comparison/", "cases/", "sessions/", "remarks/"):
         response = client.get(address + section)
