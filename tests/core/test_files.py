@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from leukoweb.core.files import write_whole
+from leukoweb.core.files import whole_file, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -31,6 +31,20 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkey
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_written_to_gets_its_name_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "export.zip"
+    path.write_bytes(b"old")
+    with pytest.raises(ValueError, match="half way"), whole_file(path) as file:
+        file.write(b"half")
+        raise ValueError("half way")
+    assert path.read_bytes() == b"old"
+    with whole_file(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -13,6 +13,7 @@ from inference.selectors.registry import model_named
 from inference.services.archives import model_export
 from inference.services.files import model_file_read, model_folder
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.files import whole_file
 
 FORMATS = ("zip", "safetensors", "onnx", "card")
 
@@ -30,14 +31,14 @@ class Command(BaseCommand):
         try:
             model = model_named(options["model"])
             model_folder(model)
-            if options["format"] == "zip":
-                with out.open("wb") as file:
+            with whole_file(out) as file:
+                if options["format"] == "zip":
                     model_export(actor=None, model=model, out=file)
-            elif options["format"] == "card":
-                out.write_text(json.dumps(model.card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            else:
-                sha256 = model.weights_sha256 if options["format"] == "safetensors" else model.onnx_sha256
-                out.write_bytes(model_file_read(model, sha256))
+                elif options["format"] == "card":
+                    file.write((json.dumps(model.card, indent=2, ensure_ascii=False) + "\n").encode())
+                else:
+                    sha256 = model.weights_sha256 if options["format"] == "safetensors" else model.onnx_sha256
+                    file.write(model_file_read(model, sha256))
         except DomainError as error:
             raise CommandError(f"{error.code}: {error.message} {error.hint}".strip(), returncode=2) from error
         except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from inference.selectors.registry import pipeline_active, pipeline_named
 from inference.services.archives import archive_name, pipeline_export
 from leukoweb.core.exceptions import DomainError, NotFound
+from leukoweb.core.files import whole_file
 
 
 class Command(BaseCommand):
@@ -32,13 +32,8 @@ class Command(BaseCommand):
                 out = out / archive_name(pipeline)
             if out.exists() and not options["force"]:
                 raise DomainError(f"{out} exists.", hint="Use --force to overwrite it.")
-            part = out.with_name(f".{out.name}.part")
-            try:
-                with part.open("wb") as file:
-                    pipeline_export(actor=None, pipeline=pipeline, out=file)
-                os.replace(part, out)
-            finally:
-                part.unlink(missing_ok=True)
+            with whole_file(out) as file:
+                pipeline_export(actor=None, pipeline=pipeline, out=file)
         except DomainError as error:
             raise CommandError(f"{error.message} {error.hint}".strip(), returncode=1) from error
         except OSError as error:

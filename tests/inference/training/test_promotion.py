@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import itertools
 import random
 import shutil
@@ -119,6 +121,28 @@ def test_a_control_can_never_be_active() -> None:
     with pytest.raises(Conflict, match="model of control 1 was trained on shuffled labels"):
         pipeline_promote(actor=None, pipeline=control, instead_of=None)
     assert not PipelineVersion.objects.filter(is_active=True).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["zip", "safetensors"])
+def test_an_export_that_fails_half_way_leaves_no_file(
+    pipeline: PipelineVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    from inference.management.commands import export_model
+
+    def half(*, out: Any, **options: Any) -> None:
+        out.write(b"PK")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(export_model, "model_export", half)
+    monkeypatch.setattr(export_model, "model_file_read", lambda *_: half(out=io.BytesIO()))
+    model = pipeline.slots["model_1"]
+    old = tmp_path / "old.zip"
+    old.write_bytes(b"an earlier export")
+    for out in (tmp_path / "new.zip", old):
+        with pytest.raises(CommandError, match="No space left on device"):
+            call_command("export_model", f"{model.name}:{model.version}", "--format", kind, "--out", str(out))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"old.zip": b"an earlier export"}
 
 
 @pytest.mark.django_db
