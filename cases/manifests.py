@@ -89,11 +89,6 @@ def rows_of(content: bytes) -> list[list[Any]]:
     return list(json.loads(content)["images"])
 
 
-def lines_of(content: bytes) -> list[Line]:
-    """The images of a stored manifest, in its order."""
-    return [Line(*row) for row in rows_of(content)]
-
-
 def left_out_of(content: bytes) -> list[LeftOut]:
     """What a stored manifest says was left out."""
     return [LeftOut(*row) for row in json.loads(content)["left_out"]]

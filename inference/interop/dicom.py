@@ -28,7 +28,6 @@ Code = tuple[str, str, str]
 """Value, scheme, meaning."""
 
 ENGLISH: Final[Code] = ("en", "RFC5646", "English")
-NO_UNITS: Final[Code] = ("1", "UCUM", "no units")
 FIELDS: Final[Code] = ("{fields}", "UCUM", "fields")
 DCM: Final[Mapping[str, Code]] = {
     name: (code, "DCM", name)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from inference.pipeline.checkpoint import ModelFolder
 from inference.pipeline.errors import EngineUnavailable
 
-EngineName = Literal["auto", "openvino", "torch", "torch-cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 #: Largest allowed |difference of logits| to the reference, as a share of its largest |logit| (at least 1).

@@ -141,11 +141,6 @@ class Result:
         return STYLES[name].title if name in STYLES else "No decision"
 
     @property
-    def title_3(self) -> str:
-        name = self.prediction.diagnosis_3
-        return STYLES[name].title if name in STYLES else ""
-
-    @property
     def steps(self) -> list[StepView]:
         return [
             StepView(

@@ -24,10 +24,6 @@ class RunState(enum.Enum):
     OLD_PIPELINE = "needs rerun: another pipeline made its result"
     NONE = "not run"
 
-    @property
-    def needs_rerun(self) -> bool:
-        return self in (RunState.OLD_IMAGES, RunState.OLD_PIPELINE)
-
 
 def runs_of_slide(slide: Slide) -> QuerySet[PipelineRun]:
     """Newest first, with what a list shows; two queries however many."""

@@ -29,7 +29,6 @@ from leukoweb.statistics.results import NAN, StatisticsError
 IntervalMethod = Literal["bca", "percentile"]
 Quantile = Literal["linear", "normal"]
 BiasCorrection = Literal["midrank", "strict", "inclusive"]
-Acceleration = Literal["jackknife", "jackknife-t0", "regression"]
 
 MAX_RESAMPLES = 1_000_000
 MAX_UNDEFINED = 0.05

@@ -11,8 +11,6 @@ from leukoweb.core.exceptions import NotFound
 from leukoweb.core.models import User
 from reader_study.models import Analysis, ReadingSession, Study
 
-_BIG = ("inputs", "result__result")
-
 
 def analysis_list(study: Study) -> QuerySet[Analysis]:
     """Newest first, without their documents. 1 query."""

@@ -16,7 +16,6 @@ from reader_study.protocol import reference_map
 from reader_study.selectors.ai_results import label_of, predictions_of
 from reader_study.selectors.studies import protocol_current
 
-UNDECIDED = ""
 FILTERS = {
     "disputed": "Anybody differs", "readers": "Readers disagree", "ai": "AI differs from the reference",
     "changed": "A reader changed", "all": "All cases",

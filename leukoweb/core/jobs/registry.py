@@ -37,7 +37,3 @@ def register_kind(name: str, path: str, *, queue: str, unit: str = "steps") -> N
 
 def kind(name: str) -> Kind:
     return _kinds[name]
-
-
-def kind_names() -> tuple[str, ...]:
-    return tuple(sorted(_kinds))

@@ -39,14 +39,6 @@ class Command(BaseCommand):
                         f"{len(report.missing)} stored files are missing; the rest is saved.", returncode=1
                     )
 
-    def _take(self, folder: Path) -> None:
-        report = backup_take(folder)
-        self.stdout.write(f"{report.folder}: database and {report.n_files} files, {report.n_copied} of them new.")
-        for name in report.missing:
-            self.stderr.write(f"stored file {name} is missing")
-        if report.missing:
-            raise CommandError(f"{len(report.missing)} stored files are missing; the rest is saved.", returncode=1)
-
     def _check(self, folder: Path) -> None:
         if problems := backup_check(folder):
             for problem in problems:

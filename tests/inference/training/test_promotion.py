@@ -137,12 +137,14 @@ def test_an_export_that_fails_half_way_leaves_no_file(
     monkeypatch.setattr(export_model, "model_export", half)
     monkeypatch.setattr(export_model, "model_file_read", lambda *_: half(out=io.BytesIO()))
     model = pipeline.slots["model_1"]
-    old = tmp_path / "old.zip"
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    old = folder / "old.zip"
     old.write_bytes(b"an earlier export")
-    for out in (tmp_path / "new.zip", old):
+    for out in (folder / "new.zip", old):
         with pytest.raises(CommandError, match="No space left on device"):
             call_command("export_model", f"{model.name}:{model.version}", "--format", kind, "--out", str(out))
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"old.zip": b"an earlier export"}
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"old.zip": b"an earlier export"}
 
 
 @pytest.mark.django_db
