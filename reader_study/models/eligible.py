@@ -39,13 +39,13 @@ READER: Final = "NOT " + _COORDINATES.format(study="NEW.study_id", user="NEW.use
 
 SESSION: Final = f"""NOT EXISTS (SELECT 1 FROM reader_study_studyreader r WHERE r.id = NEW.reader_id AND (
   {_COORDINATES.format(study="r.study_id", user="r.user_id")}
-  OR EXISTS (SELECT 1 FROM reader_study_studycase k WHERE k.study_id = r.study_id AND {_MET})))"""  # noqa: S608  our own words
+  OR EXISTS (SELECT 1 FROM reader_study_studycase k WHERE k.study_id = r.study_id AND {_MET})))"""  # noqa: S608  # nosec B608  our own words
 """A new session's reader does not coordinate the study and has met none of its patients."""
 
 IDENTITY: Final = f"""NOT EXISTS (SELECT 1 FROM reader_study_sessioncase x
   JOIN reader_study_readingsession y ON y.id = x.session_id JOIN reader_study_studyreader r ON r.id = y.reader_id
   JOIN reader_study_studycase k ON k.id = NEW.study_case_id
-  WHERE x.id = NEW.case_id AND (k.study_id <> r.study_id OR {_MET}))"""  # noqa: S608  our own words
+  WHERE x.id = NEW.case_id AND (k.study_id <> r.study_id OR {_MET}))"""  # noqa: S608  # nosec B608  our own words
 """A case of a session is a patient of the same study whom its reader has never met."""
 
 COORDINATOR: Final = """NOT EXISTS (SELECT 1 FROM reader_study_studyreader r
