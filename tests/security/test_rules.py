@@ -51,8 +51,8 @@ def test_each_rule_finds_its_planted_fault(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.read_text() + text if path.exists() else text)
     done = subprocess.run(
-        [Path(semgrep).resolve(), "scan", "--config", str(RULES), "--metrics", "off", "--disable-version-check", "--json", "--quiet",
-         "--no-git-ignore", "."],
+        [Path(semgrep).resolve(), "scan", "--config", str(RULES), "--metrics", "off", "--disable-version-check",
+         "--json", "--quiet", "--no-git-ignore", "."],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     found = {(one["check_id"].rpartition(".")[2], one["path"]) for one in json.loads(done.stdout)["results"]}
