@@ -118,7 +118,7 @@ def test_missing_triggers_are_named_and_stop_the_start() -> None:
     assert guards.missing_guards() == []
     guards.drop_guards()
     try:
-        with pytest.raises(ImproperlyConfigured, match="are missing"):
+        with pytest.raises(ImproperlyConfigured, match="triggers missing"):
             guards.require_guards()
     finally:
         guards.install_guards()
