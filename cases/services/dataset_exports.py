@@ -14,9 +14,10 @@ from cases.models import DatasetVersion
 from cases.selectors.datasets import dataset_class_map, dataset_rows, dataset_withdrawn, manifest_bytes
 from cases.services.exposures import exposures_record
 from leukoweb.core.audit import audit_record
-from leukoweb.core.exceptions import DomainError
+from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User
 from leukoweb.core.storage import blobs
+from leukoweb.core.words import counted
 
 LAYOUTS = {"folders": "Image folders and CSV", "coco": "COCO and CSV"}
 _ENDINGS = {"JPEG": "jpg", "PNG": "png"}
@@ -37,13 +38,20 @@ def dataset_export(*, actor: User | None, version: DatasetVersion, layout: str =
     Raises
     ------
     DomainError
-        An unknown layout. A missing file ends the stream with an error: run `manage.py verify_media` first.
+        An unknown layout.
+    Conflict
+        Stored files are missing. In a bucket that is found out on the way, and the stream ends with an error.
     """
     if layout not in LAYOUTS:
         raise DomainError(
             f"{layout[:40]!r} is not a layout.", field="layout", hint=f"Choose one of {', '.join(LAYOUTS)}."
         )
     rows = _rows(version, layout)
+    if lost := blobs().lost(row.content_sha256 for row in rows):
+        raise Conflict(
+            f"Of {counted(len(rows), 'image')} {len(lost)} cannot be exported: the stored file is missing.",
+            code="E_FILE_MISSING", hint="Tell your admin: `manage.py verify_media` names the files; a backup has them.",
+        )  # fmt: skip
     labels_seen(actor, version)
     audit_record(
         actor=actor, action="dataset.export", target=f"dataset:{version.pk}",

@@ -40,6 +40,9 @@ class BucketStore(BlobStore):
     def exists(self, sha256: str) -> bool:
         return self.size(sha256) is not None
 
+    def lost(self, contents: Iterable[str]) -> list[str]:
+        return []
+
     def size(self, sha256: str) -> int | None:
         try:
             return int(self._ask("head_object", Key=self.key(sha256))["ContentLength"])

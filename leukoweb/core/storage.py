@@ -35,6 +35,10 @@ class BlobStore:
     def exists(self, sha256: str) -> bool:
         return self.path(sha256).is_file()
 
+    def lost(self, contents: Iterable[str]) -> list[str]:
+        """Those of many blobs that are not there, as far as that can be told at once (a bucket asks one by one)."""
+        return [sha256 for sha256 in contents if not self.path(sha256).is_file()]
+
     def size(self, sha256: str) -> int | None:
         """Bytes of a blob; None if it is not there."""
         path = self.path(sha256)

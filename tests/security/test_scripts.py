@@ -57,6 +57,13 @@ def planted_json(value: Any, payload: str, key: str = "") -> Any:
     return payload if isinstance(value, str) and key in FREE_KEYS else value
 
 
+CHECKED = {
+    "username",  # at the door: letters, digits, @ . + - _
+    "coverage",  # made by the server: 16 hexadecimal digits
+}
+SETS_STYLES = "/api/v1/docs/"  # Swagger UI tries to; the policy refuses, and the page looks as it should
+
+
 def plant_everywhere(payload: str) -> int:
     """Put the payload into every free text of every row, past all services and triggers. Returns how many cells."""
     count = 0
@@ -68,8 +75,8 @@ def plant_everywhere(payload: str) -> int:
             documents = [f for f in model._meta.local_concrete_fields if isinstance(f, models.JSONField)]
             for row in model._base_manager.all():
                 for column in texts:
-                    if column.name == "username":
-                        continue  # checked at the door: letters, digits, @ . + - _
+                    if column.name in CHECKED:
+                        continue
                     try:
                         with transaction.atomic():
                             value = shortened(payload, column.max_length, row.pk)
@@ -169,8 +176,13 @@ def test_no_script_runs_in_a_browser(world: World, role: str, browser: Any, live
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])
     page, troubles = context.new_page(), []
     page.add_init_script("window.hits = 0; window.hit = () => { window.hits += 1; };")
-    page.on("console", lambda m: troubles.append(m.text) if "Content Security Policy" in m.text else None)
-    page.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
+
+    def said(text: str) -> None:
+        if "Content Security Policy" in text and not (page.url.endswith(SETS_STYLES) and "inline style" in text):
+            troubles.append(f"{page.url}: {text}")
+
+    page.on("console", lambda message: said(message.text))
+    page.on("pageerror", lambda error: troubles.append(f"{page.url}: script error: {error}"))
     page.on("dialog", lambda dialog: (troubles.append("a dialog"), dialog.dismiss()))
     for address in addresses:
         page.goto(address, wait_until="load")

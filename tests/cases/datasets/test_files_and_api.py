@@ -32,6 +32,7 @@ from cases.selectors.curation import contents_unmeasured, excluded_images
 from cases.selectors.datasets import dataset_entries
 from cases.services.curation import contents_measure
 from cases.services.datasets import dataset_freeze
+from leukoweb.core.storage import blobs
 from leukoweb.statistics.cells import safe_cell
 from tests.cases.datasets.rows import choices_of, labelled
 from tests.cases.datasets.test_curation import encoded, plant, smear
@@ -123,6 +124,20 @@ def test_what_is_exported_can_be_imported(stored: DatasetVersion, tmp_path: Path
     assert set(again.values_list("origin", flat=True)) == {"import"}
     slides = HpfImage.objects.filter(slide__patient__cohort__name="Again").values_list("slide__device__camera")
     assert set(slides) == {("DP73",)}
+
+
+def test_an_export_with_a_lost_file_is_refused_before_it_begins(
+    stored: DatasetVersion, as_role: Any
+) -> None:
+    client = as_role("admin")
+    address = f"/datasets/{stored.public_id}/download/"
+    assert client.post(address, {"layout": "folders"}).status_code == 200
+    blobs().purge(stored.entries.order_by("number").first().content_sha256)
+    answer = client.post(address, {"layout": "folders"})
+    assert answer.status_code == 409
+    assert "cannot be exported: the stored file is missing" in answer.content.decode()
+    answer = client.post(f"/api/v1/datasets/{stored.public_id}/export/", {}, content_type="application/json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "E_FILE_MISSING")
 
 
 def test_an_export_is_the_same_every_time_and_is_not_written_over(stored: DatasetVersion, tmp_path: Path) -> None:
