@@ -135,7 +135,7 @@ METRICS = (
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=2, max_size=3),
     picked=st.sets(
@@ -178,7 +178,7 @@ def test_consistency_equals_exhaustive_search(
 
 
 @given(cells=st.dictionaries(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), st.integers(0, 2), max_size=3))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_consistency_known_cells_equal_exhaustive_search(cells: dict[tuple[str, str], int]) -> None:
     sizes = {"a": 3, "b": 2, "c": 4}
     space = itertools.product(*(tuple(compositions(size, 3)) for size in sizes.values()))
