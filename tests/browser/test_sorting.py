@@ -231,32 +231,6 @@ def test_space_held_moves_the_image_and_tapped_goes_on(sorter: Page, task: Any) 
     expect(page.get_by_role("dialog")).to_contain_text("hold: move the image")
 
 
-def test_the_badge_waits_for_the_browser_to_keep_a_decision(sorter: Page, task: Any) -> None:
-    """Until its storage has the decision, a closed tab would lose it, and the badge says so."""
-    page = sorter
-    open_board(page, task)
-    said = page.evaluate("""async () => {
-        const { Outbox, badgeWords } = await import("/static/leukoweb/js/sorting_outbox.js");
-        let kept;
-        const put = () => new Promise((resolve) => { kept = resolve; });
-        const shelf = { put, open: async () => true, entries: async () => [] };
-        const words = [];
-        const onState = (box) => words.push(badgeWords(box));
-        const outbox = new Outbox({ url: "/nowhere/", owner: "x", shelf, onState });
-        await outbox.open();
-        outbox.pump = () => {};
-        outbox.state = "offline";
-        outbox.add([{ image: "a" }]);
-        kept();
-        await new Promise((resolve) => setTimeout(resolve));
-        return words;
-    }""")
-    assert said == [
-        "Offline: 1 not yet on the server, kept in this window only",
-        "Offline: 1 not yet on the server, kept in this browser",
-    ]
-
-
 def test_filters_keep_images_in_place_until_applied_again(sorter: Page, task: Any) -> None:
     page = sorter
     open_board(page, task)
