@@ -1,19 +1,22 @@
-"""The files that an analysis offers beside its tables and figures: name, title, type, and how they are made. Pure."""
+"""The files that an analysis offers beside its tables and figures: name, title, type, and how they are made. Pure.
+
+What draws or packs is imported when a file is made: the page that lists the files needs none of it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reader_study.analysis.inputs import parse
 from reader_study.analysis.tables import result_tables
 from reader_study.bundle import bundle_bytes
-from reader_study.exports import readings, workbook
-from reader_study.report.document import Draw, report_document
-from reader_study.report.page import report_html
-from reader_study.report.pdf import report_pdf
+from reader_study.exports import readings
+
+if TYPE_CHECKING:
+    from reader_study.report.document import Draw
 
 Document = Mapping[str, Any]
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -29,9 +32,17 @@ class FileKind:
     make: Callable[[Document, Document, Draw | None], bytes]
 
 
+def _tables_xlsx(inputs: Document, result: Document, draw: Draw | None = None) -> bytes:
+    from reader_study.exports.workbook import workbook_bytes
+
+    return workbook_bytes(result_tables(result))
+
+
 def _readings_xlsx(inputs: Document, result: Document, draw: Draw | None = None) -> bytes:
+    from reader_study.exports.workbook import rows_workbook
+
     parsed = parse(inputs)
-    return workbook.rows_workbook("readings", readings.readings_header(parsed), readings.readings_rows(parsed))
+    return rows_workbook("readings", readings.readings_header(parsed), readings.readings_rows(parsed))
 
 
 def _readings_json(inputs: Document, result: Document, draw: Draw | None = None) -> bytes:
@@ -43,10 +54,16 @@ def _readings_json(inputs: Document, result: Document, draw: Draw | None = None)
 
 
 def _report_pdf(inputs: Document, result: Document, draw: Draw | None = None) -> bytes:
+    from reader_study.report.document import report_document
+    from reader_study.report.pdf import report_pdf
+
     return report_pdf(report_document(inputs, result, draw))
 
 
 def _report_html(inputs: Document, result: Document, draw: Draw | None = None) -> bytes:
+    from reader_study.report.document import report_document
+    from reader_study.report.page import report_html
+
     return report_html(report_document(inputs, result, draw))
 
 
@@ -57,8 +74,7 @@ def _pretty(document: Document) -> bytes:
 FILES: dict[str, FileKind] = {
     "report.pdf": FileKind("Report", "methods, tables, figures and checklists", "application/pdf", _report_pdf),
     "report.html": FileKind("Report", "the same as one page", "text/html; charset=utf-8", _report_html),
-    "tables.xlsx": FileKind("All tables", "a workbook, one sheet each", XLSX,
-                            lambda i, r, d: workbook.workbook_bytes(result_tables(r))),
+    "tables.xlsx": FileKind("All tables", "a workbook, one sheet each", XLSX, _tables_xlsx),
     "readings.csv": FileKind("All readings", "one row per answer, with names and case codes",
                              "text/csv; charset=utf-8", lambda i, r, d: readings.readings_csv(parse(i))),
     "readings.xlsx": FileKind("All readings", "the same as a workbook", XLSX, _readings_xlsx),

@@ -1,4 +1,7 @@
-"""Figures and reports are drawn once per result and kept in the cache; without the cache they are drawn again."""
+"""Figures and reports are drawn once per result and kept in the cache; without the cache they are drawn again.
+
+Drawing is imported where it happens: a web process that only hands out what a job drew never loads matplotlib.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from inference.services.version import app_version
 from leukoweb.core.files import write_whole
 from reader_study.analysis_files import FILES
 from reader_study.models import Analysis
-from reader_study.report.figures import figure_bytes, figure_files, figure_list
 
 REVISION = 2  # of the drawing code: a change makes old files worthless
 
@@ -42,7 +44,13 @@ def _path(analysis: Analysis, name: str) -> Path:
 
 def drawn(analysis: Analysis, result: Mapping[str, Any], key: str, kind: str) -> bytes | None:
     """A figure; None if the result has none of this key."""
-    return rendered(analysis, f"figure.{key}.{kind}", lambda: figure_bytes(result, key, kind))
+
+    def make() -> bytes | None:
+        from reader_study.report.figures import figure_bytes
+
+        return figure_bytes(result, key, kind)
+
+    return rendered(analysis, f"figure.{key}.{kind}", make)
 
 
 def file_bytes(analysis: Analysis, name: str, result: Mapping[str, Any]) -> bytes:
@@ -58,6 +66,8 @@ def file_bytes(analysis: Analysis, name: str, result: Mapping[str, Any]) -> byte
 
 def draw_ahead(analysis: Analysis, result: Mapping[str, Any], check: Callable[[], None]) -> None:
     """Figures for the page and both reports, so that nobody waits for them; ``check`` may stop between two."""
+    from reader_study.report.figures import figure_files, figure_list
+
     for spec in figure_list(result):
         check()
         paths = {kind: _path(analysis, f"figure.{spec.key}.{kind}") for kind in ("svg", "png")}

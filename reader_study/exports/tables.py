@@ -9,7 +9,6 @@ from typing import Any
 
 from reader_study.analysis.table_model import Table, cell_text, flat_header, flat_rows
 from reader_study.exports.cells import csv_bytes
-from reader_study.exports.workbook import workbook_bytes
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -101,6 +100,8 @@ def _align(numeric: bool) -> str:
 
 
 def table_xlsx(table: Table) -> bytes:
+    from reader_study.exports.workbook import workbook_bytes  # openpyxl, for those who ask for it
+
     return workbook_bytes([table])
 
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from reader_study.analysis.tables_level import mark
 from reader_study.report import figures_accuracy, figures_comparison, figures_study
-from reader_study.report.style import CONTENT_TYPES, drawing, render, settle, stamp
+from reader_study.report.formats import CONTENT_TYPES
+from reader_study.report.style import drawing, render, settle, stamp
 
 Result = Mapping[str, Any]
 Draw = Callable[[Result, Result], Figure | None]

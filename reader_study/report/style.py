@@ -20,7 +20,6 @@ CLASS_COLOURS: Final = {
     "ALL": "#0072B2", "AML": "#D55E00", "CLL": "#56B4E9", "CML": "#E69F00", "NO_LEUKEMIA": "#009E73",
     "ACUTE": "#CC79A7", "CHRONIC": "#F0E442", "LEUKEMIA": "#CC79A7", "REACTIVE": "#999999",
 }  # fmt: skip
-CONTENT_TYPES: Final = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
 
 _RC: Final[dict[str, Any]] = {
     "font.family": "DejaVu Sans", "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7.5,

@@ -16,7 +16,7 @@ from reader_study.analysis_files import FILES
 from reader_study.exports.tables import FORMATS
 from reader_study.models import Analysis
 from reader_study.rendering import drawn, file_bytes
-from reader_study.report.style import CONTENT_TYPES
+from reader_study.report.formats import CONTENT_TYPES
 from reader_study.selectors.analyses import analysis_get, result_of
 from reader_study.services.analyses import analysis_exported, analysis_opened
 
