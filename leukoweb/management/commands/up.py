@@ -91,13 +91,16 @@ class Command(BaseCommand):
             self._prepare_database(demo=not options["no_demo"])
             supervisor = Supervisor(self._environment(), self._say)
             try:
-                self._start(supervisor, run_dir, host, port)
+                self._start_web(supervisor, run_dir, host, port)
                 if self._wait_for_page(url, supervisor, stopping):
                     self._announce(url, demo=not options["no_demo"])
                 elif not stopping:
                     self._say(
                         f"The web server does not answer on {url}. Look into {run_dir.parent / 'logs' / 'web.log'}"
                     )
+                if not stopping:
+                    # After the page: their imports would take the cores that it needs to come up.
+                    self._start_workers(supervisor)
                 self._keep(supervisor, stopping)
             finally:
                 self._say("Stopping ...")
@@ -133,20 +136,27 @@ class Command(BaseCommand):
         return {**os.environ, "DATA_DIR": str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1",
                 "DJANGO_SETTINGS_MODULE": "leukoweb.settings"}  # fmt: skip
 
-    def _start(self, supervisor: Supervisor, run_dir: Path, host: str, port: int) -> None:
-        logs = Path(settings.DATA_DIR) / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
+    def _start_web(self, supervisor: Supervisor, run_dir: Path, host: str, port: int) -> None:
+        logs = self._logs()
         if settings.BROKER_SOCKET:
             command = broker.command(settings.BROKER_SOCKET, run_dir / "broker")
             supervisor.add(Child("broker", command, logs / "broker.log", stops_last=True))
             if not broker.wait_until_ready(settings.BROKER_SOCKET):
                 self._say(f"The broker does not answer yet; work waits until it does. Log: {logs / 'broker.log'}")
+        supervisor.add(Child("web", web_command(host, port), logs / "web.log"))
+
+    def _start_workers(self, supervisor: Supervisor) -> None:
         torch = has_torch()
         if not torch:
             self._say(NO_TORCH)
         for name, queues in workers(torch=torch):
-            supervisor.add(Child(f"worker {name}", worker_command(name, queues), logs / f"worker-{name}.log"))
-        supervisor.add(Child("web", web_command(host, port), logs / "web.log"))
+            log = self._logs() / f"worker-{name}.log"
+            supervisor.add(Child(f"worker {name}", worker_command(name, queues), log))
+
+    def _logs(self) -> Path:
+        logs = Path(settings.DATA_DIR) / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        return logs
 
     def _wait_for_page(self, url: str, supervisor: Supervisor, stopping: list[int]) -> bool:
         deadline = time.monotonic() + 60
