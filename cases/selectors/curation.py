@@ -41,6 +41,17 @@ def images_measured() -> QuerySet[HpfImage]:
     )
 
 
+def images_in_order(keys: Iterable[int]) -> list[HpfImage]:
+    """The rows of `images_measured` for these primary keys, in their order. 1 query.
+
+    Lists are paged by primary keys alone: with its measures and reasons looked up for every row before the few of a
+    page are chosen, a list of 500,000 took many seconds.
+    """
+    wanted = list(keys)
+    found = images_measured().in_bulk(wanted)
+    return [found[key] for key in wanted if key in found]
+
+
 def images_unmeasured(cohorts: Iterable[Cohort] | None = None) -> QuerySet[HpfImage]:
     """Images of live patients whose content this version of the measurement has not seen."""
     quality = ImageQuality.objects.filter(content_sha256=OuterRef("content_sha256"), measure_version=MEASURE_VERSION)

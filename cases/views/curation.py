@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from cases import selectors
 from cases.curation_forms import SORTS, ExcludeForm, ImagesFilterForm, SettleForm, ordered
 from cases.models import Cohort, HpfImage
-from cases.selectors.curation import images_measured, images_unmeasured
+from cases.selectors.curation import images_in_order, images_measured, images_unmeasured
 from cases.selectors.duplicates import Alike, duplicates_find, live_seen, pair_settlements
 from cases.services.curation import duplicate_settle, images_by_public_id, images_exclude, measure_request
 from cases.views.shared import add_errors
@@ -38,12 +38,13 @@ def curation_home(request: HttpRequest) -> HttpResponse:
     """Images with their measures; sorted and narrowed by the address."""
     form = ImagesFilterForm(request.GET)
     sort = request.GET.get("sort", "slide")
-    rows = ordered(form.narrow(images_measured()), sort)
+    keys = ordered(form.narrow(images_measured()), sort).values_list("pk", flat=True)
+    page = Paginator(keys, PER_PAGE).get_page(request.GET.get("page"))
     query = request.GET.copy()
     for name in ("page", "sort"):
         query.pop(name, None)
     context = {
-        "form": form, "page": Paginator(rows, PER_PAGE).get_page(request.GET.get("page")), "sort": sort,
+        "form": form, "page": page, "images": images_in_order(page.object_list), "sort": sort,
         "sorts": SORTS, "query": query.urlencode(), "exclude": ExcludeForm(auto_id="exclude_%s"),
         "n_unmeasured": images_unmeasured().count(), "narrowed": any(query.values()),
         "job": Job.objects.filter(kind="cases.measure", status__in=Job.ACTIVE).first(),
