@@ -43,6 +43,29 @@ def hidden_patients() -> Collection[int]:
     return hidden() if hidden else ()
 
 
+MOST_RUNS = 100
+
+
+def among(path: str, ids: Collection[int]) -> models.Q:
+    """Rows whose ``path`` is one of ``ids``, said as runs of consecutive numbers where that is shorter.
+
+    A whole cohort is hidden from its sorters, and its patients got their numbers one after the other: 10,000 values in
+    every query cost more than all the rest of a page.
+    """
+    runs: list[list[int]] = []
+    for number in sorted(ids):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    if len(runs) > MOST_RUNS:
+        return models.Q(**{f"{path}__in": sorted(ids)})
+    found = models.Q()
+    for first, last in runs:
+        found |= models.Q(**{f"{path}__range": (first, last)})
+    return found
+
+
 Row = TypeVar("Row", bound=models.Model)
 
 
@@ -54,7 +77,7 @@ class BlindfoldManager(models.Manager[Row]):
     def get_queryset(self) -> models.QuerySet[Row]:
         rows = super().get_queryset()
         hidden = hidden_patients()
-        return rows.exclude(**{f"{self.path}__in": sorted(hidden)}) if hidden else rows
+        return rows.exclude(among(self.path, hidden)) if hidden else rows
 
 
 class HidesPatients(BlindfoldManager[Row]):

@@ -1,0 +1,34 @@
+"""Hidden patients are said to the database as runs of numbers; they are exactly the hidden ones."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from leukoweb.core.blindfold import MOST_RUNS, among
+from leukoweb.core.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+def test_runs_are_exactly_the_numbers() -> None:
+    User.objects.bulk_create(User(username=f"u{i}", role="technician") for i in range(40))
+    everybody = set(User.objects.values_list("pk", flat=True))
+    rng = random.Random(1)
+    for n in range(41):
+        chosen = set(rng.sample(sorted(everybody), n))
+        found = set(User.objects.filter(among("pk", chosen)).values_list("pk", flat=True)) if chosen else set()
+        assert found == chosen
+        if chosen:
+            assert set(User.objects.exclude(among("pk", chosen)).values_list("pk", flat=True)) == everybody - chosen
+
+
+def test_a_whole_cohort_is_one_run() -> None:
+    assert len(among("patient_id", range(5, 10_005)).children) == 1
+
+
+def test_scattered_numbers_stay_a_list() -> None:
+    """So that the expression never grows deeper than a database takes."""
+    scattered = range(0, 2 * (MOST_RUNS + 1), 2)
+    assert among("patient_id", scattered).children == [("patient_id__in", list(scattered))]
