@@ -39,7 +39,7 @@ def train_quick(
         say(f"{PARTS[part.part][2]}: measuring batch-norm statistics of {len(training.targets)} images anew.")
         heads.recalibrate_backbone(network, training, normalise, plan.settings.batch_size)
     started = time.monotonic()
-    table = _Features(network, normalise, plan.recipe.sha256, context)
+    table = _Features(network, normalise, plan.recipe.sha256, context, bf16=plan.settings.precision == "bf16")
     features = table.of(training), table.of(validation)
     say(f"{PARTS[part.part][2]}: {table.n_computed} features computed in {time.monotonic() - started:.0f} s.")
     history: list[Epoch] = []
@@ -66,12 +66,14 @@ def train_quick(
 class _Features:
     """Features of one backbone, in the cache under the hash of everything that it computes with."""
 
-    def __init__(self, network: Any, normalise: Any, recipe_sha256: str, context: JobContext) -> None:
+    def __init__(
+        self, network: Any, normalise: Any, recipe_sha256: str, context: JobContext, *, bf16: bool = False
+    ) -> None:
         from inference.pipeline.head import last_linear
 
-        self.network, self.normalise, self.context = network, normalise, context
+        self.network, self.normalise, self.context, self.bf16 = network, normalise, context, bf16
         name, layer = last_linear(network)
-        digest = hashlib.sha256(recipe_sha256.encode())
+        digest = hashlib.sha256(recipe_sha256.encode() + (b" bf16" if bf16 else b""))
         for key, value in network.state_dict().items():
             if not key.startswith(name):
                 digest.update(key.encode() + value.cpu().numpy().tobytes())
@@ -94,7 +96,7 @@ class _Features:
                 self.cache.put(images.contents[int(row)], value)
 
         if len(missing):
-            features_of(self.network, images, self.normalise, keep, missing)
+            features_of(self.network, images, self.normalise, keep, missing, bf16=self.bf16)
         return np.stack([self.cache.get(sha) for sha in images.contents]).astype(np.float32)
 
 
