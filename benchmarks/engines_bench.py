@@ -23,25 +23,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.densenet_triple import blend, build_triple, mixtures, phantoms
+from benchmarks.whole_pipeline import Infer, batched_torch, print_whole, whole_pipeline
 from inference.pipeline.checkpoint import ModelFolder, Pipeline, load_pipeline_folder
 from inference.pipeline.engine import RecheckedEngine, logit_gap, open_engine
 from inference.pipeline.engine_torch import TorchEngine
-from inference.pipeline.networks import build_network
 from inference.pipeline.preprocess import decode
-from inference.pipeline.runner import PipelineRunner, softmax
+from inference.pipeline.runner import softmax
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 REFERENCE = "torch fp32, 1 a forward"
 SERVED = "OpenVINO as served"
 UNCHECKED = "OpenVINO bf16, no re-check"
 BOUNDARY = "boundary"
-BARE = "three bare networks, OpenVINO bf16, fed from memory"
 CHUNK = 8
-Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass
@@ -58,28 +55,6 @@ class Collected:
 
 def images_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-
-
-def batched_torch(model: ModelFolder, *, bf16: bool, threads: int) -> Infer:
-    """What people write first: batches of 8, eager; or the same in bfloat16 and channels last."""
-    torch.set_num_threads(threads)
-    network = build_network(model.card.architecture, len(model.card.classes)).eval()
-    network.load_state_dict({key: torch.from_numpy(value) for key, value in model.weights().items()})
-    layout = torch.channels_last if bf16 else torch.contiguous_format
-    network = network.to(memory_format=layout)
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (model.card.recipe.mean, model.card.recipe.std))
-
-    @torch.inference_mode()
-    def infer(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = []
-        for start in range(0, len(batch), 8):
-            x = torch.from_numpy(batch[start : start + 8]).permute(0, 3, 1, 2).float()
-            x = ((x - mean) / std).contiguous(memory_format=layout)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-                parts.append(network(x).float().numpy())
-        return np.concatenate(parts)
-
-    return infer
 
 
 def engines_of(model: ModelFolder, threads: int) -> tuple[dict[str, Infer], dict[str, Infer], RecheckedEngine | None]:
@@ -213,76 +188,6 @@ def _collect(into: Collected, name: str, logits: NDArray[np.float32], exact: NDA
     into.images[name] = into.images.get(name, 0) + len(logits)
 
 
-def whole_pipeline(pipeline: Pipeline, paths: Sequence[Path], *, rounds: int, threads: int) -> dict[str, Any]:
-    """From files to a patient's diagnosis, three models: the naive way and the served one, taking turns."""
-
-    def naive(batch: int) -> Callable[[], Any]:
-        runner = PipelineRunner(pipeline, "torch", threads=threads, decode_threads=1)
-        plain = {slot: batched_torch(model, bf16=False, threads=threads) for slot, model in pipeline.models.items()}
-
-        def run() -> Any:
-            if batch == 1:
-                return runner.diagnose(list(paths), batch_size=1).decision
-            tables = {}
-            for slot, model in pipeline.models.items():  # every model reads and prepares its images again
-                stack = np.stack([model.card.recipe.prepare(decode(path.read_bytes())) for path in paths])
-                tables[slot] = softmax(plain[slot](stack))
-            return runner.decide(pipeline.rule_set, dict(tables))
-
-        return run
-
-    served = PipelineRunner(pipeline, "openvino", threads=threads)
-    bare = {slot: _bare(model, threads) for slot, model in pipeline.models.items() if slot != "single_model"}
-    stacks = {slot: np.stack([pipeline.models[slot].card.recipe.prepare(decode(path.read_bytes())) for path in paths])
-              for slot in bare}  # fmt: skip
-
-    def from_memory() -> None:
-        for slot, infer in bare.items():
-            infer(stacks[slot])
-
-    ways: dict[str, Callable[[], Any]] = {
-        "naive, torch fp32, 1 a forward": naive(1),
-        "naive, torch fp32, 8 a forward": naive(8),
-        "as served, every model": lambda: served.diagnose(list(paths)).decision,
-        "as served, cascade": lambda: served.diagnose(list(paths), mode="cascade").decision,
-        BARE: from_memory,
-    }
-    served.diagnose(list(paths[:2]))
-    for slot in bare:
-        engine = served.engine(slot)
-        if isinstance(engine, RecheckedEngine):
-            engine.open_exact()
-    from_memory()
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    decisions = set()
-    for _ in range(rounds):
-        for way, run in ways.items():
-            began = time.perf_counter()
-            decision = run()
-            seconds[way].append(time.perf_counter() - began)
-            if decision is not None:
-                decisions.add(decision.diagnosis)
-    first = seconds["naive, torch fp32, 1 a forward"]
-    bare_s = seconds[BARE]
-    return {
-        "fields": len(paths), "rounds": rounds, "same_diagnosis": len(decisions) == 1,
-        "ways": {
-            way: {
-                "fields_per_s": len(paths) / statistics.median(values),
-                "ratio": statistics.median(a / b for a, b in zip(first, values, strict=True)),
-                "of_bare": statistics.median(a / b for a, b in zip(bare_s, values, strict=True)),
-            }
-            for way, values in seconds.items()
-        },
-    }  # fmt: skip
-
-
-def _bare(model: ModelFolder, threads: int) -> Infer:
-    """The network without decoding, re-check or rules: what the machine could do at most."""
-    engine = open_engine(model, "openvino", precision="bf16" if model.card.recheck_margins else "fp32", threads=threads)
-    return lambda batch: engine.infer(batch).logits
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of real fields")
@@ -294,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--every", type=int, default=6, help="the slow engines get every so many-th turn")
     parser.add_argument("--minutes", type=float, default=120, help="stop taking turns after these minutes")
     parser.add_argument("--slide", type=int, default=24, help="real fields of the slide of the whole pipeline")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
@@ -366,12 +271,7 @@ def print_report(report: dict[str, Any]) -> None:
             f"| {row['slot']} | {row['margin']:.3f} | {row['median_gap']:.2f} | {row['rechecked']} of {row['images']} "
             f"| {100 * share:.0f} % |"
         )
-    whole = report["whole"]
-    print(f"\n| from {whole['fields']} files to the diagnosis | fields/s | ratio | of the bare networks |")
-    print("|---|---|---|---|")
-    for way, row in whole["ways"].items():
-        print(f"| {way} | {row['fields_per_s']:.1f} | {row['ratio']:.2f} | {100 * row['of_bare']:.0f} % |")
-    print(f"\nThe same diagnosis by all ways: {whole['same_diagnosis']}")
+    print_whole(report["whole"])
 
 
 if __name__ == "__main__":
