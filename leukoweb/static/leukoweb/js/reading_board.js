@@ -124,7 +124,9 @@ export class ReadingBoard {
     } else if (this.case.n === this.state.of) {
       await this.toSeal();
     } else if (free) {
-      await this.go(this.state.cases.find(({ n }) => n === this.case.n + 1));
+      const [left, open] = [this.case.n, this.openPoints()];
+      await this.go(this.state.cases.find(({ n }) => n === left + 1));
+      if (open.length && this.case.n !== left) this.stage.say(`Case ${left} is left open: ${open.join(", ")}.`);
     } else if (await this.settled() && !this.going) {
       await this.arrive(() => ask(`${this.base}next/`, {}));
     }
