@@ -12,6 +12,7 @@ class RootConfig(AppConfig):
 
         register_kind("demo.first", "leukoweb.demo.cohort:draw_first", queue="ops", unit="fields")
         register_kind("demo.draw", "leukoweb.demo.cohort:draw", queue="ops", unit="fields")
+        register_kind("demo.sorting", "leukoweb.demo.sorting:make", queue="ops", unit="fields")
         register_kind("demo.study", "leukoweb.demo.study:make", queue="ops", unit="fields")
 
         from leukoweb import celery  # noqa: F401  must be configured before a shared task is sent

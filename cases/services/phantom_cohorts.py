@@ -18,11 +18,12 @@ from leukoweb.core.models import User
 
 def phantom_cohort_draw(
     *, actor: User | None, name: str, n_patients: int, n_images: int, seed: int, width_px: int | None = None,
-    tell: Callable[[str], None] = lambda words: None,
+    tell: Callable[[int, int, int], None] = lambda done, total, n_fields: None,
 ) -> tuple[Cohort, dict[int, str]]:  # fmt: skip
     """Draw patients in the proportions of the paper's training row. Returns the cohort and image id -> label.
 
     What is drawn already is left alone, so a stopped drawing goes on. ``width_px`` draws smaller fields, quickly.
+    ``tell`` hears after each patient how many of how many are drawn, and how many fields; it may stop the drawing.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def phantom_cohort_draw(
     labels: dict[int, str] = {}
     for number, plan in enumerate(plans, start=1):
         labels |= _draw(actor, cohort, plan, f"PHANTOM-D{seed}-{number:03d}", width_px)
-        tell(f"{number}/{len(plans)} patients, {len(labels)} fields")
+        tell(number, len(plans), len(labels))
     return cohort, labels
 
 

@@ -9,6 +9,7 @@ from leukoweb.core.models import Role, User
 from leukoweb.core.services.users import user_create, user_invite
 from leukoweb.demo.cohort import demo_queue, first_queue
 from leukoweb.demo.reconstruction import demo_reconstruction
+from leukoweb.demo.sorting import sorting_queue
 from leukoweb.demo.study import study_queue
 
 
@@ -23,6 +24,7 @@ def first_run(*, demo: bool) -> None:
     if demo:
         first_queue()
         study_queue()
+        sorting_queue()
         demo_reconstruction()  # a minute's work: before the drawing, which takes long
         demo_queue()
 

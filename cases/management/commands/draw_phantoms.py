@@ -24,7 +24,11 @@ class Command(BaseCommand):
         parser.add_argument("--labels", action="store_true", help="also write the drawing's labels as a sorting task")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        tell = self.stdout.write if options["verbosity"] > 1 else (lambda words: None)
+
+        def tell(done: int, total: int, n_fields: int) -> None:
+            if options["verbosity"] > 1:
+                self.stdout.write(f"{done}/{total} patients, {n_fields} fields")
+
         n_images = options["images"] or 8 * options["patients"]
         with told_in_one_line():
             try:
