@@ -14,6 +14,7 @@ from typing import Any
 from leukoweb.core.exceptions import DomainError
 
 SCHEMA = "leukoweb/study-inputs/1"
+EDITION = 2  # of the analysis; the document says by which one it is computed (decision 0630)
 KINDS = ("session", "pipeline", "imported")
 ROLES = ("reader", "ai", "comparator")
 MISSING = ("exclude", "wrong")
@@ -129,6 +130,11 @@ class Inputs:
         return study
 
     @property
+    def edition(self) -> int:
+        """By which edition of the analysis the document is computed; the first one did not say so."""
+        return int(self.document.get("edition", 1))
+
+    @property
     def interim(self) -> bool:
         """Made before the data were frozen and unblinded."""
         return bool(self.document["marks"]["interim"])
@@ -173,12 +179,17 @@ def parse(document: Mapping[str, Any]) -> Inputs:
     Raises
     ------
     InputsRefused
-        Another schema; no case; a case without reference; a class outside the protocol; a reader without readings;
+        Another schema or a later edition; no case; a case without reference; a class outside the protocol; a reader without readings;
         an evaluator twice; an answer for a case that the study does not have; an open session in an analysis that is
         not marked interim.
     """
     if document.get("schema") != SCHEMA:
         raise InputsRefused(f"The schema is {document.get('schema')!r}, not {SCHEMA!r}.", code="E_SCHEMA")
+    if document.get("edition", 1) not in range(1, EDITION + 1):
+        raise InputsRefused(
+            f"The inputs ask for edition {document['edition']!r} of the analysis; this program knows 1 to {EDITION}.",
+            code="E_SCHEMA", hint="Check it with the version of leukoweb that made it, or a newer one.",
+        )  # fmt: skip
     try:
         rows = document["plan"]["levels"]
         levels = tuple(_level(row, rows[0]) for row in rows)

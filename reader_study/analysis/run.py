@@ -74,6 +74,8 @@ def analyse(document: Mapping[str, Any], *, version: str = "", progress: Progres
         },
         "remarks": remarks(inputs, levels),
     }
+    if inputs.edition > 1:
+        result["edition"] = inputs.edition
     if progress:
         progress(total, total, "endpoints")
     plain: dict[str, Any] = rounded(result)

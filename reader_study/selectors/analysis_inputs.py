@@ -10,7 +10,7 @@ from cases.models import Patient, ReferenceDiagnosis
 from leukoweb.core.audit import event_body
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.snapshot import one_snapshot
-from reader_study.analysis.inputs import SCHEMA, InputsRefused
+from reader_study.analysis.inputs import EDITION, SCHEMA, InputsRefused
 from reader_study.models import ProtocolVersion, Reading, ReadingSession, Study, StudyCase
 from reader_study.protocol import primary_number, reference_map
 from reader_study.selectors.ai_answers import ai_evaluators
@@ -40,6 +40,7 @@ def study_inputs(study: Study, *, interim: bool = False, reason: str = "") -> di
         ai, missing = ai_evaluators(study, document, cases, plan["levels"], strict=not interim)
         return {
             "schema": SCHEMA,
+            "edition": EDITION,
             "study": _study(study, document),
             "protocol": _protocol(versions),
             "plan": plan,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import random
 import zipfile
 from io import BytesIO, StringIO
@@ -47,6 +48,14 @@ def test_an_untouched_bundle_passes_and_says_how_much_it_checked(made: tuple[Doc
     assert set(manifest["files"]) == names - {"manifest.json"}
     assert "c" * 64 in predictions
     assert "b" * 64 in predictions
+
+
+def test_a_bundle_of_the_first_edition_is_recomputed_as_it_was_computed() -> None:
+    """Made before editions were counted: two sessions with AI of one reader, undecided answers counted as wrong."""
+    packed = Path(__file__).parent / "data" / "bundle_edition_1.zip.xz"
+    verdict = verify(lzma.decompress(packed.read_bytes()), version="0")
+    assert verdict.title == "A study of the first edition"
+    assert verdict.intact, verdict.problems
 
 
 def test_another_version_of_the_software_is_a_note_no_difference(made: tuple[Document, Document, bytes]) -> None:

@@ -54,7 +54,7 @@ def test_a_reader_without_readings_is_refused(document: Document) -> None:
 @pytest.mark.parametrize(
     ("path", "to"),
     [
-        (("schema",), "other/1"), (("cases",), []), (("evaluators", 3, "primary"), True),
+        (("schema",), "other/1"), (("edition",), 99), (("edition",), "2"), (("cases",), []), (("evaluators", 3, "primary"), True),
         (("evaluators", 1, "role"), "ai"), (("evaluators", 1, "name"), "AI"), (("plan", "missing"), "guess"),
         (("evaluators", 0, "answers", 0, "case"), "C999"), (("evaluators", 0, "answers", 0, "cannot_decide"), True),
         (("evaluators", 0, "answers", 0, "case"), "C001"), (("plan", "levels", 1, "map"), {}), (("plan",), None),
