@@ -116,7 +116,7 @@ def without(inputs: Inputs, level: Level) -> list[dict[str, Any]]:
     """
     out = []
     reference = dict(zip((c.code for c in inputs.cases), inputs.reference(level), strict=True))
-    for evaluator in (*inputs.sessions, *inputs.assisted):
+    for evaluator in (*inputs.sessions, *inputs.assisted, *inputs.outside):
         known = {code for code, answer in evaluator.answers.items() if answer.recognised}
         if not known:
             continue

@@ -151,8 +151,16 @@ class Inputs:
 
     @property
     def sessions(self) -> tuple[Evaluator, ...]:
-        """Blinded sessions of readers, those of one reader together, the primary one first."""
-        return tuple(e for e in self.evaluators if e.role == "reader" and e.blinded)
+        """Blinded sessions of readers who have a primary one, those of one reader together."""
+        main = {e.reader for e in self.primaries}
+        return tuple(e for e in self.evaluators if e.role == "reader" and e.blinded and e.reader in main)
+
+    @property
+    def outside(self) -> tuple[Evaluator, ...]:
+        """Blinded sessions of readers whose primary one is void or not sealed: shown by themselves, compared with
+        nothing. Another session does not take the primary one's place, for the protocol chose it before the reading."""
+        main = {e.reader for e in self.primaries}
+        return tuple(e for e in self.evaluators if e.role == "reader" and e.blinded and e.reader not in main)
 
     @property
     def assisted(self) -> tuple[Evaluator, ...]:
@@ -162,7 +170,7 @@ class Inputs:
     @property
     def primaries(self) -> tuple[Evaluator, ...]:
         """The one blinded session of each reader that enters the main analysis."""
-        return tuple(e for e in self.sessions if e.primary)
+        return tuple(e for e in self.evaluators if e.role == "reader" and e.blinded and e.primary)
 
     def reference(self, level: Level) -> list[str]:
         """Reference class of each case at a level."""
@@ -179,9 +187,9 @@ def parse(document: Mapping[str, Any]) -> Inputs:
     Raises
     ------
     InputsRefused
-        Another schema or a later edition; no case; a case without reference; a class outside the protocol; a reader without readings;
-        an evaluator twice; an answer for a case that the study does not have; an open session in an analysis that is
-        not marked interim.
+        Another schema or a later edition; no case; a case without reference; a class outside the protocol; a reader
+        without readings; an evaluator twice, or a second primary session of a reader; an answer for a case that the
+        study does not have; an open session in an analysis that is not marked interim.
     """
     if document.get("schema") != SCHEMA:
         raise InputsRefused(f"The schema is {document.get('schema')!r}, not {SCHEMA!r}.", code="E_SCHEMA")
@@ -284,8 +292,8 @@ def _check(document: Mapping[str, Any], evaluators: Sequence[Evaluator]) -> None
         raise InputsRefused("More than one evaluator is the AI of the protocol; the others are comparators.")
     for reader in {e.reader for e in evaluators if e.role == "reader" and e.blinded}:
         own = [e for e in evaluators if e.reader == reader and e.role == "reader" and e.blinded]
-        if sum(e.primary for e in own) != 1:
-            raise InputsRefused(f"{reader} needs exactly one primary session, found {sum(e.primary for e in own)}.")
+        if sum(e.primary for e in own) > 1:
+            raise InputsRefused(f"{reader} has {sum(e.primary for e in own)} primary sessions; only one can be.")
     unfinished = [e.name for e in evaluators if e.role == "reader" and e.row.get("state", "sealed") != "sealed"]
     unfinished += [str(name) for name in marks.get("left_out", [])]
     if unfinished and not marks["interim"]:

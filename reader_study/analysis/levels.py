@@ -66,7 +66,7 @@ def level_report(inputs: Inputs, level: Level) -> dict[str, Any]:
     table = columns(inputs, level)
     report = _plain(analyse_ratings(table, ratings_plan(inputs, level))) if inputs.ai or inputs.sessions else None
     others = {}
-    for evaluator in (*inputs.comparators, *inputs.assisted):
+    for evaluator in (*inputs.comparators, *inputs.assisted, *inputs.outside):
         plan = ratings_plan(inputs, level, raters=(), sessions={}, ai=_column(evaluator), margin=None)
         others[evaluator.name] = _plain(analyse_ratings(table, plan))["evaluators"][evaluator.name]
     out: dict[str, Any] = report or {

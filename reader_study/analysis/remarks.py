@@ -44,6 +44,7 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
             "The answers were rebuilt so that they agree with published tables; other answers would do so too. "
             "Intervals are right for these answers, not for the original data."
         )
+    yield from _no_primary(inputs)
     n_readers = len(inputs.primaries)
     if inputs.ai and 0 < n_readers < FEW_READERS:
         yield (
@@ -59,9 +60,23 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
             yield f"{evaluator.name} saw other images than the readers in {other} cases (excluded or not chosen)."
         if (evaluator.row.get("provenance") or {}).get("synthetic"):
             yield f"{evaluator.name} is a demonstration pipeline, trained on drawn images. Its numbers mean nothing."
-    recognised = sum(a.recognised for e in inputs.sessions for a in e.answers.values())
+    recognised = sum(a.recognised for e in (*inputs.sessions, *inputs.outside) for a in e.answers.values())
     if recognised:
         yield f"{recognised} answers are on cases that the reader recognised; a table shows accuracy without them."
+
+
+def _no_primary(inputs: Inputs) -> Iterator[str]:
+    """Readers whom no main analysis can hold, and which sessions of theirs are shown all the same."""
+    if inputs.edition < 2:
+        return
+    main = {e.reader for e in inputs.primaries}
+    for reader in dict.fromkeys(e.reader for e in inputs.evaluators if e.role == "reader" and e.reader not in main):
+        own = [e.name for e in inputs.evaluators if e.role == "reader" and e.reader == reader]
+        yield (
+            f"{reader} has no sealed primary session and is in no comparison, agreement or mean of readers. "
+            f"{', '.join(own)} {'is' if len(own) == 1 else 'are'} shown alone; no other session takes the primary "
+            "one's place."
+        )
 
 
 def _level_remarks(inputs: Inputs, level: Level, report: Mapping[str, Any]) -> Iterator[str]:

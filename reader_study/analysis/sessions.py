@@ -33,7 +33,7 @@ def _right(inputs: Inputs, level: Level, evaluator: Evaluator) -> dict[str, bool
 def order_report(inputs: Inputs, level: Level) -> list[dict[str, Any]]:
     """Accuracy and median time by thirds of each session's order, to see learning and fatigue."""
     out = []
-    for evaluator in (*inputs.sessions, *inputs.assisted):
+    for evaluator in (*inputs.sessions, *inputs.assisted, *inputs.outside):
         placed = [answer for answer in evaluator.answers.values() if answer.position is not None]
         placed.sort(key=lambda answer: answer.position or 0)
         if len(placed) < 6:
@@ -59,7 +59,7 @@ def _median(answers: Sequence[Answer]) -> float | None:
 def times_report(inputs: Inputs, level: Level) -> list[dict[str, Any]]:
     """Reading times of each session: median, quartiles, sum; by right and wrong; answers that were very quick."""
     out = []
-    for evaluator in (*inputs.sessions, *inputs.assisted):
+    for evaluator in (*inputs.sessions, *inputs.assisted, *inputs.outside):
         timed = [a for a in evaluator.answers.values() if a.seconds is not None]
         if not timed:
             continue

@@ -22,11 +22,13 @@ SHOWN = ("macro_ppv", "macro_sensitivity", "macro_f1", "accuracy", "macro_specif
 
 def kappa_matrix(result: Result, level: Result) -> Figure:
     """Kappa and its interval for every pair; two sessions of one reader are framed."""
-    names = [e["name"] for e in result["evaluators"] if e["role"] == "ai" or _blinded(e)]
+    pairs = (*level["pairwise"], *level["intra_observer"])
+    paired = {pair[side] for pair in pairs for side in ("a", "b")}
+    names = [e["name"] for e in result["evaluators"] if e["name"] in paired]
     at = {name: index for index, name in enumerate(names)}
     shade, texts = np.full((len(names), len(names)), np.nan), [["" for _ in names] for _ in names]
     framed = []
-    for pair in (*level["pairwise"], *level["intra_observer"]):
+    for pair in pairs:
         i, j = sorted((at[pair["a"]], at[pair["b"]]), reverse=True)
         kappa = pair["kappa"]
         if kappa["estimate"] is None:
@@ -48,10 +50,6 @@ def kappa_matrix(result: Result, level: Result) -> Figure:
     if framed:
         ax.set_title("Framed: two sessions of one reader", loc="right", color=GREY, fontsize=7)
     return figure
-
-
-def _blinded(evaluator: Mapping[str, Any]) -> bool:
-    return evaluator["role"] == "reader" and evaluator["arm"] != "ai_assisted"
 
 
 def _frame(row: int, column: int) -> Any:

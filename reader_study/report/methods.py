@@ -64,6 +64,10 @@ def _reading(inputs: Document, protocol: Document) -> list[str]:
             f"{_list(twice)} read again, {protocol['washout_days']} days or more after the first reading by protocol. "
             "Sessions of one reader are not pooled; the primary session enters the main analysis."
         )
+    main = {e["reader"] for e in sessions if e["primary"]}
+    if lost := [reader for reader in readers if reader not in main]:
+        verb = "is" if len(lost) == 1 else "are"
+        out.append(f"{_list(lost)} had no sealed primary session and {verb} left out of the main analysis.")
     if here:
         forward = "forward only" if protocol["navigation"] == "forward_only" else "free until the session was sealed"
         out.append(

@@ -14,7 +14,8 @@ from django.urls import reverse
 from cases.models import Exposure, ReferenceDiagnosis
 from leukoweb.core.exceptions import Conflict, DomainError, NotAllowed
 from leukoweb.core.models import AuditEvent, Job
-from reader_study.analysis.inputs import InputsRefused
+from reader_study.analysis.inputs import InputsRefused, parse
+from reader_study.analysis.run import analyse as compute
 from reader_study.analysis_files import FILES
 from reader_study.models import Analysis, Reading, ReadingSession, StudyReader, Unblinding
 from reader_study.selectors.analysis_inputs import study_inputs
@@ -132,6 +133,17 @@ def test_void_sessions_and_the_panel_are_no_evaluators(made: MadeStudy) -> None:
     with_ai(made)
     names = [e["name"] for e in study_inputs(made.study)["evaluators"]]
     assert names == ["AI", "P1-1", "P1-2", "P2-1", "P2-2"]
+
+
+def test_a_void_primary_session_takes_its_reader_out_and_not_the_study(made: MadeStudy) -> None:
+    """The protocol takes session 1; that of the first reader became void when the study was stopped early."""
+    with_ai(made)
+    ReadingSession.objects.filter(pk=made.session(0).pk).update(state="void")
+    unblind(made)
+    inputs = parse(analyse(made).inputs)
+    assert [e.name for e in inputs.outside] == ["P1"]
+    assert [e.name for e in inputs.sessions] == ["P2-1", "P2-2"]
+    assert any("P1 has no sealed primary session" in row["text"] for row in compute(inputs.document)["remarks"])
 
 
 def test_a_sealed_session_without_readings_is_refused(made: MadeStudy) -> None:

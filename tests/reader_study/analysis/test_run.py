@@ -12,6 +12,8 @@ from leukoweb.statistics.intervals import proportion
 from reader_study.analysis.canonical import canonical_json, rounded, sha256_of
 from reader_study.analysis.inputs import InputsRefused, parse
 from reader_study.analysis.run import analyse
+from reader_study.report.figures import figure_bytes
+from reader_study.report.methods import methods_text
 from tests.reader_study.analysis.documents import FIVE, changed, small
 
 Document = dict[str, Any]
@@ -54,7 +56,8 @@ def test_a_reader_without_readings_is_refused(document: Document) -> None:
 @pytest.mark.parametrize(
     ("path", "to"),
     [
-        (("schema",), "other/1"), (("edition",), 99), (("edition",), "2"), (("cases",), []), (("evaluators", 3, "primary"), True),
+        (("schema",), "other/1"), (("edition",), 99), (("edition",), "2"), (("cases",), []),
+        (("evaluators", 3, "primary"), True),
         (("evaluators", 1, "role"), "ai"), (("evaluators", 1, "name"), "AI"), (("plan", "missing"), "guess"),
         (("evaluators", 0, "answers", 0, "case"), "C999"), (("evaluators", 0, "answers", 0, "cannot_decide"), True),
         (("evaluators", 0, "answers", 0, "case"), "C001"), (("plan", "levels", 1, "map"), {}), (("plan",), None),
@@ -94,6 +97,29 @@ def test_sessions_of_one_reader_are_not_pooled(result: Document) -> None:
     assert level["design"]["primary_sessions"] == ["P1-1", "P2"]
     assert level["ai_vs_readers"]["accuracy"]["n_readers"] == 2
     assert level["kappa_summary"]["reader-reader"]["n_pairs"] == 1
+
+
+def test_a_reader_without_a_primary_session_is_shown_alone_and_named(document: Document) -> None:
+    """P1's primary session is void; the second one was sealed. Everything else is as if P1 had not read at all."""
+    lost = copy.deepcopy(document)
+    del lost["evaluators"][2]
+    result = analyse(lost)
+    level = result["levels"]["five"]
+    assert level["evaluators"]["P1-2"]["accuracy"]["low"] is not None
+    assert (level["design"]["primary_sessions"], level["intra_observer"], level["arms"]) == (["P2"], [], None)
+    assert {name for pair in level["pairwise"] for name in (pair["a"], pair["b"])} == {"AI", "P2"}
+    assert "P1-2" in {row["evaluator"] for row in result["sessions"]["order"]}
+    texts = [row["text"] for row in result["remarks"]]
+    assert sum(text.startswith("P1 has no sealed primary session") and "P1-2, P1-3 are" in text for text in texts) == 1
+    without = copy.deepcopy(lost)
+    without["evaluators"] = [e for e in lost["evaluators"] if e["reader"] != "P1"]
+    alone = analyse(without)
+    keys = ("endpoint", "what", "estimate", "p", "verdict")
+    rows, others = ([{k: row.get(k) for k in keys} for row in found["endpoints"]] for found in (result, alone))
+    assert rows == others
+    assert level["discordance"] == alone["levels"]["five"]["discordance"]
+    assert figure_bytes(result, "kappa_five", "svg")
+    assert dict(methods_text(lost, result))["Readers and reading"][1].startswith("P1 had no sealed primary session")
 
 
 def test_undecided_answers_as_wrong_and_right_bracket_those_left_out(document: Document, result: Document) -> None:
