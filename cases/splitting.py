@@ -187,13 +187,15 @@ def leakage_checks(images: Sequence[Placed], *, external: Mapping[str, str]) -> 
     external
         Content hash of every image of external cohorts -> its patient.
     """
+    sequestered = set(external.values())
+    met = {i.patient for i in images if i.content in external or i.patient in sequestered}
     return [
         _apart("patient", "No patient is in both parts", images, lambda i: i.patient),
         _apart("image", "No image (by the hash of its bytes) is in both parts", images, lambda i: i.content),
         _apart("group", "No group of images that look the same is in both parts", images, lambda i: str(i.group)),
         Check(
             "external", "No image and no patient is in an external validation cohort", len(external),
-            tuple(sorted({i.patient for i in images if i.content in external or i.patient in set(external.values())})),
+            tuple(sorted(met)),
         ),
     ]  # fmt: skip
 

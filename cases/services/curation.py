@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from cases import text_hint
 from cases.imaging import decode
@@ -127,7 +128,8 @@ def duplicate_settle(
 ) -> DuplicateSettlement:
     """Decide about two images that look the same; an image that is not kept is excluded as a duplicate.
 
-    The newest settlement counts. Two images with identical bytes cannot be settled as different fields.
+    The newest settlement counts: what the one before took out and this one keeps comes back, unless another pair
+    still drops it, or it is out for another reason by now. Two images with identical bytes cannot be settled as different fields.
 
     Raises
     ------
@@ -155,17 +157,40 @@ def duplicate_settle(
             "Say why: the two images belong to two patients.", field="note",
             hint="Such as which slide the field was really taken from, and how you know.",
         )  # fmt: skip
+    before = _dropped(DuplicateSettlement.objects.filter(first=first, second=second).order_by("pk").last())
     row = DuplicateSettlement.objects.create(first=first, second=second, outcome=outcome, note=note, decided_by=actor)
-    dropped = {
-        Outcome.KEEP_FIRST: [second], Outcome.KEEP_SECOND: [first], Outcome.DROP_BOTH: [first, second],
-    }.get(Outcome(outcome), [])  # fmt: skip
+    dropped = [image for image in (first, second) if image.pk in _dropped(row)]
+    again = [image for image in (first, second) if image.pk in before - _dropped(row) and _no_pair_drops(image)]
+    duplicate = Exclusion.Reason.DUPLICATE
     if dropped:
-        images_exclude(actor=actor, images=dropped, reason=Exclusion.Reason.DUPLICATE, note=note)
+        images_exclude(actor=actor, images=dropped, reason=duplicate, note=note)
+    if again:
+        images_exclude(actor=actor, images=again, reason=duplicate, note=note or "Settled anew.", excluded=False)
     audit_record(
         actor=actor, action="duplicate.settle", target="curation", reason=note,
         data={"first": first.pk, "second": second.pk, "outcome": outcome},
     )  # fmt: skip
     return row
+
+
+def _dropped(row: DuplicateSettlement | None) -> set[int]:
+    """The images that a settlement does not keep."""
+    if row is None:
+        return set()
+    return {
+        Outcome.KEEP_FIRST: {row.second_id}, Outcome.KEEP_SECOND: {row.first_id},
+        Outcome.DROP_BOTH: {row.first_id, row.second_id},
+    }.get(Outcome(row.outcome), set())  # fmt: skip
+
+
+def _no_pair_drops(image: HpfImage) -> bool:
+    """Whether the image is out as a duplicate while no settlement in force drops it any more."""
+    newest = Exclusion.objects.filter(image=image).order_by("-pk").first()
+    if newest is None or not newest.excluded or newest.reason != Exclusion.Reason.DUPLICATE:
+        return False
+    rows = DuplicateSettlement.objects.filter(Q(first=image) | Q(second=image)).order_by("pk")
+    in_force = {(row.first_id, row.second_id): row for row in rows}
+    return not any(image.pk in _dropped(row) for row in in_force.values())
 
 
 def images_by_public_id(ids: Sequence[str]) -> list[HpfImage]:

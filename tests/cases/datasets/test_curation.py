@@ -222,6 +222,25 @@ def test_settlements_that_make_no_sense(small: Small, outcome: str, note: str, f
     assert not DuplicateSettlement.objects.exists()
 
 
+def test_a_pair_that_is_settled_anew_brings_the_kept_image_back(small: Small) -> None:
+    one, other = plant(small, exact=False)
+
+    def settle(outcome: str, first: HpfImage = one, second: HpfImage = other) -> set[int]:
+        duplicate_settle(actor=None, first=first, second=second, outcome=outcome, note="Looked again")
+        return set(excluded_images())
+
+    assert settle("keep_first") == {other.pk}
+    assert settle("keep_second") == {one.pk}
+    assert settle("drop_both") == {one.pk, other.pk}
+    assert settle("keep_both") == set()
+    third = HpfImage.objects.get(slide__code="P-4-S1", position=1)
+    settle("keep_second", one, third)
+    assert settle("keep_first") == {one.pk, other.pk}, "another pair still drops it"
+    images_exclude(actor=None, images=[other], reason="blur")
+    assert settle("keep_both") == {one.pk, other.pk}, "out for another reason by now"
+    assert settle("keep_both", one, third) == {other.pk}
+
+
 # -- exclusions -----------------------------------------------------------------------------------------------------
 def test_images_go_out_and_come_in_again_in_bulk(small: Small, admin_user: Any) -> None:
     images = list(HpfImage.objects.filter(slide__patient__code__in=["P-1", "P-4"]))
