@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from django.apps import apps
@@ -18,6 +19,7 @@ from leukoweb.core.storage import blobs
 
 THUMBNAIL_PX = 320
 PREVIEW_PX = 1000
+_NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{64}\.")
 
 
 def content_lock(sha256: str) -> None:
@@ -52,10 +54,37 @@ def contents_purge(contents: Iterable[str]) -> int:
 
 def _purge_cache(gone: Collection[str]) -> None:
     """Cached files are named by the content that they were made of, whoever made them."""
+    for path in _cached():
+        if path.name[:64] in gone:
+            path.unlink(missing_ok=True)
+
+
+def cache_sweep(named: Collection[str], *, before: float) -> int:
+    """Remove cached files, last written before that time, of contents that are not ``named``. Returns how many.
+
+    A withdrawal that was killed before it came to the cache leaves such files, and so does whatever was drawing a
+    thumbnail at that moment.
+    """
+    removed = 0
+    for path in _cached():
+        if _NAMED_BY_CONTENT.match(path.name) and path.name[:64] not in named:
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    removed += 1
+    return removed
+
+
+def signatures_sweep() -> None:
+    """Remove the measures of contents that only withdrawn patients have."""
+    gone = sorted(contents_gone())
+    for start in range(0, len(gone), 500):
+        ImageQuality.objects.filter(content_sha256__in=gone[start : start + 500]).delete()
+
+
+def _cached() -> Iterator[Path]:
     for folder, _, names in os.walk(settings.CACHE_ROOT):
-        for name in names:
-            if name[:64] in gone:
-                (Path(folder) / name).unlink(missing_ok=True)
+        yield from (Path(folder) / name for name in names)
 
 
 def thumbnail_of(sha256: str, size_px: int = THUMBNAIL_PX) -> bytes:
@@ -80,9 +109,14 @@ def named_contents() -> set[str]:
         for field in model._meta.local_concrete_fields:
             if field.name.endswith("_sha256"):
                 named.update(model._default_manager.values_list(field.name, flat=True).distinct().iterator())
+    return named - contents_gone()
+
+
+def contents_gone() -> set[str]:
+    """Contents of withdrawn patients that no live patient has."""
     images = HpfImage.objects.values_list("content_sha256", flat=True)
     live = set(images.filter(slide__patient__withdrawn_at=None))
-    return named - (set(images.exclude(slide__patient__withdrawn_at=None)) - live)
+    return set(images.exclude(slide__patient__withdrawn_at=None)) - live
 
 
 def missing_or_damaged(*, deep: bool) -> list[tuple[HpfImage, str]]:

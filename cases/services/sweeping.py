@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from cases.models import UploadItem
-from cases.services.content import named_contents
+from cases.services.content import cache_sweep, named_contents, signatures_sweep
 from cases.services.dataset_uploads import archives_wanted
 from leukoweb.core.models import Job
 from leukoweb.core.storage import blobs
@@ -24,19 +24,25 @@ DAY_S = 24 * 3600.0
 class Swept:
     files: int
     archives: int
+    cached: int
 
     def __str__(self) -> str:
-        return f"{counted(self.files, 'stored file')} and {counted(self.archives, 'archive')} removed."
+        parts = (self.files, "stored file"), (self.archives, "archive"), (self.cached, "cached file")
+        files, archives, cached = (counted(*part) for part in parts)
+        return f"{files}, {archives} and {cached} removed."
 
 
 def media_sweep(*, older_than_s: float = DAY_S) -> Swept:
-    """Delete stored files that no row names, pixels of withdrawn patients, temporary files and abandoned archives.
+    """Delete stored files that no row names, pixels of withdrawn patients and all that was made of them, temporary
+    files and abandoned archives.
 
     Rows are read first: a file that gets its row meanwhile is young, and the young are left alone.
     """
     before = time.time() - older_than_s
-    files = blobs().sweep(named_contents(), older_than_s=older_than_s)
-    return Swept(files, _sweep_archives(before))
+    named = named_contents()
+    files = blobs().sweep(named, older_than_s=older_than_s)
+    signatures_sweep()
+    return Swept(files, _sweep_archives(before), cache_sweep(named, before=before))
 
 
 def _sweep_archives(before: float) -> int:

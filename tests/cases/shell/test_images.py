@@ -14,13 +14,15 @@ from django.db import connections
 from django.db.models import Q
 
 from cases import services
-from cases.models import HpfImage, ImageOriginalName, Patient, Slide, UploadItem
+from cases.models import HpfImage, ImageOriginalName, ImageQuality, Patient, Slide, UploadItem
+from cases.services import content, sweeping
 from cases.services import images as images_module
 from cases.services.content import missing_or_damaged, named_contents, thumbnail_of
 from cases.stripped import ImageRefused
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.storage import BlobStore, blobs
+from tests.cases.datasets.rows import quality_make
 from tests.cases.shell.pictures import picture
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -187,6 +189,29 @@ def test_withdrawing_purges_every_cached_file_of_the_pixels(
     other.write_bytes(b"map")
     services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn")
     assert (overlay.exists(), other.exists()) == (False, True)
+
+
+def test_the_sweep_ends_a_withdrawal_that_was_killed_before_it_came_to_the_cache(
+    coordinator: Any, patient: Patient, slide: Slide, other_slide: Slide, add: Callable[..., HpfImage],
+    settings: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    image, theirs = add(slide, 1), add(other_slide, 2)
+    for one in (image, theirs):
+        quality_make(one.content_sha256, seed=1)
+    monkeypatch.setattr(content, "_purge_cache", lambda gone: None)
+    services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn")
+    quality_make(image.content_sha256, seed=1)  # measured at that very moment
+    kept = [settings.CACHE_ROOT / "models" / "card.json", settings.CACHE_ROOT / "openvino" / f"{'1' * 20}.blob"]
+    left = [
+        settings.CACHE_ROOT / "saliency" / f"{one.content_sha256}.{weights}.npy"
+        for one, weights in ((image, "a"), (theirs, "a"), (image, "b"))
+    ]
+    for path in (*left, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    assert sweeping.media_sweep(older_than_s=-1).cached == 2
+    assert [path.exists() for path in (*left, *kept)] == [False, True, False, True, True]
+    assert list(ImageQuality.objects.values_list("content_sha256", flat=True)) == [theirs.content_sha256]
 
 
 def test_pixels_that_a_live_patient_also_has_stay(

@@ -248,10 +248,10 @@ def test_media_are_verified_and_swept(slide: Slide, add: Any, capsys: Any, data_
     (data_dir / "uploads").mkdir()
     stray = data_dir / "uploads" / "77.zip"
     stray.write_bytes(b"zip")
-    assert run(capsys, "sweep_media")[1] == "0 stored files and 0 archives removed.\n"
+    assert run(capsys, "sweep_media")[1] == "0 stored files, 0 archives and 0 cached files removed.\n"
     for path in (blobs().path(orphan), stray, blobs().path(image.content_sha256)):
         os.utime(path, (1, 1))
-    assert run(capsys, "sweep_media")[1] == "1 stored file and 1 archive removed.\n"
+    assert run(capsys, "sweep_media")[1] == "1 stored file, 1 archive and 0 cached files removed.\n"
     blobs().purge(image.content_sha256)
     status, _, err = run(capsys, "verify_media", "--quick")
     assert (status, "slide P-001-S1 field 1: missing" in err) == (1, True)

@@ -128,7 +128,7 @@ def test_the_reaper_queues_one_sweep_a_day(cohort: Cohort, slide: Slide, add: An
     job = Job.objects.get(kind="cases.sweep_media")
     run_jobs()
     job.refresh_from_db()
-    assert (job.status, job.note) == (Job.Status.DONE, "1 stored file and 0 archives removed.")
+    assert (job.status, job.note) == (Job.Status.DONE, "1 stored file, 0 archives and 0 cached files removed.")
     assert (old.exists(), young.exists(), blobs().exists(kept.content_sha256)) == (False, True, True)
     reap_and_ring()
     assert Job.objects.filter(kind="cases.sweep_media").count() == 1
