@@ -10,7 +10,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -113,9 +114,24 @@ def stated_taxonomy(names: list[str], read: Read) -> Mapping[str, Any] | None:
         return None
     try:
         body = json.loads(read("taxonomy.json"))
-        return {"name": str(body["name"]), "labels": list(body["labels"]), "maps": dict(body["maps"])}
-    except (ValueError, KeyError, TypeError) as error:
+        labels = [{str(k): _words(v) for k, v in label.items()} for label in body["labels"]]
+        maps = {name: _map(one) for name, one in body["maps"].items()}
+        return {"name": _words(body["name"]), "labels": labels, "maps": maps}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadDataset(f"taxonomy.json is not what export_dataset writes ({error!r}).") from error
+
+
+def _words(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.60} is no text")
+    return value
+
+
+def _map(body: Mapping[str, Any]) -> dict[str, Any]:
+    """``classes`` may be left out; then they follow from ``by_label``."""
+    by_label = {label: _words(name) for label, name in body["by_label"].items()}
+    classes = {"classes": [_words(name) for name in body["classes"]]} if "classes" in body else {}
+    return {"by_label": by_label, **classes}
 
 
 def _listed(row: Mapping[str, Any]) -> Listed:
@@ -128,6 +144,8 @@ def _listed(row: Mapping[str, Any]) -> Listed:
         if text := _text(row, name):
             try:
                 acquisition[name] = number(text)
+                if not math.isfinite(acquisition[name]):
+                    raise ValueError(text)
             except ValueError as error:
                 raise BadDataset(f"{file[:200]}: {name} is {text[:40]!r}, which is no number.") from error
     return Listed(
@@ -150,7 +168,7 @@ def _from_csv(content: bytes) -> list[Listed]:
         missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
         if missing:
             raise BadDataset(f"images.csv has no column {missing[0]!r}.", hint=f"Needed are {', '.join(NEEDED)}.")
-        return [_listed(row) for row in reader]
+        return _bounded(_listed(row) for row in reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadDataset(f"images.csv cannot be read: {error}.", hint="Save it as UTF-8 CSV with commas.") from error
 
@@ -160,9 +178,20 @@ def _from_coco(name: str, content: bytes) -> list[Listed]:
         body = json.loads(content)
         labels = {row["id"]: row["name"] for row in body["categories"]}
         given = {row["image_id"]: labels[row["category_id"]] for row in body["annotations"]}
-        return [_listed({**row, "file": row["file_name"], "label": given.get(row["id"], "")}) for row in body["images"]]
+        rows = ({**row, "file": row["file_name"], "label": given.get(row["id"], "")} for row in body["images"])
+        return _bounded(_listed(row) for row in rows)
     except (ValueError, KeyError, TypeError) as error:
         raise BadDataset(f"{name} is not the COCO file that it should be ({error!r}).") from error
+
+
+def _bounded(rows: Iterable[Listed]) -> list[Listed]:
+    """No more lines than an archive may have files: a list that is packed small must not fill the memory."""
+    found: list[Listed] = []
+    for row in rows:
+        if len(found) == ZIP_LIMITS.members:
+            raise BadDataset(f"The list names more than {ZIP_LIMITS.members:,} images.", hint="Import it in parts.")
+        found.append(row)
+    return found
 
 
 def require_content(row: Listed, content: bytes) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 from django.db import transaction
 
-from cases.dataset_files import Listed, Read, listed_images, opened, require_content, stated_taxonomy
+from cases.dataset_files import MAX_TABLE_BYTES, Listed, Read, listed_images, opened, require_content, stated_taxonomy
 from cases.image_notes import read_notes
-from cases.models import Cohort, HpfImage, Patient, Slide, SortingTask, Taxonomy
+from cases.imaging import DEFAULT_LIMITS
+from cases.models import CaptureDevice, Cohort, HpfImage, Patient, Slide, SortingTask, Taxonomy
 from cases.services.checks import require_live, require_valid
 from cases.services.cohorts import cohort_create
 from cases.services.images import Prepared, image_prepare, image_store
@@ -26,6 +27,8 @@ from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User
 from leukoweb.core.storage import blobs
 
+# A stored file may be larger than the largest upload: what was rotated or came as TIFF is kept as lossless PNG.
+LIMITS = replace(DEFAULT_LIMITS, file_bytes=MAX_TABLE_BYTES)
 CHUNK = 50  # rows in one transaction: on SQLite it holds the only write lock
 Tell = Callable[[int, int], None]
 
@@ -128,8 +131,11 @@ def _plan(names: list[str], read: Read, target: Target) -> _Plan:
     for code in sorted({row.patient for row in rows}):
         require_valid(Patient(code=code))
     for row in {row.slide: row for row in rows}.values():
-        fields = {name: value for name, value in row.acquisition.items() if name not in ("camera", "microscope")}
+        fields = dict(row.acquisition)
+        device = {name: fields.pop(name, "") for name in ("camera", "microscope")}
         require_valid(Slide(code=row.slide, **fields))
+        if any(device.values()):  # without a camera it is no device, which is refused in words
+            require_valid(CaptureDevice(**device))
     _require_free(plan)
     return plan
 
@@ -244,7 +250,7 @@ def _prepare(plan: _Plan, read: Read, tell: Tell) -> dict[str, Prepared | int]:
         if there is not None:
             prepared[row.file] = there
         else:
-            one = image_prepare(content, row.file.rsplit("/", 1)[-1])
+            one = image_prepare(content, row.file.rsplit("/", 1)[-1], limits=LIMITS)
             notes = (*read_notes(row.notes), *one.accepted.notes)
             prepared[row.file] = replace(one, accepted=replace(one.accepted, content=b"", notes=notes))
         tell(done, 2 * len(plan.rows))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
-from cases.imaging import AcceptedImage, Note, accept_image
+from cases.imaging import DEFAULT_LIMITS, AcceptedImage, Limits, Note, accept_image
 from cases.models import HpfImage, ImageOriginalName, Slide
 from cases.services.checks import require_live
 from cases.services.content import content_lock, contents_purge
@@ -38,7 +38,7 @@ class Prepared:
     name: str
 
 
-def image_prepare(data: bytes, name: str) -> Prepared:
+def image_prepare(data: bytes, name: str, *, limits: Limits = DEFAULT_LIMITS) -> Prepared:
     """Check, clean and put the pixels on disk: the slow half, which needs no transaction.
 
     Raises
@@ -48,7 +48,7 @@ def image_prepare(data: bytes, name: str) -> Prepared:
     StorageFull
         The disk is full; nothing was kept.
     """
-    accepted = accept_image(data, name)
+    accepted = accept_image(data, name, limits=limits)
     phash = f"{accepted.phash:016x}"
     blobs().put(accepted.content)
     return Prepared(accepted, phash, name)

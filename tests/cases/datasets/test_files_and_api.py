@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 from fnmatch import fnmatch
 from io import StringIO
 from pathlib import Path
@@ -17,8 +18,9 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from cases import services
-from cases.dataset_files import listed_images
+from cases.dataset_files import ZIP_LIMITS, BadDataset, listed_images
 from cases.exporting import COLUMNS, images_csv, zip_stream
+from cases.limits import DEFAULT_LIMITS
 from cases.models import (
     Cohort,
     DatasetVersion,
@@ -30,6 +32,7 @@ from cases.models import (
 )
 from cases.selectors.curation import contents_unmeasured, excluded_images
 from cases.selectors.datasets import dataset_entries
+from cases.services import dataset_imports
 from cases.services.curation import contents_measure
 from cases.services.datasets import dataset_freeze
 from leukoweb.core.storage import blobs
@@ -152,6 +155,9 @@ def test_an_export_is_the_same_every_time_and_is_not_written_over(stored: Datase
     assert sorted(path.name for path in tmp_path.glob("*.zip*")) == ["1.zip", "2.zip"]
 
 
+LINE = b"file,patient,slide,label,%b\r\nimages/a.jpg,A,A1,AML,%b\r\n"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -165,10 +171,21 @@ def test_an_export_is_the_same_every_time_and_is_not_written_over(stored: Datase
             {"images.csv": b"file,patient,slide,label,content_sha256\r\nimages/a.jpg,A,A1,AML,abc\r\n"},
             "not the image that the list names",
         ),
+        ({"images.csv": LINE % (b"microscope", b"BX53")}, "[Cc]amera"),
+        ({"images.csv": LINE % (b"camera", b"C" * 81)}, "camera"),
+        ({"images.csv": LINE % (b"pixel_size_um", b"inf")}, "is no number"),
+        ({"images.csv": LINE % (b"capture_minutes", b"nan")}, "is no number"),
+        ({"images.csv": LINE % (b"notes", b""),
+          "taxonomy.json": b'{"name":"x","labels":["AML"],"maps":{}}'}, "taxonomy"),
+        ({"images.csv": LINE % (b"notes", b""), "taxonomy.json": b'{"name":"x","labels":[],"maps":[]}'}, "taxonomy"),
+        ({"images.csv": LINE % (b"notes", b""),
+          "taxonomy.json": b'{"name":"x","labels":[{"name":1}],"maps":{}}'}, "taxonomy"),
+        ({"images.csv": LINE % (b"notes", b""),
+          "taxonomy.json": b'{"name":"x","labels":[],"maps":{"five":{"by_label":["AML"]}}}'}, "taxonomy"),
         ({"coco/train.json": b'{"images": []}'}, "not the COCO file"),
         ({}, "no images.csv"),
     ],
-)
+)  # fmt: skip
 def test_bad_files_are_told(db: None, tmp_path: Path, change: dict[str, bytes], said: str) -> None:
     for name, content in {"images/a.jpg": encoded(smear(1)), **change}.items():
         path = tmp_path / "set" / name
@@ -271,3 +288,29 @@ def test_a_position_that_is_no_number_is_left_to_the_order(written: str, read: i
     table = f"file,patient,slide,label,position\r\na.jpg,A,A1,AML,{written}\r\n".encode()
     (row,) = listed_images(["images.csv", "a.jpg"], lambda name: table)
     assert row.position == read
+
+
+def test_a_list_that_is_packed_small_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cases.dataset_files.ZIP_LIMITS", replace(ZIP_LIMITS, members=3))
+    lines = b"file,patient,slide,label\r\n" + b"a,A,S,AML\r\n" * 9
+    with pytest.raises(BadDataset, match="more than 3 images"):
+        listed_images(["images.csv", "a"], lambda name: lines)
+    images = [{"id": n, "file_name": "a"} for n in range(9)]
+    coco = json.dumps({"images": images, "categories": [], "annotations": []}).encode()
+    with pytest.raises(BadDataset, match="more than 3 images"):
+        listed_images(["coco/train.json", "a"], lambda name: coco)
+
+
+def test_an_import_has_a_limit_of_its_own(db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above that of an upload: a rotated or TIFF original is stored as lossless PNG, and exported as that."""
+    assert dataset_imports.LIMITS.file_bytes > 4 * DEFAULT_LIMITS.file_bytes
+    folder = tmp_path / "set"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "a.jpg").write_bytes(encoded(smear(1)))
+    (folder / "images.csv").write_bytes(LINE % (b"notes", b""))
+    monkeypatch.setattr(dataset_imports, "LIMITS", replace(DEFAULT_LIMITS, file_bytes=100))
+    with pytest.raises(CommandError, match=r"100 bytes|too large|limit"):
+        run("import_dataset", folder, cohort="New")
+    monkeypatch.undo()
+    run("import_dataset", folder, cohort="New")
+    assert HpfImage.objects.count() == 1
