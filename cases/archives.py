@@ -25,6 +25,7 @@ from cases.naming import NAME_BYTES_MAX, printable
 from leukoweb.core.exceptions import DomainError
 
 _LISTED_MAX: Final = 20
+_UTF8_MARK: Final = 0x800  # in a member's flags
 _PATH_BYTES_MAX: Final = 1024
 _BLOCK_BYTES: Final = 256 * 1024
 _MEMBER_ARCHIVES: Final = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
@@ -284,9 +285,22 @@ def _check_directory(file: BinaryIO, limits: ZipLimits) -> None:
     file.seek(0)
 
 
+def member_name(info: zipfile.ZipInfo) -> str:
+    """The name as it was meant: many tools write UTF-8 without saying so, and zipfile then reads code page 437.
+
+    The upload page lists the members by the same rule (``upload_zip.js``), so that both name them alike.
+    """
+    if info.flag_bits & _UTF8_MARK:
+        return info.orig_filename
+    try:
+        return info.orig_filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.orig_filename
+
+
 def _path_parts(info: zipfile.ZipInfo) -> tuple[str, ...]:
     """The member's path, or `ZipRefused` where it leaves the archive or cannot be a name."""
-    raw = info.orig_filename
+    raw = member_name(info)
     pieces = re.split(r"[/\\]", unicodedata.normalize("NFC", raw))
     if raw[:1] in ("/", "\\") or re.match(r"[A-Za-z]:", raw) or ".." in pieces or "\x00" in raw:
         _refuse("E_ZIP_PATH", "have a path that leaves the archive", [info])

@@ -129,7 +129,8 @@ def duplicate_settle(
     """Decide about two images that look the same; an image that is not kept is excluded as a duplicate.
 
     The newest settlement counts: what the one before took out and this one keeps comes back, unless another pair
-    still drops it, or it is out for another reason by now. Two images with identical bytes cannot be settled as different fields.
+    still drops it, or it is out for another reason by now. Two images with identical bytes cannot be settled as
+    different fields.
 
     Raises
     ------

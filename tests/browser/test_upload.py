@@ -12,6 +12,7 @@ import pytest
 from cases import services
 from cases.models import Cohort, HpfImage, Slide, UploadBatch, UploadItem
 from tests.cases.shell.pictures import picture
+from tests.support.zips import UnmarkedName
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -165,14 +166,16 @@ def test_a_zip_is_unpacked_by_the_worker(
         for path in sorted(folder.rglob("*.*")):
             file.write(path, path.relative_to(folder))
         file.writestr("__MACOSX/17_a/._1.png", b"x")
+        for n, (name, encoding) in enumerate([("Präparat ß.png", "cp437"), ("größe.png", "utf-8")]):
+            file.writestr(UnmarkedName(f"17_a/{name}", encoding), picture(50 + n))
     page = browser_as("technician")
     page.goto(f"/upload/?cohort={cohort.pk}")
     choose(page, archive, "Images or a zip")
-    page.get_by_text("12 files").wait_for()
+    page.get_by_text("14 files").wait_for()
     page.get_by_role("button", name="Start the upload").click()
-    page.get_by_text("11 stored, 1 refused.").wait_for(timeout=60_000)
+    page.get_by_text("13 stored, 1 refused.").wait_for(timeout=60_000)
     assert "E_TRUNCATED" in page.locator("[data-part=error-rows]").inner_text()
-    assert Slide.objects.get(code="17_a-S1").images.count() == 10
+    assert Slide.objects.get(code="17_a-S1").images.count() == 12
 
 
 def test_a_dropped_folder_is_read_to_its_last_file(

@@ -7,6 +7,7 @@ import io
 import stat
 import struct
 import tracemalloc
+import unicodedata
 import zipfile
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from cases.archives import ZipLimits, ZipRefused, read_zip
 from tests.cases.image_files import field, saved
+from tests.support.zips import UnmarkedName
 
 JPEG = saved(field(), "JPEG")
 
@@ -168,6 +170,19 @@ def test_open_files_stored_members_and_windows_separators_are_read() -> None:
     (member,) = read_zip(io.BytesIO(archive))
     assert member.path_parts == ("scans", "s1", "a.jpg")
     assert member.data == JPEG
+
+
+def test_names_are_read_as_they_were_meant() -> None:
+    """Windows writes its old code page, macOS UTF-8, and neither says so."""
+    names = ["Präparat 1/größe.png", "Ünal/á.png", "плёнка/1.png", "плёнка 2/1.png"]
+    archive = zipped(
+        (UnmarkedName(names[0], "cp437"), JPEG), (UnmarkedName(names[1], "cp437"), JPEG),
+        (UnmarkedName(names[2], "utf-8"), JPEG), (names[3], JPEG),
+    )  # fmt: skip
+    contents = read_zip(archive)
+    assert contents.paths == [unicodedata.normalize("NFC", name) for name in names]
+    assert [member.data for member in contents] == [JPEG] * 4
+    assert contents.read(contents.paths[0]) == JPEG
 
 
 def test_an_archive_behind_other_bytes_is_read() -> None:
