@@ -12,5 +12,5 @@ class UnmarkedName(zipfile.ZipInfo):
         super().__init__(name)
         self.encoding = encoding
 
-    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802  what zipfile asks for
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
         return self.filename.encode(self.encoding), self.flag_bits & ~0x800
