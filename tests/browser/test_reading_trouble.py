@@ -132,6 +132,34 @@ def test_a_choice_between_two_answers_is_not_waved_away(desk: Any) -> None:  # n
     assert draft(made)["diagnosis"] == "ALL"
 
 
+@pytest.mark.parametrize("stays", ["theirs", "mine"])
+def test_the_newest_answer_is_the_one_that_a_choice_keeps_or_drops(desk: Any, stays: str) -> None:  # noqa: F811
+    """Two quick changes in a window that is behind: one meets the other window's answer, one waits behind it."""
+    page, made = desk(n_cases=1)
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.locator("[data-zoom]")).to_have_text(re.compile(r"\d+ %"))
+    other.keyboard.press("1")
+    saved(other)
+    settled(other)
+    on_its_way: list[Any] = []
+    page.route("**/answer/", lambda route: on_its_way.append(route))
+    page.keyboard.press("2")
+    page.keyboard.press("4")
+    assert page.evaluate(f"{BOARD}.sync.queue.size") == 2
+    while not on_its_way:
+        page.wait_for_timeout(20)
+    on_its_way[0].continue_()
+    expect(page.locator("[data-clash]")).to_be_visible()
+    page.unroute("**/answer/")
+    expect(page.locator("[data-clash-mine]")).to_contain_text("Chronic myeloid leukemia")
+    page.locator(f"[data-clash-keep={stays}]").click()
+    expect(page.locator("[data-saved]")).to_have_attribute("data-saved", "saved")
+    kept = "ALL" if stays == "theirs" else "CML"
+    expect(page.locator(f"[data-diagnosis={kept}]")).to_have_attribute("aria-pressed", "true")
+    assert draft(made)["diagnosis"] == kept
+
+
 def test_an_answer_waits_for_its_reader_when_somebody_else_signs_in(desk: Any, browser_as: Any) -> None:  # noqa: F811
     page, made = desk(n_cases=1)
     own = page.context.cookies()

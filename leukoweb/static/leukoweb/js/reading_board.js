@@ -41,7 +41,7 @@ export class ReadingBoard {
     this.sync = new AnswerSync(queue, {
       url: (token) => `${this.base}case/${token}/answer/`,
       changed: (state) => this.drawSaved(state),
-      clash: (item, body) => this.dialogs.clash(item, body),
+      clash: (token, body) => this.dialogs.clash(token, body),
       refused: (item, error) => this.refused(error),
       locked: (error) => this.locked(error),
       gone: () => this.gone(),
@@ -179,6 +179,13 @@ export class ReadingBoard {
     this.state = state;
     this.one("[data-left]").textContent = minutesText(state.minutes_left);
     drawCases(this.one("[data-cases]"), state.cases, this.case.case, (line) => this.go(line));
+  }
+
+  /** Another answer to the shown case than the reader's own. */
+  showAnswer(answer) {
+    this.form.show(answer);
+    this.adjuster?.set(this.form.answer.display);
+    this.stage.markKeys(this.form.answer.key_images);
   }
 
   answered(answer) {

@@ -67,19 +67,18 @@ export class Dialogs {
     }
   }
 
-  /** One case, two answers: the reader says which stays. */
-  clash(item, body) {
+  /** One case, two answers: the reader says which stays. The own one is the newest, which the form shows. */
+  clash(token, body) {
     const { board } = this;
     const dialog = this.one("[data-clash]");
-    this.one("[data-clash-mine]").textContent = answerText(item.answer, board.state.classes);
+    this.one("[data-clash-mine]").textContent = answerText(board.sync.pending(token), board.state.classes);
     this.one("[data-clash-theirs]").textContent = answerText(body.answer, board.state.classes);
     for (const button of dialog.querySelectorAll("[data-clash-keep]")) {
       button.onclick = async () => {
         const keep = button.dataset.clashKeep === "mine";
-        dialog.close();
-        await board.sync.settle(item, { version: body.version, keep });
-        if (!keep && item.case === board.case?.case) board.form.show(body.answer);
-        board.stage.markKeys(board.form.answer.key_images);
+        if (!keep && token === board.case?.case) board.showAnswer(body.answer);
+        dialog.close(); // from here on keys count: the form shows what stays
+        await board.sync.settle(token, { version: body.version, keep });
         board.drawTodo();
       };
     }

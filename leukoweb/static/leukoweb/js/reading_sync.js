@@ -34,13 +34,17 @@ export class AnswerSync {
   }
 
   async save(token, answer) {
-    // A later state of the same case takes the place of one that has not been sent.
+    await this.#put(token, answer);
+    this.#tell();
+    this.flush();
+  }
+
+  /** A later state of the same case takes the place of one that is not on its way; it lies here before that one goes. */
+  async #put(token, answer) {
     const waiting = this.queue.items.filter((item) => item.case === token && item.key !== this.current);
     const item = { key: crypto.randomUUID(), case: token, answer, n: ++this.#number, version: this.versions.get(token) ?? 0 };
     await this.queue.put(item);
     for (const old of waiting) await this.queue.remove(old.key);
-    this.#tell();
-    this.flush();
   }
 
   /** Go on after the desk was unlocked or the reader signed in again. */
@@ -86,7 +90,7 @@ export class AnswerSync {
   async #failed(item, error) {
     if (error.code === "E_VERSION") {
       this.#held = true;
-      this.hooks.clash(item, error.body);
+      this.hooks.clash(item.case, error.body);
     } else if (error.status === 401) {
       this.#held = true;
       this.hooks.locked(error);
@@ -104,13 +108,18 @@ export class AnswerSync {
     return false;
   }
 
-  /** After a clash: keep the reader's own answer on top of version ``version``, or drop it. */
-  async settle(item, { version, keep }) {
-    this.versions.set(item.case, version);
-    await this.queue.remove(item.key);
+  /**
+   * After a clash: the newest of the reader's own answers to the case goes on top of version ``version``, or all of
+   * them are dropped. More than one may wait: what was changed while the first was on its way stands behind it.
+   */
+  async settle(token, { version, keep }) {
+    this.versions.set(token, version);
+    const mine = this.queue.items.filter((item) => item.case === token);
+    if (keep && mine.length) await this.#put(token, mine.at(-1).answer);
+    else await Promise.all(mine.map(({ key }) => this.queue.remove(key)));
     this.#held = false;
-    if (keep) await this.save(item.case, item.answer);
-    else this.flush();
+    this.#tell();
+    this.flush();
   }
 
   #tell() {
