@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from reader_study.models import Reading
+from reader_study.models import Reading, ReadingSession
 from tests.browser.test_reading import desk, draft, saved  # noqa: F401
 from tests.reader_study.factories import PASSWORD
 
@@ -158,6 +158,27 @@ def test_the_newest_answer_is_the_one_that_a_choice_keeps_or_drops(desk: Any, st
     kept = "ALL" if stays == "theirs" else "CML"
     expect(page.locator(f"[data-diagnosis={kept}]")).to_have_attribute("aria-pressed", "true")
     assert draft(made)["diagnosis"] == kept
+
+
+def test_an_answer_that_came_after_the_last_day_waits_until_the_day_is_moved(desk: Any) -> None:  # noqa: F811
+    page, made = desk(n_cases=1)
+    page.context.set_offline(True)
+    page.keyboard.press("3")
+    expect(page.locator("[data-saved]")).to_contain_text("1 answer not yet on the server")
+    session = made.session()
+    ReadingSession.objects.filter(pk=session.pk).update(rules=session.rules | {"closes_on": "2020-01-01"})
+    page.context.set_offline(False)
+    expect(page.locator("[data-message]")).to_contain_text("Reading in this study ended on 2020-01-01.")
+    expect(page.locator("[data-message]")).to_contain_text("waits on this computer")
+    expect(page.locator("[data-saved]")).to_have_text("1 answer not yet on the server")
+    page.keyboard.press("2")  # nothing that is answered after it is lost either
+    page.reload()
+    expect(page.locator("[data-message]")).to_contain_text("waits on this computer")
+    ReadingSession.objects.filter(pk=session.pk).update(rules=session.rules)
+    page.reload()
+    saved(page)
+    expect(page.locator("[data-diagnosis=AML]")).to_have_attribute("aria-pressed", "true")
+    assert draft(made)["diagnosis"] == "AML"
 
 
 def test_an_answer_waits_for_its_reader_when_somebody_else_signs_in(desk: Any, browser_as: Any) -> None:  # noqa: F811

@@ -45,6 +45,7 @@ export class ReadingBoard {
       refused: (item, error) => this.refused(error),
       locked: (error) => this.locked(error),
       gone: () => this.gone(),
+      closed: (error) => this.stage.say(`${error.message} What you answered last waits on this computer until you sign out; ask the study coordinator.`),
     });
     this.clock = new ActiveClock({
       tick: (ms) => this.tick(ms), idle: () => this.locked({ code: "E_LOCKED" }), idleMinutes: Number(this.state.idle_minutes),

@@ -65,10 +65,11 @@ function drawDeciding(box, fields, look) {
 }
 
 /** Whether everything is on the server: says what is true, also while the line is down. */
-export function drawSaved(badge, { pending, at, failing }) {
+export function drawSaved(badge, { pending, at, failing, closed }) {
   badge.dataset.saved = failing ? "failing" : pending ? "saving" : "saved";
   const waiting = `${pending} answer${pending === 1 ? "" : "s"} not yet on the server`;
-  if (failing) badge.textContent = `${pending ? waiting : "No connection"}, trying again`;
+  if (closed) badge.textContent = waiting;
+  else if (failing) badge.textContent = `${pending ? waiting : "No connection"}, trying again`;
   else if (pending) badge.textContent = "Saving";
   else badge.textContent = at ? `Saved ${at.toLocaleTimeString([], { hour12: false })}` : "";
 }

@@ -10,11 +10,12 @@ export class AnswerSync {
   #failures = 0;
   #timer = 0;
   #held = false;
+  #closed = false;
   #number = Date.now();
 
   /**
    * @param {import("./reading_store.js").Queue} queue
-   * @param {{url: (token: string) => string, changed: (state: object) => void, clash: Function, refused: Function, locked: Function, gone: Function}} hooks
+   * @param {{url: (token: string) => string, changed: (state: object) => void, clash: Function, refused: Function, locked: Function, gone: Function, closed: Function}} hooks
    */
   constructor(queue, hooks) {
     this.queue = queue;
@@ -49,7 +50,7 @@ export class AnswerSync {
 
   /** Go on after the desk was unlocked or the reader signed in again. */
   release() {
-    this.#held = false;
+    this.#held = this.#closed = false;
     this.#failures = 0;
     return this.flush();
   }
@@ -97,6 +98,9 @@ export class AnswerSync {
     } else if (error.status === 404) {
       this.#held = true; // the session is closed, or somebody else signed in here: the answer stays where it is
       this.hooks.gone();
+    } else if (error.code === "E_CLOSED") {
+      this.#held = this.#closed = true; // the last day is over, but it may be moved: what waits is sent by the next page
+      this.hooks.closed(error);
     } else if (error.passing || error.code === "E_CSRF") {
       const wait = WAITS_MS[Math.min(this.#failures++, WAITS_MS.length - 1)];
       this.#timer = window.setTimeout(() => this.flush(), wait);
@@ -123,6 +127,6 @@ export class AnswerSync {
   }
 
   #tell() {
-    this.hooks.changed({ pending: this.queue.size, at: this.savedAt, failing: this.#failures > 0 || this.#held });
+    this.hooks.changed({ pending: this.queue.size, at: this.savedAt, failing: this.#failures > 0 || this.#held, closed: this.#closed });
   }
 }
