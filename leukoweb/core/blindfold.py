@@ -62,7 +62,7 @@ def among(path: str, ids: Collection[int]) -> models.Q:
         return models.Q(**{f"{path}__in": sorted(ids)})
     found = models.Q()
     for first, last in runs:
-        found |= models.Q(**{f"{path}__range": (first, last)})
+        found |= models.Q(**{f"{path}__gte": first, f"{path}__lte": last})
     return found
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
-from leukoweb.core.blindfold import MOST_RUNS, among
-from leukoweb.core.models import User
+from cases.models import HpfImage, Patient, Slide, SortingItem
+from inference.models import PatientPrediction, PipelineRun
+from leukoweb.core.blindfold import MOST_RUNS, among, lift, put_on
+from leukoweb.core.models import Job, User
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +28,17 @@ def test_runs_are_exactly_the_numbers() -> None:
 
 
 def test_a_whole_cohort_is_one_run() -> None:
-    assert len(among("patient_id", range(5, 10_005)).children) == 1
+    assert among("patient_id", range(5, 10_005)).children == [("patient_id__gte", 5), ("patient_id__lte", 10_004)]
+
+
+@pytest.mark.parametrize("model", [Patient, Slide, HpfImage, SortingItem, PipelineRun, PatientPrediction, Job])
+def test_every_table_that_leads_to_a_patient_takes_it(model: Any) -> None:
+    """Foreign keys know fewer comparisons than numbers do."""
+    put_on(lambda: {3, 4, 5, 9}, lambda: 1)
+    try:
+        assert list(model.objects.all()) == []
+    finally:
+        lift()
 
 
 def test_scattered_numbers_stay_a_list() -> None:
