@@ -200,12 +200,15 @@ def mean_of_independent(parts: Sequence[Estimate], *, n: int, level: float = 0.9
     return Estimate(value, max(value - below, 0.0), min(value + above, 1.0), "mover", n, None, level)
 
 
-def macro_influence(table: ArrayLike, *, absent: Absent = "undefined") -> dict[str, Floats]:
+def macro_influence(
+    table: ArrayLike, *, absent: Absent = "undefined", declared: int | None = None
+) -> dict[str, Floats]:  # fmt: skip
     """Influence of one case in cell (i, j) on accuracy and on each macro metric.  # each (K, K) from (K, K)
 
     With multinomial cells, sqrt(sum p_ij * IF_ij**2 / n) is the delta-method standard error. The classes that
     enter are held fixed. For macro F1 this is the variance of Takahashi et al. 2022
-    (doi:10.1007/s10489-021-01635-5).
+    (doi:10.1007/s10489-021-01635-5). Rows and columns from ``declared`` on are answers that are no class
+    ("undecided"): such a case is missed by its class, and no macro average has a class for them.
     """
     cm = np.asarray(table, dtype=np.float64)
     n, n_classes = cm.sum(), cm.shape[0]
@@ -224,7 +227,7 @@ def macro_influence(table: ArrayLike, *, absent: Absent = "undefined") -> dict[s
     }
     out = {}
     for name, influence in per_class.items():
-        defined = ~np.isnan(metrics[name])
+        defined = ~np.isnan(metrics[name]) & (np.arange(n_classes) < (declared or n_classes))
         out[f"macro_{name}"] = influence[defined].mean(0) if defined.any() else np.full_like(cm, NAN)
     out["accuracy"] = np.eye(n_classes) - np.trace(cm) / n
     return out

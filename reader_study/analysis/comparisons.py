@@ -1,4 +1,4 @@
-"""Paired comparisons that the library of tables does not make: pipelines, arms, and undecided answers as wrong."""
+"""Paired comparisons that the library of tables does not make: pipelines, and undecided answers as wrong."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from leukoweb.statistics.classification import class_metrics, macro_average
-from leukoweb.statistics.confusion import Floats, Ints, confusion_matrix, pair_cells
+from leukoweb.statistics.confusion import Floats, Ints, pair_cells
 from leukoweb.statistics.intervals import proportion
-from leukoweb.statistics.mrmc import ai_versus_readers, analyse_proportion, analysis_as_dict
+from leukoweb.statistics.mrmc import ai_versus_readers, from_covariance
 from leukoweb.statistics.paired import discordant, mcnemar, paired_difference
-from leukoweb.statistics.results import Estimate, to_json_value
+from leukoweb.statistics.results import Estimate
 from reader_study.analysis.inputs import Evaluator, Inputs, Level
-from reader_study.analysis.levels import bootstrapped, codes
+from reader_study.analysis.levels import bootstrapped, codes, linearised, ruled_codes, wrong_codes
 
 METRICS = ("ppv", "sensitivity", "f1", "accuracy", "specificity")  # in the order of the paper's tables
 
@@ -33,21 +33,24 @@ def five_metrics(tables: Floats, n_classes: int) -> Floats:
 
 
 def pair_report(inputs: Inputs, level: Level, first: Evaluator, second: Evaluator) -> dict[str, Any]:
-    """First minus second on the cases that both answered: five metrics by bootstrap, accuracy by Tango and McNemar."""
-    answers, reference = codes(inputs, level, (first, second))
+    """First minus second on the cases that both answered: five metrics by bootstrap, accuracy by Tango and McNemar.
+
+    An undecided answer is an answer (and wrong) where the protocol's rule says so, in the test as in the estimates.
+    """
+    answers, reference, n_codes = ruled_codes(inputs, level, (first, second))
     both = np.all(answers >= 0, axis=1)
     answers, reference, k = answers[both], reference[both], len(level.classes)
     out: dict[str, Any] = {"first": first.name, "second": second.name, "n": int(both.sum()), "metrics": {}}
     if not out["n"]:
         return out
-    cells = pair_cells(np.broadcast_to(reference[:, None], answers.shape), answers, k)
+    cells = pair_cells(np.broadcast_to(reference[:, None], answers.shape), answers, n_codes)
 
     def both_and_difference(tables: Floats) -> Floats:
         values = five_metrics(tables, k)  # (..., 2, 5)
         stacked = np.stack([values[..., 0, :], values[..., 1, :], values[..., 0, :] - values[..., 1, :]], axis=-2)
         return stacked.reshape(*stacked.shape[:-2], -1)
 
-    found = bootstrapped(inputs, cells, k, both_and_difference, reference)
+    found = bootstrapped(inputs, cells, n_codes, both_and_difference, reference)
     correct = answers == reference[:, None]
     b, c, _ = discordant(correct[:, 0], correct[:, 1])
     for index, name in enumerate(METRICS):
@@ -104,23 +107,22 @@ def _metrics(inputs: Inputs, reference: Ints, predicted: Ints, k: int) -> dict[s
 def wrong_comparison(inputs: Inputs, level: Level, metric: str) -> dict[str, Any] | None:
     """AI minus the mean of the readers with undecided answers counted as wrong, in the form of ``ai_vs_readers``.
 
-    Accuracy: one-treatment Obuchowski-Rockette. Macro metrics: bootstrap of patients for these readers alone, which
-    the note says. Cases that somebody was not shown are left out.
+    Readers and cases random, as without undecided answers: one-treatment Obuchowski-Rockette, macro metrics by their
+    linearised values. Cases that somebody was not shown are left out. The first edition took the macro metrics for
+    these readers alone, by bootstrap of patients, which the note says.
     """
     if inputs.ai is None or not inputs.primaries:
         return None
     everyone, k = (inputs.ai, *inputs.primaries), len(level.classes)
-    answers, reference = codes(inputs, level, everyone)
-    for column, evaluator in enumerate(everyone):
-        undecided = [evaluator.answers.get(case.code) for case in inputs.cases]
-        said_so = np.array([answer is not None and answer.cannot_decide for answer in undecided])
-        answers[said_so, column] = k
+    answers, reference = wrong_codes(inputs, level, everyone)
     shown = np.all(answers >= 0, axis=1)
     answers, reference = answers[shown], reference[shown]
     margin, coverage = inputs.plan["margin"], inputs.plan["level"]
     if metric == "accuracy":
         correct = (answers == reference[:, None]).astype(float)
         return ai_versus_readers(correct[:, 0], correct[:, 1:], margin, coverage).as_dict()
+    if inputs.edition > 1:
+        return _wrong_macro(answers, reference, k, metric, (margin, coverage, int((~shown).sum())))
     cells = pair_cells(np.broadcast_to(reference[:, None], answers.shape), answers, k + 1)
     at = METRICS.index(metric.removeprefix("macro_"))
 
@@ -140,38 +142,18 @@ def wrong_comparison(inputs: Inputs, level: Level, metric: str) -> dict[str, Any
     }  # fmt: skip
 
 
-def arms_report(inputs: Inputs, level: Level) -> dict[str, Any] | None:
-    """With the AI result minus without it, per reader and over readers; None where nobody read both ways."""
-    pairs = []
-    for aided in inputs.assisted:
-        alone = next((e for e in inputs.primaries if e.reader == aided.reader), None)
-        if alone is not None:
-            pairs.append((aided, alone))
-    if not pairs:
+def _wrong_macro(
+    answers: Ints, reference: Ints, k: int, metric: str, plan: tuple[float | None, float, int]
+) -> dict[str, Any] | None:
+    """The AI in the first column against the mean of the others; ``plan``: margin, level, cases dropped."""
+    if not len(reference):
         return None
-    each = [pair_report(inputs, level, aided, alone) for aided, alone in pairs]
-    answers, reference = codes(inputs, level, tuple(e for pair in pairs for e in pair))
-    complete = np.all(answers >= 0, axis=1)
-    correct = (answers == reference[:, None])[complete].astype(float)
-    overall = None
-    if len(pairs) > 1 and complete.sum() > 1:
-        arms = np.stack([correct[:, 0::2].T, correct[:, 1::2].T])  # (2, readers, n)
-        analysis = analyse_proportion(
-            arms, modalities=("with AI", "without AI"), readers=[a.reader for a, _ in pairs],
-            level=inputs.plan["level"], endpoint="accuracy",
-        )  # fmt: skip
-        overall = to_json_value(analysis_as_dict(analysis))
-    changed = [_changes(inputs, level, aided, alone) for aided, alone in pairs]
-    return {"pairs": each, "overall": overall, "changed": changed}
-
-
-def _changes(inputs: Inputs, level: Level, aided: Evaluator, alone: Evaluator) -> dict[str, Any]:
-    """How often the AI result turned a wrong answer right, and a right one wrong."""
-    answers, reference = codes(inputs, level, (alone, aided))
-    both = np.all(answers >= 0, axis=1)
-    right = answers[both] == reference[both][:, None]
-    table = confusion_matrix(right[:, 0].astype(int), right[:, 1].astype(int), 2)
-    return {
-        "reader": aided.reader, "n": int(both.sum()), "to_right": int(table[0, 1]), "to_wrong": int(table[1, 0]),
-        "changed": int((answers[both][:, 0] != answers[both][:, 1]).sum()),
-    }  # fmt: skip
+    margin, coverage, dropped = plan
+    values, covariance, differ = linearised(answers, reference, k, metric.removeprefix("macro_"))
+    if not np.isfinite(values).all():
+        return None
+    found = from_covariance(
+        values, covariance, n=len(reference), n_dropped=dropped, margin=margin, level=coverage
+    ).as_dict()
+    notes = "Undecided answers are wrong.", differ, found.get("note", "")
+    return found | {"note": " ".join(filter(None, notes))}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from leukoweb.statistics.paired import holm
+from reader_study.analysis.arms import over_readers
 from reader_study.analysis.comparisons import pair_report, wrong_comparison
 from reader_study.analysis.inputs import Evaluator, Inputs
 
@@ -72,16 +74,25 @@ def _rows(inputs: Inputs, endpoint: Row, report: Level, undecided: list[Row], ar
     elif comparison == "ai_vs_comparators":
         yield from _pairs(inputs, metric, inputs.comparators, None)
     elif comparison == "with_vs_without_ai" and arms:
-        name = metric.removeprefix("macro_")
-        for pair in arms["pairs"]:
-            if name in pair["metrics"]:
-                yield _row(f"{pair['first']} minus {pair['second']}", pair["metrics"][name]["difference"])
-        if arms["overall"] and metric == "accuracy":
-            found = arms["overall"]
-            shown = {key: found[key] for key in ("low", "high") if key in found}
-            estimate = {"estimate": found["difference"], "low": None, "high": None, "method": "obuchowski-rockette",
-                        "n": found["n_cases"], "level": inputs.plan["level"]} | shown  # fmt: skip
-            yield _row("all readers, with minus without", estimate, p=found["p"])
+        yield from _arms(inputs, endpoint, arms)
+
+
+def _arms(inputs: Inputs, endpoint: Row, arms: Row) -> Iterator[Row]:
+    """One row for each pair of sessions, then the mean over the readers, which alone can have a verdict."""
+    name = endpoint["metric"].removeprefix("macro_")
+    for pair in arms["pairs"]:
+        if name in pair["metrics"]:
+            yield _row(f"{pair['first']} minus {pair['second']}", pair["metrics"][name]["difference"])
+    found = dict(over_readers(arms)).get(name)
+    if found is None:
+        return
+    estimate = {"estimate": found["difference"], "low": found["low"], "high": found["high"],
+                "method": "obuchowski-rockette", "n": found["n_cases"], "level": inputs.plan["level"]}  # fmt: skip
+    if inputs.edition > 1 and found["note"]:
+        estimate["note"] = found["note"]
+    margin = inputs.plan["margin"] if inputs.edition > 1 and endpoint["role"] == "primary" else None
+    verdict = non_inferiority_words(dict(found) | {"margin": margin}) if margin else ""
+    yield _row("all readers, with minus without", estimate, p=found["p"], margin=margin, verdict=verdict)
 
 
 def _each(inputs: Inputs, metric: str, report: Level, undecided: list[Row]) -> Iterator[Row]:
@@ -139,19 +150,23 @@ def non_inferiority_words(found: Mapping[str, Any]) -> str:
 def _pairs(inputs: Inputs, metric: str, others: tuple[Evaluator, ...], report: Level | None) -> Iterator[Row]:
     if inputs.ai is None:
         return
-    holm = {
+    holm_p = {
         pair["b"] if pair["a"] == inputs.ai.name else pair["a"]: pair.get("mcnemar_exact_p_holm")
         for pair in (report or {"paired": []})["paired"]
         if pair["kind"] == "ai-reader"
     }
-    for other in others:
-        found = pair_report(inputs, inputs.levels[0], inputs.ai, other)
+    reports = [pair_report(inputs, inputs.levels[0], inputs.ai, other) for other in others]
+    if inputs.undecided_wrong and report is not None:
+        known = [(other.name, found) for other, found in zip(others, reports, strict=True) if found["metrics"]]
+        adjusted = holm([found["mcnemar"]["p"] for _, found in known])
+        holm_p = {name: float(p) for (name, _), p in zip(known, adjusted, strict=True)}
+    for other, found in zip(others, reports, strict=True):
         estimate = found["metrics"].get(metric.removeprefix("macro_"), {}).get("difference")
         p = None
         words = ""
         if metric == "accuracy" and found["metrics"]:
-            p = holm.get(other.name, found["mcnemar"]["p"])
-            words = "McNemar exact, Holm over the readers" if other.name in holm else "McNemar exact"
+            p = holm_p.get(other.name, found["mcnemar"]["p"])
+            words = "McNemar exact, Holm over the readers" if other.name in holm_p else "McNemar exact"
         yield _row(f"{inputs.ai.name} minus {other.name}", estimate, p=p, verdict=words)
 
 

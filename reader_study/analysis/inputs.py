@@ -135,6 +135,11 @@ class Inputs:
         return int(self.document.get("edition", 1))
 
     @property
+    def undecided_wrong(self) -> bool:
+        """Whether every comparison counts undecided answers as wrong; the first edition did so in some only."""
+        return self.plan["missing"] == "wrong" and self.edition > 1
+
+    @property
     def interim(self) -> bool:
         """Made before the data were frozen and unblinded."""
         return bool(self.document["marks"]["interim"])

@@ -8,7 +8,10 @@ import numpy as np
 
 from leukoweb.statistics.agreement import kappa_values
 from leukoweb.statistics.bootstrap import bootstrap_interval, bootstrap_tables, make_scheme, weighted_tables
-from leukoweb.statistics.confusion import Floats, Ints, encode, pair_cells
+from leukoweb.statistics.classification import class_metrics, macro_average
+from leukoweb.statistics.confusion import Floats, Ints, confusion_matrix, encode, pair_cells
+from leukoweb.statistics.covariance import proportion_covariance
+from leukoweb.statistics.intervals import macro_influence
 from leukoweb.statistics.ratings import RatingsPlan, analyse_ratings
 from leukoweb.statistics.results import Estimate
 from reader_study.analysis.inputs import Evaluator, Inputs, Level
@@ -114,6 +117,47 @@ def codes(inputs: Inputs, level: Level, evaluators: tuple[Evaluator, ...]) -> tu
     answers = [encode(inputs.labels(e, level), level.classes, column=e.name) for e in evaluators]
     reference = encode(inputs.reference(level), level.classes, column=REFERENCE)
     return np.stack(answers, axis=1) if answers else np.empty((len(reference), 0), dtype=np.int64), reference
+
+
+def wrong_codes(inputs: Inputs, level: Level, evaluators: tuple[Evaluator, ...]) -> tuple[Ints, Ints]:
+    """As ``codes``, with K for an undecided answer: no class, so always wrong. -1 is a case that nobody answered."""
+    answers, reference = codes(inputs, level, evaluators)
+    for column, evaluator in enumerate(evaluators):
+        given = [evaluator.answers.get(case.code) for case in inputs.cases]
+        undecided = np.array([answer is not None and answer.cannot_decide for answer in given], dtype=bool)
+        answers[undecided, column] = len(level.classes)
+    return answers, reference
+
+
+def ruled_codes(inputs: Inputs, level: Level, evaluators: tuple[Evaluator, ...]) -> tuple[Ints, Ints, int]:
+    """Codes as the protocol's rule for undecided answers has them, and how many codes there are (K, or K + 1)."""
+    k = len(level.classes)
+    if inputs.undecided_wrong:
+        return *wrong_codes(inputs, level, evaluators), k + 1
+    return *codes(inputs, level, evaluators), k
+
+
+def linearised(answers: Ints, reference: Ints, n_classes: int, metric: str) -> tuple[Floats, Floats, str]:
+    """Values of a macro metric and their covariance over cases by influence functions.  # (E,), (E, E) from (n, E)
+
+    The delta method with multinomial cells (``macro_influence``; Takahashi et al. 2022,
+    doi:10.1007/s10489-021-01635-5), the classes that enter held fixed; evaluators who read the same cases keep their
+    covariance. Code ``n_classes`` is an undecided answer. The text says where evaluators average over different
+    classes; NaN where one has no class at all.
+    """
+    n_codes = n_classes + 1
+    tables = [confusion_matrix(reference, column, n_codes) for column in answers.T]
+    per_class = np.stack([class_metrics(table)[metric][:n_classes] for table in tables])
+    influences = [macro_influence(table, declared=n_classes)[f"macro_{metric}"] for table in tables]
+    casewise = np.stack(
+        [influence[reference, column] for influence, column in zip(influences, answers.T, strict=True)], axis=1
+    )
+    values = macro_average(per_class).value
+    differ = len({tuple(row) for row in np.isfinite(per_class)}) > 1
+    note = "The averages are over different classes, for some evaluators leave a class undefined." if differ else ""
+    if not np.isfinite(values).all():
+        return values, np.full((len(tables),) * 2, np.nan), note
+    return values, proportion_covariance(casewise), note
 
 
 def kappa_summary(inputs: Inputs, level: Level, pairwise: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy
 import scipy
 
+from reader_study.analysis.arms import arms_report
 from reader_study.analysis.canonical import rounded, sha256_of
 from reader_study.analysis.cases import case_rows, changed_cases, discordance
-from reader_study.analysis.comparisons import arms_report, pair_report, undecided_report
+from reader_study.analysis.comparisons import pair_report, undecided_report
 from reader_study.analysis.endpoints import endpoints_report
 from reader_study.analysis.inputs import Evaluator, Inputs, Level, parse
 from reader_study.analysis.levels import level_report

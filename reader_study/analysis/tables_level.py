@@ -1,26 +1,29 @@
-"""Tables of one level of classes: accuracy, agreement, comparisons, cases, subgroups."""
+"""Tables of one level of classes: accuracy, agreement, cases, subgroups."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from leukoweb.statistics.ratings_report import TITLES
 from reader_study.analysis.comparisons import METRICS
-from reader_study.analysis.endpoints import METRIC_TITLES, difference_estimate, non_inferiority_words
 from reader_study.analysis.table_model import Column, Table
+from reader_study.analysis.tables_comparison import comparison_tables
+from reader_study.analysis.tables_shared import (
+    CLASS_METRICS,
+    Result,
+    Row,
+    level_table,
+    mark,
+    metric_title,
+    slug,
+    undecided_note,
+)
 
-Result = Mapping[str, Any]
-Row = dict[str, Any]
-EXPLORATORY = "exploratory"
 PAPER_COLUMNS = (
     ("macro_ppv", "Precision/PPV"), ("macro_sensitivity", "Sensitivity/recall"), ("macro_f1", "F1"),
     ("accuracy", "Accuracy"), ("macro_specificity", "Specificity"),
 )  # fmt: skip
-CLASS_METRICS = ("ppv", "sensitivity", "f1", "specificity", "npv")
-COMPARED = ("macro_ppv", "macro_sensitivity", "macro_f1", "accuracy", "macro_specificity", "macro_npv")
 MACRO_NOTE = "Macro averages: unweighted means over the classes; F1 is the mean of the class F1s."
 
 
@@ -36,48 +39,10 @@ def level_tables(result: Result, level: Result) -> Iterator[Table]:
     yield _together(level)
     yield _intra(level)
     yield _changed(level)
-    yield _against_readers(result, level)
-    yield _against_each(level)
-    yield _comparators(level)
-    yield _arms(level)
+    yield from comparison_tables(result, level)
     yield _patterns(level)
     yield _discordant_cases(level)
     yield _subgroups(result, level)
-
-
-def _ordered(found: Mapping[str, Any] | None, names: Iterable[str]) -> list[tuple[str, Any]]:
-    """Items in a fixed order: a database may hand back the keys of a result in another one."""
-    return [(name, found[name]) for name in names if found and name in found]
-
-
-def mark(result: Result, level: Result, *metrics: str) -> str:
-    """Exploratory, save for the metrics that an endpoint named before the lock at this level."""
-    if level["name"] != result["plan"]["levels"][0]["name"]:
-        return EXPLORATORY
-    named = {row["metric"] for row in result["endpoints"] if row["prespecified"]} & set(metrics)
-    if not named:
-        return EXPLORATORY
-    return f"exploratory except {', '.join(METRIC_TITLES[m] for m in METRIC_TITLES if m in named)} (pre-specified)"
-
-
-def _table(level: Result, key: str, title: str, section: str, columns: Any, rows: Any, **more: Any) -> Table:
-    more.setdefault("mark", EXPLORATORY)
-    return Table(
-        f"{key}_{level['name']}", f"{title}, {level['title']}", section, tuple(columns), tuple(rows),
-        level=level["name"], **more,
-    )  # fmt: skip
-
-
-def slug(name: str) -> str:
-    """The name as a part of a file name or address: letters and digits, else a dash and a short hash.
-
-    Example
-    -------
-    >>> slug("P1-1"), slug("Starter 1/0")
-    ('P1-1', 'Starter-1-0-8ff3a4')
-    """
-    plain = re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")
-    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
 
 
 def _evaluators(result: Result, level: Result) -> Table:
@@ -92,9 +57,10 @@ def _evaluators(result: Result, level: Result) -> Table:
         Column("kappa", "Kappa with reference", "estimate"), Column("mcc", "Matthews correlation", "estimate"),
     ]  # fmt: skip
     percent = f"{100 * result['plan']['level']:g}"
-    notes = (MACRO_NOTE, f"Brackets: {percent} % intervals; the method of each is in the exports.")
+    notes = (MACRO_NOTE, f"Brackets: {percent} % intervals; the method of each is in the exports.",
+             *undecided_note(result, wrong_here=False))  # fmt: skip
     marks = mark(result, level, *(key for key, _ in PAPER_COLUMNS))
-    return _table(level, "metrics", "Evaluators", "accuracy", columns, rows, mark=marks, notes=notes)
+    return level_table(level, "metrics", "Evaluators", "accuracy", columns, rows, mark=marks, notes=notes)
 
 
 def _per_class(result: Result, level: Result) -> Table:
@@ -107,7 +73,7 @@ def _per_class(result: Result, level: Result) -> Table:
         Column("class", "Class", "class"), Column("evaluator", "Evaluator"),
         *(Column(metric, TITLES[metric], "estimate") for metric in CLASS_METRICS),
     ]  # fmt: skip
-    return _table(level, "classes", "Each class against the rest", "accuracy", columns, rows)
+    return level_table(level, "classes", "Each class against the rest", "accuracy", columns, rows)
 
 
 def _binary(result: Result, level: Result) -> Table:
@@ -121,7 +87,7 @@ def _binary(result: Result, level: Result) -> Table:
         *(Column(m, TITLES[m], "estimate") for m in ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy")),
     ]
     title = f"Positive ({', '.join(level['positive'])}) against the rest"
-    return _table(level, "positive", title, "accuracy", columns, rows)
+    return level_table(level, "positive", title, "accuracy", columns, rows)
 
 
 def _confusion(name: str, level: Result) -> Table:
@@ -138,7 +104,7 @@ def _confusion(name: str, level: Result) -> Table:
     if found.get("missing"):
         notes.append(f"{found['missing']} cases without a class from {name} are not in the table.")
     title = f"Confusion matrix of {name}"
-    return _table(level, f"confusion-{slug(name)}", title, "accuracy", columns, rows, notes=tuple(notes))
+    return level_table(level, f"confusion-{slug(name)}", title, "accuracy", columns, rows, notes=tuple(notes))
 
 
 def _undecided(level: Result) -> Table:
@@ -153,9 +119,9 @@ def _undecided(level: Result) -> Table:
     columns = [
         Column("evaluator", "Evaluator"), Column("undecided", "Undecided", "int"), Column("unread", "Unread", "int"),
         Column("counted", "Undecided counted as"),
-        *(Column(m, _metric_title(m), "estimate") for m in METRICS),
+        *(Column(m, metric_title(m), "estimate") for m in METRICS),
     ]  # fmt: skip
-    return _table(level, "undecided", "Undecided answers", "accuracy", columns, rows)
+    return level_table(level, "undecided", "Undecided answers", "accuracy", columns, rows)
 
 
 KINDS = {"ai-reader": "AI and reader", "reader-reader": "two readers", "intra-observer": "one reader, two sessions"}
@@ -181,7 +147,7 @@ def _pairs(result: Result, level: Result) -> Table:
     rows = [_pair_row(pair) for pair in (*level["pairwise"], *level["intra_observer"])]
     marks = mark(result, level, "inter_observer_kappa", "intra_observer_kappa", "ai_reader_kappa")
     note = "Unweighted kappa, for diagnoses have no order. PABAK shows how far prevalence drives kappa."
-    return _table(level, "pairs", "Agreement of pairs", "agreement", PAIR_COLUMNS, rows, mark=marks, notes=(note,))
+    return level_table(level, "pairs", "Agreement of pairs", "agreement", PAIR_COLUMNS, rows, mark=marks, notes=(note,))
 
 
 def _kappa_ranges(level: Result) -> Table:
@@ -200,7 +166,7 @@ def _kappa_ranges(level: Result) -> Table:
         Column("highest", "Highest kappa", "number"), Column("mean", "Mean kappa", "estimate"),
     ]  # fmt: skip
     note = "Primary sessions. Two ranges that do not overlap prove nothing; the interval of the difference does."
-    return _table(level, "kappa_ranges", "Kappa in short", "agreement", columns, rows, notes=(note,))
+    return level_table(level, "kappa_ranges", "Kappa in short", "agreement", columns, rows, notes=(note,))
 
 
 def _together(level: Result) -> Table:
@@ -212,7 +178,7 @@ def _together(level: Result) -> Table:
     ]
     columns = Column("coefficient", "Coefficient"), Column("n", "Cases", "int"), Column("value", "Value", "estimate")
     note = "These are different coefficients with different treatment of missing reads; a report says which it shows."
-    return _table(level, "together", "Readers together", "agreement", columns, rows, notes=(note,))
+    return level_table(level, "together", "Readers together", "agreement", columns, rows, notes=(note,))
 
 
 def _intra(level: Result) -> Table:
@@ -230,7 +196,7 @@ def _intra(level: Result) -> Table:
         Column("mcnemar", "More often right in one? p", "p"), Column("shift", "Other classes in one? p", "p"),
     ]  # fmt: skip
     note = "McNemar exact on right and wrong; Stuart-Maxwell on the classes given. Sessions are not pooled."
-    return _table(level, "intra", "Agreement of a reader with themself", "agreement", columns, rows, notes=(note,))
+    return level_table(level, "intra", "Agreement of a reader with themself", "agreement", columns, rows, notes=(note,))
 
 
 def _changed(level: Result) -> Table:
@@ -239,113 +205,7 @@ def _changed(level: Result) -> Table:
         Column("first", "First session"), Column("before", "Said", "class"), Column("second", "Second session"),
         Column("after", "Said then", "class"), Column("change", "Change"),
     ]  # fmt: skip
-    return _table(level, "changed", "Cases that a reader changed", "agreement", columns, level["changed"])
-
-
-def _against_readers(result: Result, level: Result) -> Table:
-    found = level["ai_vs_readers"] or {}
-    names = [(name, found[name], TITLES[name]) for name in COMPARED if name in found]
-    names = [(n, f, t if n == "accuracy" else f"Macro {t}") for n, f, t in names]
-    names += [
-        (n, f, f"{TITLES[n]}, {' or '.join(level['positive'])}")
-        for n, f in _ordered(found.get("binary"), CLASS_METRICS)
-    ]
-    rows = [
-        {
-            "metric": title, "ai": f["ai"], "readers": f["readers_mean"], "difference": difference_estimate(f),
-            "fixed": {"estimate": f["difference"], "low": f["fixed_low"], "high": f["fixed_high"], "n": f["n"],
-                      "method": "these readers, cases random", "level": f["level"]},
-            "p": f["p"], "margin": f["margin"], "reading": non_inferiority_words(f),
-        }
-        for _, f, title in names
-    ]  # fmt: skip
-    columns = [
-        Column("metric", "Metric"), Column("ai", "AI", "number"), Column("readers", "Readers' mean", "number"),
-        Column("difference", "AI minus readers", "estimate"), Column("fixed", "For these readers alone", "estimate"),
-        Column("p", "p", "p"), Column("margin", "Margin", "number"), Column("reading", "Reading"),
-    ]  # fmt: skip
-    note = (
-        "AI as one fixed evaluator, readers and cases random (one-treatment Obuchowski-Rockette); the margin was set "
-        "for the endpoints of the protocol and is shown for the other metrics as a yardstick only."
-    )
-    endpoints = [row["metric"] for row in result["endpoints"] if row["comparison"] == "ai_vs_reader_mean"]
-    marks = mark(result, level, *(metric for metric in endpoints if metric in COMPARED))
-    return _table(level, "ai_readers", "AI minus readers", "comparison", columns, rows, mark=marks, notes=(note,))
-
-
-def _against_each(level: Result) -> Table:
-    rows = [
-        {
-            "first": pair["a"], "second": pair["b"], "n": pair["n"], "difference": pair["accuracy_difference"],
-            "only_first": pair["only_a_correct"], "only_second": pair["only_b_correct"],
-            "p": pair["mcnemar_exact_p"], "holm": pair.get("mcnemar_exact_p_holm"), "mid_p": pair["mcnemar_mid_p"],
-            "shift": (pair.get("stuart_maxwell") or {}).get("p"),
-        }
-        for pair in level["paired"]
-        if "accuracy_difference" in pair
-    ]  # fmt: skip
-    columns = [
-        Column("first", "First"), Column("second", "Second"), Column("n", "n", "int"),
-        Column("difference", "Accuracy, first minus second", "estimate"),
-        Column("only_first", "Only first right", "int"), Column("only_second", "Only second right", "int"),
-        Column("p", "McNemar exact p", "p"), Column("holm", "Holm, AI against readers", "p"),
-        Column("mid_p", "mid-p", "p"), Column("shift", "Stuart-Maxwell p", "p"),
-    ]  # fmt: skip
-    return _table(level, "each", "Pairs of evaluators, paired tests", "comparison", columns, rows)
-
-
-def _metric_title(name: str) -> str:
-    return METRIC_TITLES["accuracy" if name == "accuracy" else f"macro_{name}"]
-
-
-def _comparators(level: Result) -> Table:
-    rows = [
-        {
-            "metric": _metric_title(name), "first": pair["first"], "second": pair["second"],
-            "ai": item["first"], "other": item["second"], "difference": item["difference"],
-            "p": pair["mcnemar"]["p"] if name == "accuracy" else None,
-        }
-        for pair in level["comparators"]
-        for name, item in _ordered(pair["metrics"], METRICS)
-    ]  # fmt: skip
-    columns = [
-        Column("first", "Pipeline"), Column("second", "Comparator"), Column("metric", "Metric"),
-        Column("ai", "Pipeline", "estimate"), Column("other", "Comparator", "estimate"),
-        Column("difference", "Difference", "estimate"), Column("p", "McNemar exact p", "p"),
-    ]  # fmt: skip
-    return _table(level, "comparators", "Pipeline against comparators", "comparison", columns, rows)
-
-
-def _arms(level: Result) -> Table:
-    arms = level["arms"] or {"pairs": [], "changed": [], "overall": None}
-    rows = []
-    for pair, changes in zip(arms["pairs"], arms["changed"], strict=True):
-        for name, item in _ordered(pair["metrics"], METRICS):
-            rows.append(
-                {
-                    "reader": changes["reader"], "metric": _metric_title(name), "with": item["first"],
-                    "without": item["second"], "difference": item["difference"],
-                    "to_right": changes["to_right"] if name == "accuracy" else None,
-                    "to_wrong": changes["to_wrong"] if name == "accuracy" else None,
-                }
-            )  # fmt: skip
-    if overall := arms["overall"]:
-        sides = {key: overall["modalities"][name] for key, name in (("with", "with AI"), ("without", "without AI"))}
-        difference = {"estimate": overall["difference"], "low": overall["low"], "high": overall["high"]}
-        shown = {
-            key: {"n": overall["n_cases"], "method": "obuchowski-rockette", "level": overall["level"]}
-            | {part: side[part] for part in ("estimate", "low", "high")}
-            for key, side in (sides | {"difference": difference}).items()
-        }  # fmt: skip
-        rows.append({"reader": "mean of the readers", "metric": _metric_title("accuracy"), **shown,
-                     "to_right": sum(c["to_right"] for c in arms["changed"]),
-                     "to_wrong": sum(c["to_wrong"] for c in arms["changed"])})  # fmt: skip
-    columns = [
-        Column("reader", "Reader"), Column("metric", "Metric"), Column("with", "With AI result", "estimate"),
-        Column("without", "Without", "estimate"), Column("difference", "Difference", "estimate"),
-        Column("to_right", "Wrong to right", "int"), Column("to_wrong", "Right to wrong", "int"),
-    ]  # fmt: skip
-    return _table(level, "arms", "With and without the AI result", "comparison", columns, rows)
+    return level_table(level, "changed", "Cases that a reader changed", "agreement", columns, level["changed"])
 
 
 def _patterns(level: Result) -> Table:
@@ -359,7 +219,7 @@ def _patterns(level: Result) -> Table:
         Column("readers", "Readers right"), Column("right", "AI right", "int"), Column("wrong", "AI wrong", "int"),
         Column("none", "AI without answer", "int"), Column("total", "Cases", "int"),
     ]  # fmt: skip
-    return _table(level, "discordance", "Readers against AI, case by case", "cases", columns, rows)
+    return level_table(level, "discordance", "Readers against AI, case by case", "cases", columns, rows)
 
 
 def _discordant_cases(level: Result) -> Table:
@@ -376,7 +236,7 @@ def _discordant_cases(level: Result) -> Table:
         Column("readers_right", "Readers right", "int"), Column("agree", "Readers with AI", "int"),
     ]  # fmt: skip
     notes = ("All cases but those that everybody got right.",)
-    return _table(level, "discordant_cases", "Discordant cases", "cases", columns, rows, notes=notes)
+    return level_table(level, "discordant_cases", "Discordant cases", "cases", columns, rows, notes=notes)
 
 
 def _subgroups(result: Result, level: Result) -> Table:
@@ -391,4 +251,4 @@ def _subgroups(result: Result, level: Result) -> Table:
         *(Column(f"accuracy_{name}", name, "estimate") for name in names),
     ]  # fmt: skip
     notes = ("Accuracy in parts of the cases. Many small groups: differences between them are expected by chance.",)
-    return _table(level, "subgroups", "Subgroups", "sessions", columns, rows, notes=notes)
+    return level_table(level, "subgroups", "Subgroups", "sessions", columns, rows, notes=notes)

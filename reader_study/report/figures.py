@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from reader_study.analysis.tables_level import mark
+from reader_study.analysis.tables_shared import mark
 from reader_study.report import figures_accuracy, figures_comparison, figures_study
 from reader_study.report.formats import CONTENT_TYPES
 from reader_study.report.style import drawing, render, settle, stamp

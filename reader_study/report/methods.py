@@ -81,8 +81,9 @@ def _reading(inputs: Document, protocol: Document) -> list[str]:
         out.append(_assisted(sessions))
     if protocol["answers"]["cannot_decide"]:
         rule = "left out" if inputs["plan"]["missing"] == "exclude" else "counted as wrong"
+        agree = " Agreement is that of the classes given." if rule == "counted as wrong" else ""
         out.append(f'Readers could answer "cannot decide"; such answers are {rule} in the main analysis, with best and '
-                   "worst case beside it.")  # fmt: skip
+                   f"worst case beside it.{agree}")  # fmt: skip
     return out
 
 
@@ -130,6 +131,7 @@ def _endpoints(inputs: Document) -> list[str]:
 def _statistics(inputs: Document, result: Document) -> list[str]:
     plan, software = inputs["plan"], result["software"]
     percent = f"{100 * plan['level']:g}"
+    arms = any(e["arm"] == "ai_assisted" for e in inputs["evaluators"])
     return [
         f"Intervals are two-sided at {percent} %. Proportions have Wilson intervals, or Clopper-Pearson intervals when "
         "fewer than 30 cases count or the proportion is 0 or 1.",
@@ -139,6 +141,8 @@ def _statistics(inputs: Document, result: Document) -> list[str]:
         "Agreement of pairs is unweighted Cohen's kappa. The AI is one fixed evaluator, compared with the readers' "
         "mean with readers and cases random (one-treatment Obuchowski-Rockette). Pairs are compared by McNemar's exact "
         "test, adjusted over the readers by Holm. Classes without a case or prediction are left out of macro averages.",
+        "With and without the AI result are compared in the mean over the readers, readers and cases random "
+        "(Obuchowski-Rockette, degrees of freedom of Hillis; macro metrics by linearised values)." if arms else "",
         f"Software: leukoweb {software['leukoweb'] or '-'}, numpy {software['numpy']}, scipy {software['scipy']}.",
     ]
 

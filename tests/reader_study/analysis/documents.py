@@ -114,3 +114,17 @@ def changed(document: dict[str, Any], *path: Any, to: Any) -> dict[str, Any]:
         place = place[key]
     place[path[-1]] = to
     return out
+
+
+def add_aided(document: dict[str, Any], alone: str, number: int, seed: int = 5) -> str:
+    """One more session with the AI result: the answers of the session ``alone``, some changed, some now decided."""
+    rng = random.Random(seed)
+    found = next(e for e in document["evaluators"] if e["name"] == alone)
+    extra = copy.deepcopy(found) | {"session": number, "primary": False, "arm": "ai_assisted"}
+    extra["name"] = f"{extra['reader']}-{number}"
+    for row in extra["answers"]:
+        if rng.random() < 0.25:
+            row |= {"answers": {"five": rng.choice(FIVE)}, "cannot_decide": False, "reason": ""}
+    last = max(i for i, e in enumerate(document["evaluators"]) if e["reader"] == extra["reader"])
+    document["evaluators"].insert(last + 1, extra)
+    return str(extra["name"])

@@ -1,0 +1,134 @@
+"""Tables of one level of classes that compare: AI with readers, pipelines, with and without the AI result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from leukoweb.statistics.ratings_report import TITLES
+from reader_study.analysis.arms import over_readers
+from reader_study.analysis.comparisons import METRICS
+from reader_study.analysis.endpoints import difference_estimate, non_inferiority_words
+from reader_study.analysis.table_model import Column, Table
+from reader_study.analysis.tables_shared import (
+    CLASS_METRICS,
+    COMPARED,
+    Result,
+    level_table,
+    mark,
+    metric_title,
+    ordered,
+    undecided_note,
+)
+
+
+def comparison_tables(result: Result, level: Result) -> Iterator[Table]:
+    yield _against_readers(result, level)
+    yield _against_each(result, level)
+    yield _comparators(result, level)
+    yield _arms(result, level)
+
+
+def _against_readers(result: Result, level: Result) -> Table:
+    found = level["ai_vs_readers"] or {}
+    names = [(name, found[name], TITLES[name]) for name in COMPARED if name in found]
+    names = [(n, f, t if n == "accuracy" else f"Macro {t}") for n, f, t in names]
+    names += [
+        (n, f, f"{TITLES[n]}, {' or '.join(level['positive'])}")
+        for n, f in ordered(found.get("binary"), CLASS_METRICS)
+    ]
+    rows = [
+        {
+            "metric": title, "ai": f["ai"], "readers": f["readers_mean"], "difference": difference_estimate(f),
+            "fixed": {"estimate": f["difference"], "low": f["fixed_low"], "high": f["fixed_high"], "n": f["n"],
+                      "method": "these readers, cases random", "level": f["level"]},
+            "p": f["p"], "margin": f["margin"], "reading": non_inferiority_words(f),
+        }
+        for _, f, title in names
+    ]  # fmt: skip
+    columns = [
+        Column("metric", "Metric"), Column("ai", "AI", "number"), Column("readers", "Readers' mean", "number"),
+        Column("difference", "AI minus readers", "estimate"), Column("fixed", "For these readers alone", "estimate"),
+        Column("p", "p", "p"), Column("margin", "Margin", "number"), Column("reading", "Reading"),
+    ]  # fmt: skip
+    note = (
+        "AI as one fixed evaluator, readers and cases random (one-treatment Obuchowski-Rockette); the margin was set "
+        "for the endpoints of the protocol and is shown for the other metrics as a yardstick only."
+    )
+    endpoints = [row["metric"] for row in result["endpoints"] if row["comparison"] == "ai_vs_reader_mean"]
+    marks = mark(result, level, *(metric for metric in endpoints if metric in COMPARED))
+    return level_table(level, "ai_readers", "AI minus readers", "comparison", columns, rows, mark=marks,
+                  notes=(note, *undecided_note(result, wrong_here=False)))  # fmt: skip
+
+
+def _against_each(result: Result, level: Result) -> Table:
+    rows = [
+        {
+            "first": pair["a"], "second": pair["b"], "n": pair["n"], "difference": pair["accuracy_difference"],
+            "only_first": pair["only_a_correct"], "only_second": pair["only_b_correct"],
+            "p": pair["mcnemar_exact_p"], "holm": pair.get("mcnemar_exact_p_holm"), "mid_p": pair["mcnemar_mid_p"],
+            "shift": (pair.get("stuart_maxwell") or {}).get("p"),
+        }
+        for pair in level["paired"]
+        if "accuracy_difference" in pair
+    ]  # fmt: skip
+    columns = [
+        Column("first", "First"), Column("second", "Second"), Column("n", "n", "int"),
+        Column("difference", "Accuracy, first minus second", "estimate"),
+        Column("only_first", "Only first right", "int"), Column("only_second", "Only second right", "int"),
+        Column("p", "McNemar exact p", "p"), Column("holm", "Holm, AI against readers", "p"),
+        Column("mid_p", "mid-p", "p"), Column("shift", "Stuart-Maxwell p", "p"),
+    ]  # fmt: skip
+    notes = undecided_note(result, wrong_here=False)
+    return level_table(level, "each", "Pairs of evaluators, paired tests", "comparison", columns, rows, notes=notes)
+
+
+def _comparators(result: Result, level: Result) -> Table:
+    rows = [
+        {
+            "metric": metric_title(name), "first": pair["first"], "second": pair["second"],
+            "ai": item["first"], "other": item["second"], "difference": item["difference"],
+            "p": pair["mcnemar"]["p"] if name == "accuracy" else None,
+        }
+        for pair in level["comparators"]
+        for name, item in ordered(pair["metrics"], METRICS)
+    ]  # fmt: skip
+    columns = [
+        Column("first", "Pipeline"), Column("second", "Comparator"), Column("metric", "Metric"),
+        Column("ai", "Pipeline", "estimate"), Column("other", "Comparator", "estimate"),
+        Column("difference", "Difference", "estimate"), Column("p", "McNemar exact p", "p"),
+    ]  # fmt: skip
+    notes = undecided_note(result, wrong_here=True)
+    return level_table(level, "comparators", "Pipeline against comparators", "comparison", columns, rows, notes=notes)
+
+
+def _arms(result: Result, level: Result) -> Table:
+    arms = level["arms"] or {"pairs": [], "changed": [], "overall": None}
+    rows = []
+    for pair, changes in zip(arms["pairs"], arms["changed"], strict=True):
+        for name, item in ordered(pair["metrics"], METRICS):
+            rows.append(
+                {
+                    "reader": changes["reader"], "metric": metric_title(name), "with": item["first"],
+                    "without": item["second"], "difference": item["difference"],
+                    "to_right": changes["to_right"] if name == "accuracy" else None,
+                    "to_wrong": changes["to_wrong"] if name == "accuracy" else None,
+                }
+            )  # fmt: skip
+    for name, overall in over_readers(arms):
+        sides = {key: overall["modalities"][name] for key, name in (("with", "with AI"), ("without", "without AI"))}
+        difference = {"estimate": overall["difference"], "low": overall["low"], "high": overall["high"]}
+        shown = {
+            key: {"n": overall["n_cases"], "method": "obuchowski-rockette", "level": overall["level"]}
+            | {part: side[part] for part in ("estimate", "low", "high")}
+            for key, side in (sides | {"difference": difference}).items()
+        }  # fmt: skip
+        counts = {key: sum(c[key] for c in arms["changed"]) for key in ("to_right", "to_wrong")}
+        rows.append({"reader": "mean of the readers", "metric": metric_title(name), **shown}
+                    | (counts if name == "accuracy" else dict.fromkeys(counts)))  # fmt: skip
+    columns = [
+        Column("reader", "Reader"), Column("metric", "Metric"), Column("with", "With AI result", "estimate"),
+        Column("without", "Without", "estimate"), Column("difference", "Difference", "estimate"),
+        Column("to_right", "Wrong to right", "int"), Column("to_wrong", "Right to wrong", "int"),
+    ]  # fmt: skip
+    notes = undecided_note(result, wrong_here=True)
+    return level_table(level, "arms", "With and without the AI result", "comparison", columns, rows, notes=notes)
