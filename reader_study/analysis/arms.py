@@ -18,7 +18,12 @@ ARMS = ("with AI", "without AI")
 
 
 def arms_report(inputs: Inputs, level: Level) -> dict[str, Any] | None:
-    """With the AI result minus without it, per reader and over readers; None where nobody read both ways."""
+    """With the AI result minus without it, per reader and over readers; None where nobody read both ways.
+
+    A reader with several sessions with the AI is one reader all the same: the first of them enters the mean and the
+    sums (``in_mean``), as in the iMRMC export; the others have rows of their own. Counted twice, a reader would make
+    the readers look more alike than they are. The first edition did so.
+    """
     pairs = []
     for aided in inputs.assisted:
         alone = next((e for e in inputs.primaries if e.reader == aided.reader), None)
@@ -28,6 +33,14 @@ def arms_report(inputs: Inputs, level: Level) -> dict[str, Any] | None:
         return None
     each = [pair_report(inputs, level, aided, alone) for aided, alone in pairs]
     changed = [_changes(inputs, level, aided, alone) for aided, alone in pairs]
+    if inputs.edition > 1:
+        firsts: dict[str, tuple[Evaluator, Evaluator]] = {}
+        for pair in pairs:
+            first = firsts.setdefault(pair[0].reader, pair)
+            firsts[pair[0].reader] = min(first, pair, key=lambda p: p[0].session)
+        for row, pair in zip(changed, pairs, strict=True):
+            row["in_mean"] = pair is firsts[pair[0].reader]
+        pairs = list(firsts.values())
     return {"pairs": each, "changed": changed} | _over_readers(inputs, level, pairs)
 
 

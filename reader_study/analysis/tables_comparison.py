@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from leukoweb.statistics.ratings_report import TITLES
 from reader_study.analysis.arms import over_readers
@@ -13,6 +13,7 @@ from reader_study.analysis.tables_shared import (
     CLASS_METRICS,
     COMPARED,
     Result,
+    Row,
     level_table,
     mark,
     metric_title,
@@ -101,14 +102,23 @@ def _comparators(result: Result, level: Result) -> Table:
     return level_table(level, "comparators", "Pipeline against comparators", "comparison", columns, rows, notes=notes)
 
 
+def _arm_name(changed: Sequence[Row], own: Row, session: str) -> str:
+    """The reader, with the session where the reader has several with the AI."""
+    several = sum(row["reader"] == own["reader"] for row in changed) > 1 and "in_mean" in own
+    if not several:
+        return str(own["reader"])
+    return f"{own['reader']} ({session}{'' if own['in_mean'] else ', not in the mean'})"
+
+
 def _arms(result: Result, level: Result) -> Table:
     arms = level["arms"] or {"pairs": [], "changed": [], "overall": None}
     rows = []
     for pair, changes in zip(arms["pairs"], arms["changed"], strict=True):
+        reader = _arm_name(arms["changed"], changes, pair["first"])
         for name, item in ordered(pair["metrics"], METRICS):
             rows.append(
                 {
-                    "reader": changes["reader"], "metric": metric_title(name), "with": item["first"],
+                    "reader": reader, "metric": metric_title(name), "with": item["first"],
                     "without": item["second"], "difference": item["difference"],
                     "to_right": changes["to_right"] if name == "accuracy" else None,
                     "to_wrong": changes["to_wrong"] if name == "accuracy" else None,
@@ -122,7 +132,8 @@ def _arms(result: Result, level: Result) -> Table:
             | {part: side[part] for part in ("estimate", "low", "high")}
             for key, side in (sides | {"difference": difference}).items()
         }  # fmt: skip
-        counts = {key: sum(c[key] for c in arms["changed"]) for key in ("to_right", "to_wrong")}
+        own = [changes for changes in arms["changed"] if changes.get("in_mean", True)]
+        counts = {key: sum(changes[key] for changes in own) for key in ("to_right", "to_wrong")}
         rows.append({"reader": "mean of the readers", "metric": metric_title(name), **shown}
                     | (counts if name == "accuracy" else dict.fromkeys(counts)))  # fmt: skip
     columns = [

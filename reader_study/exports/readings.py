@@ -90,7 +90,7 @@ def _imrmc_evaluators(inputs: Inputs) -> Iterator[tuple[Evaluator, str]]:
         yield evaluator, "blinded"
     readers = {evaluator.reader for evaluator in inputs.assisted}
     for reader in sorted(readers):
-        yield next(e for e in inputs.assisted if e.reader == reader), "with_ai"
+        yield min((e for e in inputs.assisted if e.reader == reader), key=lambda e: e.session), "with_ai"
     for evaluator in inputs.evaluators:
         if evaluator.role != "reader":
             yield evaluator, "ai" if evaluator.role == "ai" else f"comparator {evaluator.name}"

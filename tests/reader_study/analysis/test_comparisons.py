@@ -157,3 +157,27 @@ def test_tables_say_what_they_do_with_undecided_answers(wrong: tuple[Document, D
         t.key: " ".join(t.notes) for t in result_tables(analyse(changed(wrong[0], "plan", "missing", to="exclude")))
     }
     assert not any("ndecided answers" in text for text in excluded.values())
+
+
+def test_a_reader_with_two_sessions_with_ai_is_one_reader(wrong: tuple[Document, Document]) -> None:
+    """The second one has rows of its own and changes no number of the mean."""
+    document = crossed()
+    again = add_aided(document, "P1-1", 4, seed=9)
+    result = analyse(document)
+    once, twice = (r["levels"]["five"]["arms"] for r in (wrong[1], result))
+    assert (twice["overall"], twice["macros"]) == (once["overall"], once["macros"])
+    assert twice["overall"]["n_readers"] == 2
+    assert [row["in_mean"] for row in twice["changed"]] == [True, False, True]
+    assert f"{again} minus P1-1" in {row["what"] for row in rows_of(result, "accuracy", "with_vs_without_ai")}
+    tables = [next(t for t in result_tables(r) if t.key == "arms_five") for r in (wrong[1], result)]
+    means = [[row for row in t.rows if row["reader"] == "mean of the readers"] for t in tables]
+    assert means[0] == means[1]
+    named = {row["reader"] for row in tables[1].rows}
+    assert {"P1 (P1-3)", "P1 (P1-4, not in the mean)", "P2"} < named
+
+
+def test_one_reader_alone_has_no_mean_over_readers_however_often_with_ai() -> None:
+    document = small(20, resamples=20)
+    add_aided(document, "P1-1", 4)
+    arms = analyse(document)["levels"]["five"]["arms"]
+    assert (len(arms["pairs"]), arms["overall"], arms["macros"]) == (2, None, {})
