@@ -60,6 +60,7 @@ def test_drawing_ahead_draws_each_figure_once(document: Document, result: Docume
     from types import SimpleNamespace
 
     from reader_study import rendering
+    from reader_study.report import figures
 
     asked: list[tuple[str, tuple[str, ...]]] = []
 
@@ -67,11 +68,11 @@ def test_drawing_ahead_draws_each_figure_once(document: Document, result: Docume
         asked.append((key, tuple(kinds)))
         return {kind: tiny(key) for kind in kinds}
 
-    monkeypatch.setattr(rendering, "figure_files", files)
+    monkeypatch.setattr(figures, "figure_files", files)
     analysis = SimpleNamespace(inputs=document, result=SimpleNamespace(result_sha256="a" * 64))
     rendering.draw_ahead(analysis, result, lambda: None)  # type: ignore[arg-type]
     assert asked == [(spec.key, ("svg", "png")) for spec in figure_list(result)]
-    monkeypatch.setattr(rendering, "figure_bytes", lambda *_: pytest.fail("it was drawn ahead"))
+    monkeypatch.setattr(figures, "figure_bytes", lambda *_: pytest.fail("it was drawn ahead"))
     assert rendering.drawn(analysis, result, "flow", "png") == tiny("flow")  # type: ignore[arg-type]
     assert rendering.file_bytes(analysis, "report.pdf", result).startswith(b"%PDF")  # type: ignore[arg-type]
     rendering.draw_ahead(analysis, result, lambda: None)  # type: ignore[arg-type]
