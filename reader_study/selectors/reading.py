@@ -65,8 +65,8 @@ def case_of(session: ReadingSession, token: str) -> SessionCase:
 
 
 def image_of(user: User, session: str, token: str) -> SessionImage:
-    """A field of one's own open session. 1 query."""
-    image = SessionImage.objects.filter(
+    """A field of one's own open session, with that session. 1 query."""
+    image = SessionImage.objects.select_related("case__session").filter(
         token=token, case__session__token=session, case__session__state=State.OPEN,
         case__session__reader__user=user, case__session__reader__withdrawn_at=None,
     ).first()  # fmt: skip

@@ -43,12 +43,24 @@ def own_session(request: HttpRequest, token: str) -> ReadingSession:
         Nothing was done for as long as the protocol allows.
     """
     session = session_of(person(request), token)
+    require_awake(request, session)
     now, last = timezone.now().timestamp(), request.session.get(STAMP)
-    if last is not None and now - last > session.rules["idle_minutes"] * 60:
-        raise DeskLocked
     if last is None or now - last > RESTAMP_S:
         request.session[STAMP] = now
     return session
+
+
+def require_awake(request: HttpRequest, session: ReadingSession) -> None:
+    """Refuse what belongs to a session while the desk is locked; does not count as being here.
+
+    Raises
+    ------
+    DeskLocked
+        Nothing was done for as long as the session's protocol allows.
+    """
+    last = request.session.get(STAMP)
+    if last is not None and timezone.now().timestamp() - last > session.rules["idle_minutes"] * 60:
+        raise DeskLocked
 
 
 def wake(request: HttpRequest) -> None:

@@ -14,7 +14,7 @@ from leukoweb.core.permissions import requires
 from reader_study.forms import unlock
 from reader_study.selectors.reading import case_of, case_state, image_of, nothing_here, session_state
 from reader_study.services.readings import AnswerConflict, answer_save, case_seen, case_show, next_case
-from reader_study.views.blind import answers_json, field_reports, json_body, own_session, wake
+from reader_study.views.blind import answers_json, field_reports, json_body, own_session, require_awake, wake
 
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png"}
 
@@ -106,14 +106,18 @@ def desk_unlock(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @requires("studies.read")
+@answers_json
 def desk_image(request: HttpRequest, session: str, image: str) -> HttpResponseBase:
     """The pixels, under a token. Neither name, date nor hash of the file is told, and nothing may keep them."""
     row = image_of(person(request), session, image)
+    require_awake(request, row.case.session)
     return blob_response(row.content_sha256, content_type=MEDIA_TYPES[row.format])
 
 
 @require_safe
 @requires("studies.read")
+@answers_json
 def desk_small(request: HttpRequest, session: str, image: str) -> HttpResponse:
     row = image_of(person(request), session, image)
+    require_awake(request, row.case.session)
     return HttpResponse(thumbnail_of(row.content_sha256), content_type="image/webp")

@@ -17,7 +17,7 @@ from reader_study.selectors.reading import class_line, home_sessions, session_co
 from reader_study.services.clock import NotOpenYet, require_may_open
 from reader_study.services.readings import session_open
 from reader_study.services.seals import MEANINGS, open_points, session_seal
-from reader_study.views.blind import own_session, page, wake
+from reader_study.views.blind import own_session, page, require_awake, wake
 
 CONFIDENCES = ((1, "a guess"), (2, ""), (3, ""), (4, ""), (5, "certain"))
 
@@ -30,9 +30,14 @@ def reading_home(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires("studies.read")
+@page
 def reading_start(request: HttpRequest, session: str) -> HttpResponse:
-    """Consent and instructions first; before its time the page says when the session opens."""
+    """Consent and instructions first; before its time the page says when the session opens. Opens no locked desk."""
     found = session_of(person(request), session, states=("planned", "open"))
+    if request.method == "POST":
+        require_awake(request, found)
+        if found.state == "open":
+            return redirect("reading_board", session)
     form = ConsentForm(request.POST or None, needs_consent=found.state == "planned")
     context = {"session": found, "form": form, "rules": found.rules} | session_counts(found)
     try:

@@ -114,6 +114,18 @@ def test_a_lock_does_not_hide_behind_the_sheet_of_keys(desk: Any) -> None:  # no
     expect(page.locator("[data-stages]")).to_be_visible()
 
 
+def test_a_field_that_meets_a_locked_desk_comes_after_the_password(desk: Any) -> None:  # noqa: F811
+    page, _ = desk(n_cases=1, n_fields=8)
+    locked = {"error": {"code": "E_LOCKED", "message": "The desk was locked because nobody was here."}}
+    page.route("**/image/*/", lambda route: route.fulfill(status=401, json=locked))
+    page.keyboard.press("Shift+End")
+    expect(page.locator("[data-locked]")).to_be_visible()
+    page.unroute("**/image/*/")
+    page.locator("#desk-password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator(".strip-item").nth(7)).to_have_class(re.compile("is-seen"))
+
+
 def test_a_choice_between_two_answers_is_not_waved_away(desk: Any) -> None:  # noqa: F811
     page, made = desk(n_cases=1)
     other = page.context.new_page()

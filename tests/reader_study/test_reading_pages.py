@@ -238,6 +238,29 @@ def test_the_desk_locks_after_the_idle_limit_and_opens_in_place(reader: Any) -> 
         assert journey.post_json(f"case/{token}/answer/", body)[0] == 200  # the very same request goes through
 
 
+def test_a_locked_desk_opens_for_the_password_alone(reader: Any) -> None:
+    """Neither "Go on" at the page before the board, nor another study that begins, nor the address of a field."""
+    made = make_study(users=[reader], n_cases=1, n_fields=1, idle_minutes=10)
+    another = make_study(users=[reader], n_cases=1, n_fields=1, title="Another", idle_minutes=10).session()
+    with time_machine.travel(START, tick=False) as clock:
+        journey = begun(made)
+        board, field = f"{journey.base}board/", f"{journey.base}image/{SessionImage.objects.first().token}/"
+        assert journey.ask("GET", field).status_code == 200
+        clock.shift(10 * 60 + 1)
+        assert journey.ask("POST", journey.base, {"agreed": "on"})["Location"] == f"/read/unlock/?next={journey.base}"
+        begins = journey.ask("POST", f"/read/{another.token}/", {"agreed": "on", "time_zone": "Europe/Berlin"})
+        assert begins["Location"] == f"/read/unlock/?next=/read/{another.token}/"
+        assert ReadingSession.objects.get(pk=another.pk).state == "planned"
+        for path in (field, f"{field}small/"):
+            locked = journey.ask("GET", path, is_json=True)
+            assert (locked.status_code, json.loads(locked.recorded)["error"]["code"]) == (401, "E_LOCKED")
+        assert journey.ask("GET", board)["Location"] == f"/read/unlock/?next={board}"
+        assert journey.ask("POST", "/read/unlock/", {"password": PASSWORD, "next": board})["Location"] == board
+        assert journey.ask("POST", journey.base)["Location"] == board
+        for path in (board, field, f"{field}small/"):
+            assert journey.ask("GET", path).status_code == 200
+
+
 def test_unlocking_leads_nowhere_else(reader: Any) -> None:
     made = make_study(users=[reader], n_cases=1)
     journey = begun(made)

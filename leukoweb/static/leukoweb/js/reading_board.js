@@ -33,6 +33,7 @@ export class ReadingBoard {
     const address = (kind) => (token) => `${this.base}image/${token}/${kind}`;
     this.stage = new FieldStage(this.root, {
       imageUrl: address(""), thumbUrl: address("small/"), seen: () => this.seenSoon(), shown: () => this.drawPosition(),
+      locked: (error) => this.locked(error),
     });
     this.stage.keepView = this.state.viewer.zoom === "kept";
     this.adjuster = this.state.viewer.brightness_contrast ? new Adjuster(this.root, (values) => this.adjusted(values)) : null;

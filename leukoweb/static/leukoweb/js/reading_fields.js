@@ -1,5 +1,7 @@
 // The pixels of the fields, kept in the page's memory only: the server forbids any cache to hold them.
 
+import { DeskError } from "./reading_api.js";
+
 export class FieldImages {
   #kept = new Map(); // token -> Promise of an object URL
 
@@ -8,7 +10,7 @@ export class FieldImages {
     this.url = url;
   }
 
-  /** An object URL of the field, fetched once. */
+  /** An object URL of the field, fetched once. Throws a DeskError that is not passing where the desk is locked. */
   get(token) {
     if (!this.#kept.has(token)) {
       const fetched = this.#fetch(token);
@@ -20,6 +22,7 @@ export class FieldImages {
 
   async #fetch(token) {
     const response = await fetch(this.url(token), { cache: "no-store", credentials: "same-origin" });
+    if (response.status === 401) throw new DeskError(401, await response.json().catch(() => null));
     if (!response.ok || !response.headers.get("Content-Type")?.startsWith("image/")) throw new Error("not loadable");
     const address = URL.createObjectURL(await response.blob());
     const image = new Image();

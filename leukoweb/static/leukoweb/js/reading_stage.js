@@ -13,7 +13,10 @@ export class FieldStage {
   fields = [];
   index = -1;
 
-  /** @param {HTMLElement} root  @param {{imageUrl: Function, thumbUrl: Function, seen: () => void, shown: () => void}} hooks */
+  /**
+   * @param {HTMLElement} root
+   * @param {{imageUrl: Function, thumbUrl: Function, seen: () => void, shown: () => void, locked: (error: Error) => Promise<void>}} hooks
+   */
   constructor(root, hooks) {
     this.root = root;
     this.hooks = hooks;
@@ -59,10 +62,11 @@ export class FieldStage {
       const address = await this.images.get(field.image);
       if (this.fields[this.index] !== field) return;
       if (await this.core.open(address, { keepView: this.keepView && !fresh })) this.#arrived(field, index);
-    } catch {
+    } catch (error) {
       if (this.fields[this.index] === field) {
         this.failed = true;
-        this.say(`Field ${field.n} could not be loaded. Go on, or click it in the strip to try again.`);
+        if (error.status === 401) this.hooks.locked(error).then(() => { if (this.failed) this.show(this.index, { fresh }); });
+        else this.say(`Field ${field.n} could not be loaded. Go on, or click it in the strip to try again.`);
       }
     } finally {
       window.clearTimeout(late);
