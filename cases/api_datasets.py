@@ -71,6 +71,9 @@ class DatasetIn(serializers.Serializer):  # type: ignore[type-arg]
     fraction = serializers.FloatField(min_value=0.01, max_value=0.5, default=0.2)
     folds = serializers.IntegerField(min_value=0, max_value=20, default=0)
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+    sides_of = serializers.CharField(
+        max_length=100, required=False, help_text="NAME:VERSION; its patients stay on their side"
+    )
     dry_run = serializers.BooleanField(default=False)
 
     def choices_of(self) -> Choices:
@@ -83,6 +86,7 @@ class DatasetIn(serializers.Serializer):  # type: ignore[type-arg]
                 folds=data["folds"], seed=data["seed"],
             ),
             rule=ConsensusRule(data["rule"]) if "rule" in data else None,
+            sides_of=selectors.dataset_named(data["sides_of"]) if "sides_of" in data else None,
         )  # fmt: skip
 
 

@@ -62,7 +62,8 @@ def transitions(changes: Sequence[Change]) -> list[tuple[str, str, int]]:
 
 TITLES: Final[Mapping[str, str]] = {
     "class_map": "Class map", "cohorts": "Cohorts", "folds": "Folds", "fraction": "Internal share of patients",
-    "min_images": "Minimum of images per slide", "rules": "Consensus", "seed": "Seed", "tasks": "Sorting tasks",
+    "min_images": "Minimum of images per slide", "rules": "Consensus", "seed": "Seed",
+    "sides_of": "Sides kept of", "tasks": "Sorting tasks",
 }  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def in_words(name: str, choices: Mapping[str, Any]) -> str:
         return "; ".join(dict.fromkeys(told))
     if isinstance(value, list | tuple):
         return ", ".join(str(one) for one in value)
-    return "none" if value in (None, "", 0) and name == "folds" else str(value)
+    return "none" if value in (None, "", 0) and name in ("folds", "sides_of") else str(value)
 
 
 def changed_choices(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str]]:

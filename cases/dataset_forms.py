@@ -9,7 +9,7 @@ from django import forms
 
 from cases.consensus import RULES, ConsensusRule
 from cases.dataset_choices import Settings
-from cases.models import Cohort, SortingTask, Taxonomy
+from cases.models import Cohort, DatasetVersion, SortingTask, Taxonomy
 from cases.selectors.usable import Choices
 
 TASKS_OWN = ""
@@ -40,6 +40,12 @@ class DatasetForm(forms.Form):
         help_text="Not used with folds: then fold 1 is the internal part.",
     )  # fmt: skip
     folds = forms.IntegerField(initial=0, min_value=0, max_value=20, help_text="0 for none, or 2 to 20.")
+    sides_of = forms.ModelChoiceField(
+        DatasetVersion.objects.order_by("-id"), required=False, label="Keep the sides of",
+        empty_label="no version: draw every patient anew",
+        help_text="Its patients stay where they are, new ones are drawn. Models that were trained on it can then be "
+        "trained further, and compared, on this version: nobody whom they learned from becomes a test patient.",
+    )  # fmt: skip
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, help_text="Of the split; stored with the version.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -50,6 +56,7 @@ class DatasetForm(forms.Form):
             (name, name) for name in [*order, *sorted(names - set(order))]
         ]
         self.fields["seed"].initial = secrets.randbelow(10**6)
+        self.fields["sides_of"].initial = DatasetVersion.objects.order_by("-id").first()
 
     def choices(self) -> Choices:
         """Only after `is_valid`. Raises `DomainError` for what `Settings` refuses."""
@@ -62,6 +69,7 @@ class DatasetForm(forms.Form):
                 folds=data["folds"], seed=data["seed"],
             ),
             rule=ConsensusRule(data["rule"]) if data["rule"] else None,
+            sides_of=data["sides_of"],
         )  # fmt: skip
 
 

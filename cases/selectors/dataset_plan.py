@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cases.dataset_choices import Settings
 from cases.flow import Step
+from cases.keeping import folds_kept, sides_kept
 from cases.likeness import groups
 from cases.manifests import Decided, LeftOut, Line, decisions_digest, manifest
-from cases.models import AdjudicationDecision, Cohort, HpfImage, SortingItem, Taxonomy
+from cases.models import AdjudicationDecision, Cohort, DatasetEntry, DatasetVersion, HpfImage, SortingItem, Taxonomy
 from cases.selectors.duplicates import Alike, Search, Seen, duplicates_find, live_seen
 from cases.selectors.usable import Choices, Row, images_usable
 from cases.splitting import (
@@ -128,7 +128,7 @@ def dataset_plan(choices: Choices) -> Plan:
     problems, warnings = _purposes(choices), list[Problem]()
     search = duplicates_find(_with_external(choices.cohorts))
     problems += _duplicates(search, kept, rows)
-    sides, folds, trouble = _split(kept, labels, class_map, choices.settings)
+    sides, folds, trouble = _split(kept, labels, class_map, choices)
     problems += trouble
     images = [PlannedImage(row, labels[row.pk], sides[row.patient], folds[row.patient]) for row in kept if sides]
     checks = _proof(images, search.pairs)
@@ -193,7 +193,7 @@ def _duplicates(search: Search, kept: Sequence[Row], rows: Sequence[Row]) -> lis
 
 
 def _split(
-    kept: Sequence[Row], labels: dict[int, str], class_map: ClassMap, settings: Settings
+    kept: Sequence[Row], labels: dict[int, str], class_map: ClassMap, choices: Choices
 ) -> tuple[dict[str, str], dict[str, int], list[Problem]]:
     by_class: dict[str, Counter[str]] = defaultdict(Counter)
     for row in kept:
@@ -206,10 +206,10 @@ def _split(
     if not patients:
         return {}, {}, [Problem("E_EMPTY", "No image is left.", "The flow below says where they went.")]
     try:
-        if settings.folds:
-            folds = fold_patients(patients, folds=settings.folds, seed=settings.seed, classes=class_map.classes)
+        if choices.settings.folds:
+            folds = _folds(patients, kept, class_map, choices)
             return {code: INTERNAL if fold == 1 else TRAIN for code, fold in folds.items()}, folds, []
-        sides = split_patients(patients, fraction=settings.fraction, seed=settings.seed, classes=class_map.classes)
+        sides = _sides(patients, kept, class_map, choices)
     except DomainError as error:
         return {}, {}, [Problem(error.code, error.message, error.hint)]
     if INTERNAL not in sides.values():
@@ -217,6 +217,34 @@ def _split(
                       "Add patients, or label more of them.")  # fmt: skip
         return sides, dict.fromkeys(sides, 0), [one]
     return sides, dict.fromkeys(sides, 0), []
+
+
+def _sides(
+    patients: Sequence[PatientCounts], kept: Sequence[Row], class_map: ClassMap, choices: Choices
+) -> dict[str, str]:
+    settings = choices.settings
+    if choices.sides_of is None:
+        return split_patients(patients, fraction=settings.fraction, seed=settings.seed, classes=class_map.classes)
+    before = {code: split for code, (split, _) in _before(choices.sides_of, kept).items()}
+    return sides_kept(patients, before, fraction=settings.fraction, seed=settings.seed)
+
+
+def _folds(
+    patients: Sequence[PatientCounts], kept: Sequence[Row], class_map: ClassMap, choices: Choices
+) -> dict[str, int]:
+    settings = choices.settings
+    if choices.sides_of is None:
+        return fold_patients(patients, folds=settings.folds, seed=settings.seed, classes=class_map.classes)
+    before = {code: fold for code, (_, fold) in _before(choices.sides_of, kept).items()}
+    return folds_kept(patients, before, folds=settings.folds, seed=settings.seed)
+
+
+def _before(version: DatasetVersion, kept: Sequence[Row]) -> dict[str, tuple[str, int]]:
+    """Code of today -> (side, fold) in an earlier version, for every patient of it. One query."""
+    codes = {row.patient_id: row.patient for row in kept}
+    rows = DatasetEntry.objects.filter(dataset=version).order_by()
+    placed = rows.values_list("patient_id", "patient_code", "split", "fold").distinct()
+    return {codes.get(patient_id, code): (split, fold) for patient_id, code, split, fold in placed}
 
 
 def _proof(images: Sequence[PlannedImage], pairs: Sequence[Alike]) -> list[Check]:

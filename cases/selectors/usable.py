@@ -11,7 +11,7 @@ from cases.consensus import Consensus, ConsensusRule
 from cases.dataset_choices import Settings
 from cases.flow import KEPT, Passed, Step, flow_of
 from cases.manifests import Line
-from cases.models import Cohort, HpfImage, SortingTask, Taxonomy
+from cases.models import Cohort, DatasetVersion, HpfImage, SortingTask, Taxonomy
 from cases.selectors.curation import excluded_images
 from cases.selectors.sorting import consensus_for_task, rule_of
 from cases.taxonomy import ClassMap
@@ -21,17 +21,23 @@ from leukoweb.core.exceptions import DomainError
 
 @dataclass(frozen=True)
 class Choices:
-    """Rows and settings of a version to be. Several tasks: the first that settled an image gives its label."""
+    """Rows and settings of a version to be. Several tasks: the first that settled an image gives its label.
+
+    Patients of ``sides_of`` stay on the side (and in the fold) that they have there.
+    """
 
     cohorts: tuple[Cohort, ...]
     tasks: tuple[SortingTask, ...]
     settings: Settings = field(default_factory=Settings)
     rule: ConsensusRule | None = None
+    sides_of: DatasetVersion | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """By names, never by ids."""
+        kept = self.sides_of
         return {
             **self.settings.as_dict(),
+            **({"sides_of": f"{kept.name}:{kept.version}"} if kept is not None else {}),
             "cohorts": sorted(cohort.name for cohort in self.cohorts),
             "tasks": [task.name for task in self.tasks],
             "rules": [(self.rule or rule_of(task)).as_dict() for task in self.tasks],

@@ -12,6 +12,7 @@ from cases.dataset_choices import Settings
 from cases.management.failures import told_in_one_line
 from cases.management.rows import cohorts_named, tasks_named
 from cases.selectors.dataset_plan import Plan, dataset_plan
+from cases.selectors.datasets import dataset_named
 from cases.selectors.usable import Choices
 from cases.services.datasets import dataset_freeze
 
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--fraction", type=float, default=0.2, help="of patients for internal validation")
         parser.add_argument("--folds", type=int, default=0)
         parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--sides-of", metavar="NAME:VERSION", help="patients of that version stay on their side")
         parser.add_argument("--dry-run", action="store_true", help="show only")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -44,6 +46,7 @@ class Command(BaseCommand):
                     folds=options["folds"], seed=options["seed"],
                 ),
                 rule=ConsensusRule(options["rule"]) if options["rule"] else None,
+                sides_of=dataset_named(options["sides_of"]) if options["sides_of"] else None,
             )  # fmt: skip
             plan = dataset_plan(choices)
             self._tell(plan)
