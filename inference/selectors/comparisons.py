@@ -11,18 +11,18 @@ from django.db.models import Count, Q
 from cases.models import Cohort, DatasetVersion, HpfImage
 from inference.models import Evaluation, PipelineVersion, TrainingRun
 from inference.pipeline.evaluation import compare_reports
-from inference.selectors.evaluation import seen_in_training
+from inference.selectors.ancestry import Known, datasets_behind, known_patients
 from inference.selectors.training import evaluation_newest
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidate minus the other pipeline on shared patients. ``seen``: those that the other one was trained on."""
+    """Candidate minus the other pipeline on shared patients. ``seen``: those that the other one has learned from."""
 
     candidate: Evaluation
     other: Evaluation
     result: dict[str, Any]
-    seen: int
+    seen: Known
 
     @property
     def verdict(self) -> str:
@@ -48,11 +48,12 @@ def comparison_of(run: TrainingRun, other: PipelineVersion | None) -> Comparison
     ours, theirs = evaluation_newest(run.pipeline, run.dataset), evaluation_newest(other, run.dataset)
     if ours is None or theirs is None:
         return None
-    datasets = [str(model.card.get("dataset", {}).get("dataset_version", "")) for model in other.slots.values()]
-    patients = [patient["patient"] for patient in ours.report["patients"]]
-    known = [name for name in datasets if name]
-    seen = seen_in_training(known, patients) if known else 0
-    return Comparison(ours, theirs, compare_reports(ours.report, theirs.report), seen)
+    return Comparison(ours, theirs, compare_reports(ours.report, theirs.report), known_to(other, run.dataset))
+
+
+def known_to(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Known:
+    """Internal-validation patients whom a model of the pipeline, or one that it started from, has learned from."""
+    return known_patients(dataset, datasets_behind(pipeline.slots.values() if pipeline is not None else ()))
 
 
 def report_of(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Evaluation | None:

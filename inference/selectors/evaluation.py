@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cases.models import Cohort, DatasetEntry, DatasetVersion, HpfImage, ReferenceDiagnosis
+from cases.models import Cohort, DatasetVersion, HpfImage, ReferenceDiagnosis
 from cases.selectors.datasets import dataset_rows
 from inference.pipeline.classes import DIAGNOSES_5
 from inference.pipeline.training_data import INTERNAL
@@ -92,9 +92,3 @@ def _newest_references(patients: Iterable[int]) -> dict[int, str]:
 
 def _device(image: HpfImage) -> str:
     return str(image.slide.device) if image.slide.device else UNKNOWN_DEVICE
-
-
-def seen_in_training(pipeline_datasets: Sequence[str], patients: Iterable[str]) -> int:
-    """How many of ``patients`` (codes) are training patients of the named dataset versions (public ids)."""
-    trained = DatasetEntry.objects.filter(dataset__public_id__in=pipeline_datasets, split="train")
-    return trained.filter(patient_code__in=list(patients)).values("patient").distinct().count()

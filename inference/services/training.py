@@ -6,7 +6,6 @@ import importlib.util
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -17,7 +16,8 @@ from inference.models import ModelVersion, TrainingPart, TrainingRun
 from inference.pipeline.errors import EngineUnavailable
 from inference.pipeline.rules import rule_set_named
 from inference.pipeline.training_config import PARTS, ConfigInvalid, TrainingConfig
-from inference.pipeline.training_data import PartMap, check_entries, part_map
+from inference.pipeline.training_data import PartMap, check_entries, part_map, refuse_known
+from inference.selectors.ancestry import datasets_behind, known_patients
 from inference.selectors.registry import pipeline_active
 from inference.selectors.training import training_entries, weight_files
 from leukoweb.core.audit import audit_record
@@ -52,6 +52,14 @@ def check_dataset(dataset: DatasetVersion, config: TrainingConfig) -> list[PartM
     return maps
 
 
+def check_start(dataset: DatasetVersion, behind: Iterable[str]) -> None:
+    """TrainingRefused (E_LEAK) where the start weights have learned from internal-validation patients of ``dataset``.
+
+    ``behind``: the dataset versions behind those weights.
+    """
+    refuse_known(known_patients(dataset, behind).patients)
+
+
 @transaction.atomic
 def training_create(
     *, actor: User | None, dataset: DatasetVersion, config: TrainingConfig, name: str = ""
@@ -66,7 +74,10 @@ def training_create(
     require_trainable()
     rule_set_named(config.rules)
     check_dataset(dataset, config)
-    config, pins = _resolve_start(config)
+    config, bases = _resolve_start(config)
+    check_start(dataset, datasets_behind(bases.values()))
+    live = config.initial_weights == "live"
+    pins = {"live": {part: model.pk for part, model in bases.items()}} if live else {}
     name = name.strip() or _free_name(dataset)
     if not _NAME.fullmatch(name):
         raise ConfigInvalid(
@@ -138,9 +149,9 @@ def estimate_request(*, actor: User | None, run: TrainingRun) -> Job:
     return job
 
 
-def _resolve_start(config: TrainingConfig) -> tuple[TrainingConfig, dict[str, Any]]:
-    """What the start weights name must be there. A registered model brings its network (and, for a quick retraining,
-    its input size) with it; the live models are pinned now."""
+def _resolve_start(config: TrainingConfig) -> tuple[TrainingConfig, dict[str, ModelVersion]]:
+    """What the start weights name must be there: registered models by part. Such a model brings its network (and, for
+    a quick retraining, its input size) with it; the live ones are the caller's to pin."""
     kind, _, value = config.initial_weights.partition(":")
     field = "initial_weights"
     if kind == "file" and value not in weight_files():
@@ -174,8 +185,7 @@ def _resolve_start(config: TrainingConfig) -> tuple[TrainingConfig, dict[str, An
     config = replace(config, architecture=cards[0]["architecture"])
     if config.method == "quick":
         config = replace(config, size_px=cards[0]["recipe"]["size_px"])
-    pins = {"live": {part: model.pk for part, model in bases.items()}} if kind == "live" else {}
-    return config, pins
+    return config, bases
 
 
 def _free_name(dataset: DatasetVersion) -> str:

@@ -13,7 +13,7 @@ from cases.curation_forms import ExcludeForm
 from inference.models import PipelineVersion, Promotion, TrainingRun
 from inference.pipeline import figures
 from inference.pipeline.training_config import PARTS
-from inference.selectors.comparisons import cohorts_to_run_again, comparison_of, report_of, worst_images
+from inference.selectors.comparisons import cohorts_to_run_again, comparison_of, known_to, report_of, worst_images
 from inference.selectors.registry import pipeline_active, pipeline_list
 from inference.selectors.training import promotions
 from inference.services import promotion
@@ -59,6 +59,7 @@ def training_compare(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     context = {
         "run": row, "other": other, "active": pipeline_active(), "others": pipeline_list()[:30],
         "report": report_of(row.pipeline, row.dataset), "comparison": comparison_of(row, other),
+        "known": known_to(row.pipeline, row.dataset),
         "form": PromoteForm(initial={"instead_of": getattr(pipeline_active(), "pk", None)}),
     }  # fmt: skip
     return render(request, "inference/training_compare.html", context)

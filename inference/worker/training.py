@@ -20,7 +20,7 @@ from inference.models import TrainingEpoch, TrainingNote, TrainingPart, Training
 from inference.pipeline.networks import require_torch
 from inference.pipeline.training_config import PARTS, TrainingConfig
 from inference.selectors.training import duration, run_progress, training_entries
-from inference.services.training import check_dataset
+from inference.services.training import check_dataset, check_start
 from inference.worker.training_images import decode_all, image_sets, verify_files, verify_manifest
 from inference.worker.training_start import initial_weights
 from leukoweb.core.jobs.context import JobContext
@@ -114,6 +114,7 @@ def _train_part(context: JobContext, run: TrainingRun, part: TrainingPart, data:
 
     plan = run.plan
     start = initial_weights(run, part)
+    check_start(run.dataset, start.datasets)
     if plan.method == "quick":
         from inference.worker.training_quick import train_quick
 

@@ -17,6 +17,7 @@ from inference.pipeline.runner import softmax
 from inference.pipeline.training_config import PARTS
 from inference.pipeline.training_data import INTERNAL, TRAIN, Entry, TrainingRefused, class_counts, part_map
 from inference.pipeline.validation import model_report
+from inference.selectors.comparisons import known_to
 from inference.selectors.evaluation import entry_groups
 from inference.selectors.registry import pipeline_active
 from inference.selectors.training import evaluation_newest, training_entries
@@ -113,6 +114,11 @@ def _make_candidate(context: JobContext, run: TrainingRun, say: Any) -> None:
         )
         run.save(update_fields=["pipeline"])
     say(f"Candidate pipeline {run.pipeline} made.")
+    if known := known_to(run.pipeline, run.dataset).patients:
+        say(
+            f"Its models from the live pipeline have learned from {len(known)} internal-validation patients: its "
+            "report is too good. Train them too, or freeze a version that keeps the sides of theirs."
+        )
 
 
 def _card(
@@ -146,8 +152,9 @@ def _card(
         training=trained.settings
         | {
             "run": run.name, "method": "quick" if quick else "full", "initial_weights": start.words,
-            "initial_weights_sha256": start.sha256, "best_epoch": part.best_epoch,
-            "epochs_trained": part.epochs_done, "shuffled_labels": plan.shuffled_labels, "temperature": temperature,
+            "initial_weights_sha256": start.sha256, "start_datasets": list(start.datasets),
+            "best_epoch": part.best_epoch, "epochs_trained": part.epochs_done,
+            "shuffled_labels": plan.shuffled_labels, "temperature": temperature,
             "environment": {k: v for k, v in run.environment.items() if k != "live"}, "software": app_version(),
         },
     )  # fmt: skip

@@ -11,17 +11,20 @@ from django.conf import settings
 from inference.models import ModelVersion, TrainingPart, TrainingRun
 from inference.pipeline.errors import WeightsKeys
 from inference.pipeline.training_config import ConfigInvalid
+from inference.selectors.ancestry import datasets_behind
 from inference.services.files import model_folder
 
 
 @dataclass(frozen=True)
 class Start:
-    """``source`` goes to ``build_network``; ``words`` and ``sha256`` onto the card."""
+    """``source`` goes to ``build_network``; ``words``, ``sha256`` and ``datasets`` (public ids of the dataset versions
+    that the weights have learned from) onto the card."""
 
     source: str | Path | None
     words: str
     sha256: str = ""
     synthetic: bool = False
+    datasets: tuple[str, ...] = ()
 
 
 def initial_weights(run: TrainingRun, part: TrainingPart) -> Start:
@@ -38,7 +41,8 @@ def initial_weights(run: TrainingRun, part: TrainingPart) -> Start:
         if not path.is_file():
             raise ConfigInvalid(f"The weights file {value!r} is gone from {path.parent}.", field="initial_weights")
         with path.open("rb") as file:
-            return Start(path, f"file {value}", hashlib.file_digest(file, "sha256").hexdigest())
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return Start(path, f"file {value}", sha256, datasets=tuple(sorted(datasets_behind([], sha256))))
     if kind == "model":
         return _model(run, ModelVersion.objects.get(pk=int(value)))
     if kind == "live":
@@ -58,7 +62,8 @@ def _model(run: TrainingRun, model: ModelVersion) -> Start:
             hint="Choose the same network, or another start.", field="initial_weights",
         )  # fmt: skip
     folder = model_folder(model)
-    return Start(folder.weights_path, f"model {model}", model.weights_sha256, model.synthetic)
+    behind = tuple(sorted(datasets_behind([model])))
+    return Start(folder.weights_path, f"model {model}", model.weights_sha256, model.synthetic, behind)
 
 
 def _pinned(run: TrainingRun, part: TrainingPart) -> ModelVersion:

@@ -17,6 +17,7 @@ from inference.services.files import model_folder
 from inference.services.training import training_create
 from inference.worker.training_start import initial_weights
 from tests.inference.training.conftest import TINY, admin_run, config, freeze
+from tests.inference.training.test_ancestry import ELSEWHERE, descendant
 
 pytestmark = pytest.mark.django_db
 
@@ -68,12 +69,14 @@ def test_a_quick_retraining_changes_the_last_layer_alone_and_says_so(
     pipeline: PipelineVersion, run_jobs: Callable[[], int], admin_user: Any, data_dir: Path
 ) -> None:
     plan = PRESETS["quick"].with_options({"models": "model_1", "epochs": "15", "recalibrate_frozen": "false"})
+    descendant(pipeline.slots["model_1"], "its twin", same_weights=True, start_datasets=[ELSEWHERE])
     run = admin_run(admin_user, freeze(n_images=2), run_jobs, plan, name="fast")
     part = run.parts.select_related("model").get()
     card = part.model.card
     assert card["intended_use"].startswith("QUICK retraining")
     assert card["training"]["method"] == "quick"
     assert card["training"]["initial_weights"] == f"model {pipeline.slots['model_1']}"
+    assert card["training"]["start_datasets"] == [ELSEWHERE], "what the start has learned from goes along"
     assert card["recipe"] == pipeline.slots["model_1"].card["recipe"]
     before, after = (model_folder(model).weights() for model in (pipeline.slots["model_1"], part.model))
     changed = {key for key in before if not np.array_equal(before[key], after[key])}

@@ -1,0 +1,81 @@
+"""What a model knows: the dataset versions that it, and whatever its weights started from, was trained on.
+
+A patient whom a start model has learned from is no test patient of the model that comes of it, on whatever side of the
+newer version the patient is.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+
+from cases.models import DatasetEntry, DatasetVersion
+from cases.selectors.datasets import dataset_rows
+from inference.models import ModelVersion
+from inference.pipeline.training_data import INTERNAL, TRAIN
+
+
+def datasets_of_card(card: Mapping[str, Any]) -> set[str]:
+    """Public ids on one card: its own dataset version, and those of its ancestors where it names them."""
+    named = [card.get("dataset", {}).get("dataset_version"), *card.get("training", {}).get("start_datasets", [])]
+    return {str(name) for name in named if name}
+
+
+def datasets_behind(models: Iterable[ModelVersion], weights_sha256: str = "") -> set[str]:
+    """Public ids of every dataset version that these models, or models with these weights, have learned from.
+
+    The same weights may be registered under other cards; and cards that do not name their ancestors name the hash of
+    the weights that they started from. Both are followed. One query for each generation.
+    """
+    given = list(models)
+    cards = [model.card for model in given]
+    known, wanted = set[str](), {weights_sha256, *(model.weights_sha256 for model in given)} - {""}
+    found: set[str] = set()
+    while cards or wanted:
+        for card in cards:
+            found |= datasets_of_card(card)
+            wanted.add(str(card.get("training", {}).get("initial_weights_sha256") or ""))
+        wanted -= known | {""}
+        known |= wanted
+        cards = list(ModelVersion.objects.filter(weights_sha256__in=wanted).values_list("card", flat=True))
+        wanted = set()
+    return found
+
+
+@dataclass(frozen=True)
+class Known:
+    """``patients``: internal-validation patients of a version whom models have learned from. ``n_absent``: dataset
+    versions of those models that are not in this installation, so that nobody can tell."""
+
+    patients: tuple[str, ...]
+    n_absent: int
+
+    @property
+    def sound(self) -> bool:
+        return not self.patients and not self.n_absent
+
+
+def known_patients(dataset: DatasetVersion, datasets: Iterable[str]) -> Known:
+    """By person and by the bytes of the images, whatever a patient's code is now. Two queries."""
+    ids = {name for name in datasets if _is_uuid(name)}
+    rows = DatasetVersion.objects.filter(public_id__in=ids)
+    here = list(rows.values_list("pk", flat=True)) if ids else []
+    if not here:
+        return Known((), len(ids))
+    trained = DatasetEntry.objects.filter(dataset__in=here, split=TRAIN).order_by()
+    seen = dataset_rows(dataset).filter(split=INTERNAL).filter(
+        Q(patient__in=trained.values("patient")) | Q(content_sha256__in=trained.values("content_sha256"))
+    )  # fmt: skip
+    codes = seen.order_by("patient_code").values_list("patient_code", flat=True).distinct()
+    return Known(tuple(codes), len(ids) - len(here))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return bool(uuid.UUID(text))
+    except ValueError:
+        return False
