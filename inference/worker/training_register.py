@@ -46,17 +46,12 @@ def register_part(
         temperature = fit_temperature(trained.logits, validation.targets)
         cool(trained.network, temperature)
         say(f"{PARTS[part.part][2]}: temperature {temperature:.3f}, folded into the last layer.")
-    entries = training_entries(run.dataset, INTERNAL)
-    if [entry.patient for entry in entries] != list(validation.patients):
-        raise TrainingRefused(
-            "A patient of the dataset was withdrawn while the run worked; nothing was registered.",
-            code="E_WITHDRAWN", hint="Start a new run: it leaves the patient out.",
-        )  # fmt: skip
+    entries = entries_still(run, data)
     report = model_report(
         softmax(trained.logits / np.float32(temperature)), validation.targets, validation.patients,
-        validation.classes, images=[entry.image for entry in entries], groups=entry_groups(run.dataset),
+        validation.classes, images=[e.image for e in entries if e.split == INTERNAL], groups=entry_groups(run.dataset),
     )  # fmt: skip
-    card = _card(run, part, trained, report, start, temperature)
+    card = _card(run, part, trained, report, start, temperature, entries)
     Path(settings.CACHE_ROOT).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.CACHE_ROOT, prefix="export-") as name:
         folder = save_model_folder(Path(name) / part.part, trained.network, card)
@@ -64,12 +59,29 @@ def register_part(
         rows = np.arange(min(CALIBRATION_IMAGES, len(validation.targets)))
         folder = calibrate_recheck(folder, validation.images[rows])
         with context.write():
+            entries_still(run, data)
             model = model_import(actor=run.created_by, folder=folder.path)
             part.model, part.report, part.state_name = model, report, ""
             part.save(update_fields=["model", "report", "state_name"])
     best = f"epoch {part.best_epoch}, macro F1 {trained.metrics['macro_f1']:.3f} on {report['n_patients']} patients"
     say(f"{PARTS[part.part][2]}: registered as {model} ({best}).")
     return model
+
+
+def entries_still(run: TrainingRun, data: tuple[ImageSet, ImageSet]) -> list[Entry]:
+    """The dataset's images, if they still are those of ``data``, training and validation; one query.
+
+    TrainingRefused (E_WITHDRAWN) otherwise: a card must not deny a patient whom its weights have learned from, and no
+    model may be registered that knows somebody who was withdrawn before that.
+    """
+    entries = training_entries(run.dataset)
+    for split, used in zip((TRAIN, INTERNAL), data, strict=True):
+        if [entry.patient for entry in entries if entry.split == split] != list(used.patients):
+            raise TrainingRefused(
+                "A patient of the dataset was withdrawn while the run worked; nothing was registered.",
+                code="E_WITHDRAWN", hint="Start a new run: it leaves the patient out.",
+            )  # fmt: skip
+    return entries
 
 
 def candidate_ensure(context: JobContext, run: TrainingRun, entries: list[Entry], say: Any) -> str:
@@ -122,14 +134,14 @@ def _make_candidate(context: JobContext, run: TrainingRun, say: Any) -> None:
 
 
 def _card(
-    run: TrainingRun, part: TrainingPart, trained: Any, report: dict[str, Any], start: Start, temperature: float
-) -> ModelCard:
+    run: TrainingRun, part: TrainingPart, trained: Any, report: dict[str, Any], start: Start, temperature: float,
+    entries: list[Entry],
+) -> ModelCard:  # fmt: skip
     from inference.pipeline.export import UNKNOWN_SHA256
 
     plan, dataset = run.plan, run.dataset
     slot, map_name, _ = PARTS[part.part]
     mapping = part_map(part.part, dataset.taxonomy.maps)
-    entries = training_entries(dataset)
     quick = plan.method == "quick"
     use = "Research use only; not for diagnosis. Fields of blood smears like those of its training data. "
     if quick:

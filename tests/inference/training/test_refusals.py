@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from django.utils import timezone
 
 from cases.models import DatasetEntry, Patient, Taxonomy
 from inference.models import ModelVersion, TrainingEpoch, TrainingRun
 from inference.pipeline.errors import EngineUnavailable
 from inference.pipeline.training_config import ConfigInvalid, TrainingConfig, TrainingSettings
 from inference.pipeline.training_data import Entry, PartMap, TrainingRefused, check_entries, part_map
+from inference.selectors.training import training_entries
 from inference.services import training
 from inference.services.training import training_create, training_start
 from leukoweb.core.exceptions import Conflict, DomainError
@@ -136,6 +141,44 @@ def test_a_file_that_no_longer_matches_its_hash_fails_the_job_by_name(
     assert Patient.objects.get(pk=victim.patient_id).code in job.error
     assert not TrainingEpoch.objects.exists()
     assert not ModelVersion.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("split", ["train", "internal"])
+@pytest.mark.parametrize("late", [False, True], ids=["while training", "while exporting"])
+def test_a_patient_withdrawn_while_the_run_works_is_in_no_registered_model(
+    frozen: Any, split: str, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of either side: the card would deny whom the weights have learned from. What is around is played."""
+    from inference.worker import training_register
+
+    def withdraw(*args: Any) -> Any:
+        Patient.objects.filter(code=f"tiny-AML-{0 if split == 'train' else 2}").update(withdrawn_at=timezone.now())
+        return folder
+
+    folder = SimpleNamespace(path=None)
+    run = training_create(actor=None, dataset=frozen, config=config())
+    entries = training_entries(frozen)
+    data = tuple(
+        SimpleNamespace(
+            patients=tuple(e.patient for e in entries if e.split == side), targets=[], classes=(), images=np.zeros(0)
+        )
+        for side in ("train", "internal")
+    )
+    registered: list[Any] = []
+    monkeypatch.setattr(training_register, "model_report", lambda *args, **kwargs: {})
+    monkeypatch.setattr(training_register, "_card", lambda *args: {})
+    monkeypatch.setattr("inference.pipeline.export.save_model_folder", withdraw if late else lambda *args: folder)
+    monkeypatch.setattr("inference.pipeline.export.calibrate_recheck", lambda *args: folder)
+    monkeypatch.setattr(training_register, "model_import", lambda **given: registered.append(given))
+    if not late:
+        withdraw()
+    context = SimpleNamespace(check=lambda: None, write=nullcontext)
+    trained = SimpleNamespace(logits=np.zeros((1, 2), np.float32), network=None)
+    with pytest.raises(TrainingRefused, match="was withdrawn while the run worked") as refused:
+        training_register.register_part(context, run, run.parts.get(), trained, data, None, print)  # type: ignore[arg-type]
+    assert refused.value.code == "E_WITHDRAWN"
+    assert not registered
 
 
 @pytest.mark.django_db
