@@ -147,7 +147,8 @@ SECTIONS: tuple[tuple[str, str, tuple[Item, ...]], ...] = (
     )),
     ("endpoints", "Endpoints and analysis", (
         Item("non_inferiority_margin", "Non-inferiority margin", _number(min=0, max=1), real,
-             "In units of the primary metric, such as 0.1. Empty: no such claim. It cannot move once reading begins."),
+             "Of the primary endpoint, in units of its metric, such as 0.1. Empty: no such claim. It cannot move once "
+             "reading begins."),
         Item("analysis.level", "Confidence level", _number(min=0.5, max=0.999), real),
         Item("analysis.resamples", "Bootstrap resamples", _number(min=100), whole),
         Item("analysis.seed", "Seed of the bootstrap", _number(min=0), whole),

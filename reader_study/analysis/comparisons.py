@@ -117,7 +117,7 @@ def wrong_comparison(inputs: Inputs, level: Level, metric: str) -> dict[str, Any
     answers, reference = wrong_codes(inputs, level, everyone)
     shown = np.all(answers >= 0, axis=1)
     answers, reference = answers[shown], reference[shown]
-    margin, coverage = inputs.plan["margin"], inputs.plan["level"]
+    margin, coverage = inputs.margin, inputs.plan["level"]
     if metric == "accuracy":
         correct = (answers == reference[:, None]).astype(float)
         return ai_versus_readers(correct[:, 0], correct[:, 1:], margin, coverage).as_dict()

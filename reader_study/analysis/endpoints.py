@@ -68,7 +68,7 @@ def _rows(inputs: Inputs, endpoint: Row, report: Level, undecided: list[Row], ar
     elif comparison == "none":
         yield from _each(inputs, metric, report, undecided)
     elif comparison == "ai_vs_reader_mean":
-        yield from _against_mean(inputs, metric, report)
+        yield from _against_mean(inputs, endpoint, report)
     elif comparison == "ai_vs_each_reader":
         yield from _pairs(inputs, metric, inputs.primaries, report)
     elif comparison == "ai_vs_comparators":
@@ -90,7 +90,7 @@ def _arms(inputs: Inputs, endpoint: Row, arms: Row) -> Iterator[Row]:
                 "method": "obuchowski-rockette", "n": found["n_cases"], "level": inputs.plan["level"]}  # fmt: skip
     if inputs.edition > 1 and found["note"]:
         estimate["note"] = found["note"]
-    margin = inputs.plan["margin"] if inputs.edition > 1 and endpoint["role"] == "primary" else None
+    margin = inputs.margin if inputs.edition > 1 and endpoint["role"] == "primary" else None
     verdict = non_inferiority_words(dict(found) | {"margin": margin}) if margin else ""
     yield _row("all readers, with minus without", estimate, p=found["p"], margin=margin, verdict=verdict)
 
@@ -105,7 +105,9 @@ def _each(inputs: Inputs, metric: str, report: Level, undecided: list[Row]) -> I
             yield _row(evaluator.name, report["evaluators"][evaluator.name][metric])
 
 
-def _against_mean(inputs: Inputs, metric: str, report: Level) -> Iterator[Row]:
+def _against_mean(inputs: Inputs, endpoint: Row, report: Level) -> Iterator[Row]:
+    """The margin is that of the primary endpoint; at another one the words say so."""
+    metric = endpoint["metric"]
     anybody = any(a.cannot_decide for e in (inputs.ai, *inputs.primaries) if e for a in e.answers.values())
     found: Mapping[str, Any] | None
     if inputs.plan["missing"] == "wrong" and anybody:
@@ -115,10 +117,12 @@ def _against_mean(inputs: Inputs, metric: str, report: Level) -> Iterator[Row]:
     if found is None:
         yield _nothing("AI minus the readers' mean", "not estimable: needs an AI and readers on the same cases")
         return
+    words = non_inferiority_words(found)
+    if inputs.edition > 1 and endpoint["role"] != "primary" and found["margin"] is not None:
+        words += "; the margin was set for the primary endpoint"
     yield _row(
-        "AI minus the readers' mean", difference_estimate(found), p=found["p"], margin=found["margin"],
-        verdict=non_inferiority_words(found),
-    )  # fmt: skip
+        "AI minus the readers' mean", difference_estimate(found), p=found["p"], margin=found["margin"], verdict=words
+    )
 
 
 def difference_estimate(found: Mapping[str, Any]) -> Row:

@@ -135,6 +135,12 @@ class Inputs:
         return int(self.document.get("edition", 1))
 
     @property
+    def margin(self) -> float | None:
+        """Non-inferiority margin; None also for one that excludes nothing, which could once be locked."""
+        margin: float | None = self.plan["margin"]
+        return margin if margin is not None and 0 < margin < 1 else None
+
+    @property
     def undecided_wrong(self) -> bool:
         """Whether every comparison counts undecided answers as wrong; the first edition did so in some only."""
         return self.plan["missing"] == "wrong" and self.edition > 1

@@ -35,7 +35,7 @@ def ratings_plan(inputs: Inputs, level: Level, **changes: Any) -> RatingsPlan:
         "reference": REFERENCE,
         "ai": _column(inputs.ai) if inputs.ai else None,
         "positive": level.positive,
-        "margin": plan["margin"],
+        "margin": inputs.margin,
         "bootstrap": plan["resamples"],
         "seed": plan["seed"],
         "level": plan["level"],

@@ -9,6 +9,7 @@ from leukoweb.statistics.intervals import clopper_pearson
 from leukoweb.statistics.ratings_report import printed
 from reader_study.analysis.inputs import Inputs, Level
 from reader_study.analysis.levels import FEW_PATIENTS
+from reader_study.protocol.document import MARGIN_COMPARISONS
 
 FEW_READERS = 5
 
@@ -45,6 +46,7 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
             "Intervals are right for these answers, not for the original data."
         )
     yield from _no_primary(inputs)
+    yield from _margin(inputs)
     n_readers = len(inputs.primaries)
     if inputs.ai and 0 < n_readers < FEW_READERS:
         yield (
@@ -63,6 +65,21 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
     recognised = sum(a.recognised for e in (*inputs.sessions, *inputs.outside) for a in e.answers.values())
     if recognised:
         yield f"{recognised} answers are on cases that the reader recognised; a table shows accuracy without them."
+
+
+def _margin(inputs: Inputs) -> Iterator[str]:
+    """A margin that gives no verdict; such protocols can no longer be locked."""
+    margin = inputs.plan["margin"]
+    if margin is None or inputs.edition < 2:
+        return
+    primary = [e for e in inputs.plan["endpoints"] if e["role"] == "primary"]
+    if inputs.margin is None:
+        yield f"The protocol's margin of {margin:g} excludes nothing, so nothing is said about non-inferiority."
+    elif not any(e["comparison"] in MARGIN_COMPARISONS and not e["metric"].endswith("_kappa") for e in primary):
+        yield (
+            f"The margin of {margin:g} belongs to a primary endpoint over the readers, and the protocol's is none: "
+            "there is no confirmatory statement about non-inferiority."
+        )
 
 
 def _no_primary(inputs: Inputs) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """The protocol of a reader study: one document, its checks, its file, its differences. Pure.
 
-`default_document` starts one, `validate` says what stands between it and a lock, `canonical` and `protocol_sha256` fix
-it, `dump_yaml` and `load_yaml` write and read its file, `diff` names what changed. The keys are in `document.SCHEMA`.
+`default_document` starts one, `lock_problems` says what stands between it and a lock, `canonical` and
+`protocol_sha256` fix it, `dump_yaml` and `load_yaml` write and read its file, `diff` names what changed. The keys are
+in `document.SCHEMA`.
 """
 
 from reader_study.protocol.checks import notices, validate
+from reader_study.protocol.computable import lock_problems, uncomputable
 from reader_study.protocol.differences import ABSENT, Change, amendment_problems, diff
 from reader_study.protocol.document import (
     ARMS,
@@ -47,10 +49,12 @@ __all__ = [
     "diff",
     "dump_yaml",
     "load_yaml",
+    "lock_problems",
     "notices",
     "primary_number",
     "protocol_sha256",
     "reader_rules",
     "reference_map",
+    "uncomputable",
     "validate",
 ]

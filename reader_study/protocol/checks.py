@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 
 def validate(document: Any) -> list[Problem]:
-    """Everything that stands between this document and a lock; empty when there is nothing."""
+    """What this document lacks or contradicts; empty when there is nothing. `computable` has the rest of a lock."""
     cleaned, problems = clean(document)
     for check in (_texts, _classes, _cases, _readers, _sessions, _answers, _ai, _endpoints):
         problems += check(cleaned)

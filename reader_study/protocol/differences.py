@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from reader_study.protocol.computable import uncomputable
 from reader_study.protocol.document import canonical
 from reader_study.protocol.nodes import Problem, join
 
@@ -86,7 +87,8 @@ def amendment_problems(old: Any, new: Any, *, reading_started: bool) -> list[Pro
     """Why these changes cannot be made to a locked protocol.
 
     Classes, cases, fields and orders never change: the sessions were laid out from them at the lock. Once somebody
-    has opened a session, only the closing day and readers' profiles change, and readers are added.
+    has opened a session, only the closing day and readers' profiles change, and readers are added. What no analysis
+    could compute stays where it was locked, and does not come in.
     """
     problems = []
     for change in diff(old, new):
@@ -102,4 +104,5 @@ def amendment_problems(old: Any, new: Any, *, reading_started: bool) -> list[Pro
                 Problem(path, f"{path} cannot change while reading is open.",
                         "Only the closing day can move, readers' profiles be corrected and readers be added.")
             )  # fmt: skip
-    return problems
+    known = uncomputable(old)
+    return problems + [problem for problem in uncomputable(new) if problem not in known]

@@ -38,6 +38,13 @@ METRICS: Final = (
     "intra_observer_kappa", "ai_reader_kappa",
 )  # fmt: skip
 COMPARISONS: Final = ("none", "ai_vs_reader_mean", "ai_vs_each_reader", "ai_vs_comparators", "with_vs_without_ai")
+# What can be compared of an agreement; every other metric has every comparison.
+KAPPA_COMPARISONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "inter_observer_kappa": ("none", "ai_vs_reader_mean"),
+    "intra_observer_kappa": ("none",),
+    "ai_reader_kappa": ("none", "ai_vs_reader_mean", "ai_vs_each_reader"),
+}
+MARGIN_COMPARISONS: Final = ("ai_vs_reader_mean", "with_vs_without_ai")  # one number over the readers, so a verdict
 MISSING_RULES: Final = ("exclude", "wrong")
 MAX_SESSIONS: Final = 6
 MAX_READERS: Final = 40
@@ -116,7 +123,7 @@ SCHEMA: Final = Record(
         "endpoints": ListOf(
             _ENDPOINT, 20, ({"metric": "macro_f1", "role": "primary", "comparison": "ai_vs_reader_mean"},)
         ),
-        "non_inferiority_margin": Number(0.0, 1.0, None, nullable=True),
+        "non_inferiority_margin": Number(0.0, 1.0, None, nullable=True),  # of the primary endpoint; 0 < margin < 1
         "analysis": Record(
             {
                 "level": Number(0.5, 0.999, 0.95),

@@ -13,7 +13,7 @@ from yaml.events import AliasEvent, CollectionStartEvent, ScalarEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from leukoweb.core.exceptions import DomainError
-from reader_study.protocol.checks import validate
+from reader_study.protocol.computable import lock_problems
 from reader_study.protocol.document import canonical
 from reader_study.protocol.nodes import Problem
 
@@ -106,7 +106,7 @@ def check_yaml(data: bytes | str) -> tuple[dict[str, Any] | None, list[Problem]]
     except YamlRefused as error:
         return None, [Problem("", error.message, error.hint)]
     problems = [
-        Problem(found.path, found.message, found.hint, _line(lines, found.path)) for found in validate(value)
+        Problem(found.path, found.message, found.hint, _line(lines, found.path)) for found in lock_problems(value)
     ]  # fmt: skip
     return (value if isinstance(value, dict) else None), problems
 

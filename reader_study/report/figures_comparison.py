@@ -71,7 +71,7 @@ def forest(result: Result, level: Result) -> Figure:
     figure = new_figure(1.15 + 0.26 * len(rows))
     ax = figure.subplots()
     limits = [item[part] for _, item, _ in rows for part in ("low", "high", "estimate") if item[part] is not None]
-    margin = result["plan"]["margin"]
+    margin = found["accuracy"]["margin"]  # as it was used; one that excludes nothing is none
     reach = 1.15 * max([abs(value) for value in limits] + [margin or 0, 0.05])
     for y, (_, item, mean) in enumerate(rows):
         if item["estimate"] is None:

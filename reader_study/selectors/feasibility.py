@@ -10,7 +10,7 @@ from inference.models import PipelineVersion
 from leukoweb.core.models import Role, User
 from leukoweb.core.words import counted
 from reader_study.models import Study
-from reader_study.protocol import Problem, notices, validate
+from reader_study.protocol import Problem, lock_problems, notices
 from reader_study.selectors.cases import CaseList, case_list, without_reference
 from reader_study.selectors.eligibility import Overlap, overlaps, trained_on
 
@@ -38,7 +38,7 @@ def feasibility(study: Study, document: dict[str, Any]) -> Feasibility:
     """All checks of a draft: the document's own, then the database's."""
     cases = case_list(document)
     problems, refused = readers_problems(study, document["readers"], cases)
-    problems = [*validate(document), *cases.problems, *problems, *_pipeline_problems(document, cases)]
+    problems = [*lock_problems(document), *cases.problems, *problems, *_pipeline_problems(document, cases)]
     warnings = [*notices(document), *cases.warnings]
     if missing := without_reference(cases.patients):
         warnings.append(

@@ -10,13 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reader_study.analysis.run import analyse
 from reader_study.protocol import (
     ABSENT,
+    COMPARISONS,
+    METRICS,
     ProtocolRefused,
     amendment_problems,
     canonical,
     default_document,
     diff,
+    lock_problems,
     notices,
     primary_number,
     protocol_sha256,
@@ -24,6 +28,7 @@ from reader_study.protocol import (
     reference_map,
     validate,
 )
+from tests.reader_study.analysis.documents import add_aided, small
 from tests.reader_study.protocols import complete, documents, reader
 
 
@@ -144,6 +149,60 @@ def changed(path: str, value):
 )
 def test_what_contradicts_itself_cannot_be_locked(path, value, at):
     assert at in paths(validate(changed(path, value)))
+
+
+PAIRS = [(metric, comparison) for metric in METRICS for comparison in COMPARISONS]
+
+
+def asked(metric: str, comparison: str, **changes):
+    """A protocol with both arms, a comparator and two readers, whose primary endpoint is this pair."""
+    sessions = ("blinded", "ai_assisted", "blinded")
+    return complete(
+        **{
+            "arms": ["blinded", "ai_assisted"], "readers": [reader("P1", "p1", sessions), reader("P2", "p2", sessions)],
+            "ai": {"primary": {"name": "a", "version": "1"}, "comparators": [{"name": "b", "version": "1"}]},
+            "endpoints": [{"metric": metric, "role": "primary", "comparison": comparison}],
+            "non_inferiority_margin": None,
+        } | changes
+    )  # fmt: skip
+
+
+def test_what_no_analysis_computes_cannot_be_locked_and_the_rest_is_computed():
+    """Every pair of metric and comparison, against the analysis itself."""
+    inputs = small(20, resamples=0)
+    add_aided(inputs, "P2", 2)
+    inputs["plan"]["levels"] = inputs["plan"]["levels"][:1]
+    inputs["plan"]["endpoints"] = [
+        {"metric": metric, "role": "secondary", "comparison": comparison, "since_version": 1}
+        for metric, comparison in PAIRS
+    ]
+    computed = {
+        (row["metric"], row["comparison"]) for row in analyse(inputs)["endpoints"] if row["estimate"] is not None
+    }
+    lockable = {pair for pair in PAIRS if lock_problems(asked(*pair)) == []}
+    assert ("intra_observer_kappa", "ai_vs_reader_mean") not in lockable
+    assert lockable == computed - {("inter_observer_kappa", "ai_vs_each_reader")}, "that pair compares with no AI"
+
+
+@pytest.mark.parametrize("margin", [0.0, 1.0])
+def test_a_margin_that_says_nothing_is_refused(margin):
+    assert paths(lock_problems(complete(non_inferiority_margin=margin))) == ["non_inferiority_margin"]
+
+
+@pytest.mark.parametrize(("metric", "comparison"), PAIRS)
+def test_a_margin_needs_a_primary_endpoint_that_gives_a_verdict(metric, comparison):
+    useful = comparison in ("ai_vs_reader_mean", "with_vs_without_ai") and not metric.endswith("_kappa")
+    found = paths(lock_problems(asked(metric, comparison, non_inferiority_margin=0.1)))
+    assert ("non_inferiority_margin" not in found) == useful
+
+
+def test_a_protocol_locked_with_a_margin_of_one_can_still_be_amended():
+    old = complete(non_inferiority_margin=1.0)
+    assert amendment_problems(old, old | {"closes_on": "2027-01-01"}, reading_started=True) == []
+    assert validate(old) == []
+    better = complete(non_inferiority_margin=0.5)
+    assert amendment_problems(old, better, reading_started=False) == []
+    assert paths(amendment_problems(better, old, reading_started=False)) == ["non_inferiority_margin"]
 
 
 def test_a_custom_map_says_what_each_reference_diagnosis_is():

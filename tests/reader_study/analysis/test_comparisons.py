@@ -181,3 +181,23 @@ def test_one_reader_alone_has_no_mean_over_readers_however_often_with_ai() -> No
     add_aided(document, "P1-1", 4)
     arms = analyse(document)["levels"]["five"]["arms"]
     assert (len(arms["pairs"]), arms["overall"], arms["macros"]) == (2, None, {})
+
+
+def test_a_margin_that_could_once_be_locked_is_said_to_be_none() -> None:
+    """Margin 1, or one whose primary endpoint gives no verdict: the analysis is made, and a remark says why."""
+    one = analyse(changed(crossed(primary=("macro_f1", "ai_vs_reader_mean")), "plan", "margin", to=1.0))
+    assert one["endpoints"][0]["verdict"] == "no margin in the protocol"
+    assert any("margin of 1 excludes nothing" in row["text"] for row in one["remarks"])
+    each = analyse(crossed(primary=("accuracy", "ai_vs_each_reader")))
+    assert any("no confirmatory statement" in row["text"] for row in each["remarks"])
+
+
+def test_a_secondary_endpoint_says_whose_margin_it_is(document: Document, result: Document) -> None:
+    document = changed(document, "plan", "endpoints", to=[
+        {"metric": "macro_f1", "role": "primary", "comparison": "ai_vs_reader_mean", "since_version": 1},
+        {"metric": "accuracy", "role": "secondary", "comparison": "ai_vs_reader_mean", "since_version": 1},
+    ])  # fmt: skip
+    primary, secondary = (row["verdict"] for row in analyse(document)["endpoints"])
+    assert primary == result["endpoints"][0]["verdict"]
+    assert "the margin was set for the primary endpoint" not in primary
+    assert secondary.endswith("; the margin was set for the primary endpoint")
