@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from reader_study.protocol.checks import validate
-from reader_study.protocol.document import KAPPA_COMPARISONS, MARGIN_COMPARISONS, clean
+from reader_study.protocol.document import KAPPA_COMPARISONS, MARGIN_COMPARISONS, PANEL, clean
 from reader_study.protocol.nodes import Problem
 
 Document = dict[str, Any]
@@ -21,9 +21,27 @@ def lock_problems(document: Any) -> list[Problem]:
 
 
 def uncomputable(document: Any) -> list[Problem]:
-    """Endpoints without a number and a margin without a use."""
+    """Endpoints without a number, a margin without a use, and labels that two evaluators would have."""
     cleaned, _ = clean(document)
-    return [*_endpoints(cleaned), *_margin(cleaned)]
+    return [*_labels(cleaned), *_endpoints(cleaned), *_margin(cleaned)]
+
+
+def _labels(document: Document) -> list[Problem]:
+    """Tables name a reader with one session by the label, others by label and number; an AI by name and version."""
+    readers, ai = document["readers"], document["ai"]
+    taken = {PANEL.casefold(): "the panel that reads again after the unblinding"}
+    for reader in readers:
+        if len(reader["sessions"]) > 1:
+            numbers = range(1, len(reader["sessions"]) + 1)
+            taken |= {f"{reader['label']}-{n}".casefold(): f"session {n} of {reader['label']}" for n in numbers}
+    for pipeline in [*([ai["primary"]] if ai["primary"] else []), *ai["comparators"]]:
+        title = f"{pipeline['name']} {pipeline['version']}"
+        taken[title.casefold()] = f"the pipeline {title}"
+    return [
+        Problem(f"readers.{number}.label", f"{reader['label']} is what tables call {whose}.", "Choose another label.")
+        for number, reader in enumerate(readers, start=1)
+        if (whose := taken.get(reader["label"].casefold()))
+    ]
 
 
 def _endpoints(document: Document) -> list[Problem]:

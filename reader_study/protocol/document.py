@@ -45,6 +45,7 @@ KAPPA_COMPARISONS: Final[Mapping[str, tuple[str, ...]]] = {
     "ai_reader_kappa": ("none", "ai_vs_reader_mean", "ai_vs_each_reader"),
 }
 MARGIN_COMPARISONS: Final = ("ai_vs_reader_mean", "with_vs_without_ai")  # one number over the readers, so a verdict
+PANEL: Final = "Panel"  # label of the panel that reads again after the unblinding; no reader has it
 MISSING_RULES: Final = ("exclude", "wrong")
 MAX_SESSIONS: Final = 6
 MAX_READERS: Final = 40

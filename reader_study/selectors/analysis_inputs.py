@@ -121,6 +121,7 @@ def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any
     level = document["classes"]["map"]
     for reading in rows.select_related("study_case").order_by("session", "position", "id"):
         readings[reading.session_id].append(_answer(reading, level))
+    labels = {session.reader.label for session in sessions}
     several = {s.reader_id for s in sessions if sum(o.reader_id == s.reader_id for o in sessions) > 1}
     primary = {pk: primary_number(arms, document["primary_session"]) for pk, arms in _arms(study).items()}
     shown = assistance_shown(session for session in sessions if session.arm == ReadingSession.Arm.AI_ASSISTED)
@@ -128,6 +129,8 @@ def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any
     for session in sessions:
         reader = session.reader
         name = f"{reader.label}-{session.number}" if reader.pk in several else reader.label
+        if reader.pk in several and name in labels:  # another reader's label, which could once be locked
+            name = f"{reader.label} (session {session.number})"
         if session.state != _STATE.SEALED:
             unfinished.append(name)
             continue

@@ -11,8 +11,8 @@ from django.db.models import Count, Q, QuerySet
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.models import User
 from reader_study.models import ProtocolVersion, ReadingSession, Study
+from reader_study.protocol.document import PANEL as PANEL
 
-PANEL = "Panel"  # label of the panel that re-reads after the unblinding; it is no reader
 _STATE = ReadingSession.State
 _RUNNING = (Study.State.LOCKED, Study.State.READING)
 

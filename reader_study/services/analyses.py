@@ -135,6 +135,7 @@ def evaluator_import(
     for field, text, longest in (("name", name, 80), ("version", version, 40), ("source", source, 300)):
         if not text or len(text) > longest:
             raise DomainError(f"The {field} needs 1 to {longest} characters.", field=field)
+    _require_free(study, protocol.document, name, version)
     rows = _checked(_table(data), study, levels_of(protocol.document))
     with transaction.atomic():
         if ImportedEvaluator.objects.filter(study=study, name=name, version=version).exists():
@@ -154,6 +155,16 @@ def evaluator_import(
             data={"name": name, "version": version, "answers": len(rows), "sha256": evaluator.file_sha256},
         )  # fmt: skip
     return evaluator
+
+
+def _require_free(study: Study, document: dict[str, Any], name: str, version: str) -> None:
+    """Tables call an AI by name and version, so nobody else may be called that; what is imported stays for ever."""
+    ai = document["ai"]
+    pairs = {(p["name"], p["version"]) for p in [*([ai["primary"]] if ai["primary"] else []), *ai["comparators"]]}
+    pairs |= set(ImportedEvaluator.objects.filter(study=study).values_list("name", "version"))
+    taken = {f"{one} {other}" for one, other in pairs - {(name, version)}}
+    if f"{name} {version}" in taken | set(study.readers.values_list("label", flat=True)):
+        raise Conflict(f"Tables call somebody else {name} {version} already.", hint="Give it another name.")
 
 
 def _table(data: bytes) -> dict[str, list[str]]:

@@ -205,6 +205,21 @@ def test_a_protocol_locked_with_a_margin_of_one_can_still_be_amended():
     assert paths(amendment_problems(better, old, reading_started=False)) == ["non_inferiority_margin"]
 
 
+@pytest.mark.parametrize(
+    ("label", "sessions", "refused"),
+    [
+        ("Panel", 1, True), ("panel", 2, True), ("Panel 2", 1, False), ("P1-2", 1, True), ("p1-1", 1, True),
+        ("P1-3", 1, False), ("P2-1", 1, False), ("starter 1", 1, True), ("starter", 1, False), ("P1b", 2, False),
+    ],
+)  # fmt: skip
+def test_a_label_that_tables_give_to_somebody_else_is_refused(label, sessions, refused):
+    """P1 has two sessions, P2 one."""
+    document = complete(readers=[reader("P1", "p1", ("blinded", "blinded")), reader("P2", "p2")])
+    more = document | {"readers": [*document["readers"], reader(label, "p9", ("blinded",) * sessions)]}
+    assert paths(lock_problems(more)) == (["readers.3.label"] if refused else [])
+    assert paths(amendment_problems(document, more, reading_started=True)) == (["readers.3.label"] if refused else [])
+
+
 def test_a_custom_map_says_what_each_reference_diagnosis_is():
     classes = {"map": "custom", "names": ["ACUTE", "OTHER"], "reference_map": {"ALL": "ACUTE", "AML": "ACUTE"}}
     found = validate(complete(classes=classes))

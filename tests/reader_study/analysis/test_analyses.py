@@ -135,6 +135,26 @@ def test_void_sessions_and_the_panel_are_no_evaluators(made: MadeStudy) -> None:
     assert names == ["AI", "P1-1", "P1-2", "P2-1", "P2-2"]
 
 
+def test_a_label_like_a_session_of_another_reader_is_told_apart(made: MadeStudy) -> None:
+    """No lock takes such labels any more; a study that has them is analysed all the same."""
+    with_ai(made)
+    other = StudyReader.objects.create(study=made.study, label="P1-2")
+    read(ReadingSession.objects.create(reader=other, number=1, seed=1), made)
+    names = [e.name for e in parse(study_inputs(made.study)).evaluators]
+    assert names == ["AI", "P1-1", "P1 (session 2)", "P1-2", "P2-1", "P2-2"]
+
+
+@pytest.mark.parametrize(("name", "version"), [("P 1", "b"), ("P", "1 b"), ("outside", "1 b")])
+def test_an_imported_ai_is_not_named_like_anybody_else(made: MadeStudy, name: str, version: str) -> None:
+    with_ai(made)
+    StudyReader.objects.create(study=made.study, label="P 1 b")
+    give = {"actor": made.coordinator, "study": made.study, "source": "s", "data": csv_of(made)}
+    if name == "outside":
+        evaluator_import(**give, name="outside 1", version="b")  # type: ignore[arg-type]
+    with pytest.raises(Conflict, match="somebody else"):
+        evaluator_import(**give, name=name, version=version)  # type: ignore[arg-type]
+
+
 def test_a_void_primary_session_takes_its_reader_out_and_not_the_study(made: MadeStudy) -> None:
     """The protocol takes session 1; that of the first reader became void when the study was stopped early."""
     with_ai(made)
