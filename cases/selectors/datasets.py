@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from cases.manifests import LeftOut, Line, left_out_of, rows_of
 from cases.models import DatasetEntry, DatasetVersion
@@ -74,6 +74,14 @@ def dataset_entries(version: DatasetVersion) -> list[Entry]:
 def dataset_withdrawn(version: DatasetVersion) -> int:
     """Images that are gone because their patient was withdrawn after the freeze. 1 query."""
     return version.entries.exclude(patient__withdrawn_at=None).count()
+
+
+def dataset_moved(version: DatasetVersion) -> QuerySet[DatasetEntry]:
+    """Images that were moved to another patient after the freeze: the version still counts them as the first one's.
+
+    They may stand on the wrong side of the split, so nothing is trained, judged or exported with them. 1 query.
+    """
+    return dataset_rows(version).exclude(image__slide__patient=F("patient"))
 
 
 def dataset_class_map(version: DatasetVersion) -> ClassMap:

@@ -83,6 +83,7 @@ def dataset_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     context = {
         "version": version, "counts": counts_table(version.counts), "flow": version.flow, "checks": version.proof,
         "folds": folds, "n_withdrawn": selectors.dataset_withdrawn(version),
+        "n_moved": selectors.dataset_moved(version).count(),
         "problems": selectors.dataset_problems_known(version), "layouts": LAYOUTS,
         "rules": rules_in_words(version.choices), "share": f"{float(version.choices['fraction']):.0%}",
         "others": selectors.dataset_list().exclude(pk=version.pk)[:20],

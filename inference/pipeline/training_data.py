@@ -116,6 +116,17 @@ def refuse_known(patients: Sequence[str]) -> None:
         )  # fmt: skip
 
 
+def refuse_moved(patients: Sequence[str]) -> None:
+    """TrainingRefused (E_MOVED) for images, each by its patient in the frozen list, that are another patient's now."""
+    if patients:
+        raise TrainingRefused(
+            f"{len(patients)} image{'s' if len(patients) > 1 else ''} of the version, frozen as of "
+            f"{', '.join(sorted(set(patients))[:3])}, {'belong' if len(patients) > 1 else 'belongs'} to another "
+            "patient now: a patient may be on both sides.",
+            code="E_MOVED", field="dataset", hint="Freeze a new version, with the sides of this one kept.",
+        )  # fmt: skip
+
+
 def _check_classes(entries: Sequence[Entry], part: PartMap) -> None:
     if unknown := sorted({entry.label for entry in entries} - set(part.by_label)):
         raise TrainingRefused(

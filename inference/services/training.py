@@ -11,12 +11,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from cases.models import DatasetVersion, Patient
+from cases.selectors.datasets import dataset_moved
 from cases.services.exposures import exposure_record
 from inference.models import ModelVersion, TrainingPart, TrainingRun
 from inference.pipeline.errors import EngineUnavailable
 from inference.pipeline.rules import rule_set_named
 from inference.pipeline.training_config import PARTS, ConfigInvalid, TrainingConfig
-from inference.pipeline.training_data import PartMap, check_entries, part_map, refuse_known
+from inference.pipeline.training_data import PartMap, check_entries, part_map, refuse_known, refuse_moved
 from inference.selectors.ancestry import datasets_behind, known_patients
 from inference.selectors.registry import pipeline_active
 from inference.selectors.training import training_entries, weight_files
@@ -48,8 +49,14 @@ def require_trainable() -> None:
 def check_dataset(dataset: DatasetVersion, config: TrainingConfig) -> list[PartMap]:
     """The class maps of the parts, after every check that needs no file; TrainingRefused otherwise."""
     maps = [part_map(part, dataset.taxonomy.maps) for part in config.models]
+    check_moved(dataset)
     check_entries(training_entries(dataset), maps)
     return maps
+
+
+def check_moved(dataset: DatasetVersion) -> None:
+    """TrainingRefused (E_MOVED) where images of the version belong to other patients than when it was frozen."""
+    refuse_moved(list(dataset_moved(dataset).values_list("patient_code", flat=True)))
 
 
 def check_start(dataset: DatasetVersion, behind: Iterable[str]) -> None:

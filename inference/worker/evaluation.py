@@ -18,6 +18,7 @@ from inference.pipeline.evaluation import Case, Comparator, pipeline_report
 from inference.pipeline.rules import RuleSet
 from inference.pipeline.runner import softmax
 from inference.selectors.evaluation import KnownPatient, internal_patients
+from inference.services.training import check_moved
 from inference.worker.engines import OpenModel, open_model
 from inference.worker.images import batches
 from leukoweb.core.exceptions import DomainError
@@ -59,7 +60,11 @@ def evaluate_job(context: JobContext) -> str:
 def evaluate_dataset(
     pipeline: PipelineVersion, dataset: DatasetVersion, hooks: Hooks, extra: Mapping[str, ModelVersion] | None = None
 ) -> Evaluation:
-    """Run what is missing on the internal-validation patients and store the report. ``extra``: more comparators."""
+    """Run what is missing on the internal-validation patients and store the report. ``extra``: more comparators.
+
+    TrainingRefused where images of the version are another patient's now.
+    """
+    check_moved(dataset)
     report, profile = evaluate_patients(pipeline, internal_patients(dataset), hooks, extra)
     with hooks.write():
         return Evaluation.objects.create(

@@ -22,6 +22,7 @@ from inference.selectors.evaluation import entry_groups
 from inference.selectors.registry import pipeline_active
 from inference.selectors.training import evaluation_newest, training_entries
 from inference.services.registry import model_import, pipeline_create
+from inference.services.training import check_moved
 from inference.services.version import app_version
 from inference.worker.evaluation import Hooks, NobodyKnown, evaluate_dataset
 from inference.worker.training_start import Start
@@ -69,11 +70,12 @@ def register_part(
 
 
 def entries_still(run: TrainingRun, data: tuple[ImageSet, ImageSet]) -> list[Entry]:
-    """The dataset's images, if they still are those of ``data``, training and validation; one query.
+    """The dataset's images, if they still are those of ``data``, training and validation; two queries.
 
-    TrainingRefused (E_WITHDRAWN) otherwise: a card must not deny a patient whom its weights have learned from, and no
-    model may be registered that knows somebody who was withdrawn before that.
+    TrainingRefused (E_WITHDRAWN, E_MOVED) otherwise: a card must not deny a patient whom its weights have learned from,
+    and no model may be registered that knows somebody who was withdrawn before that.
     """
+    check_moved(run.dataset)
     entries = training_entries(run.dataset)
     for split, used in zip((TRAIN, INTERNAL), data, strict=True):
         if [entry.patient for entry in entries if entry.split == split] != list(used.patients):
@@ -97,7 +99,7 @@ def candidate_ensure(context: JobContext, run: TrainingRun, entries: list[Entry]
         if evaluation_newest(pipeline, run.dataset) is None:
             try:
                 evaluate_dataset(pipeline, run.dataset, hooks, extra if pipeline == run.pipeline else None)
-            except NobodyKnown as error:
+            except (NobodyKnown, TrainingRefused) as error:
                 say(f"{pipeline} was not evaluated: {error.message}")
             else:
                 say(f"{pipeline} was evaluated on the internal-validation patients.")

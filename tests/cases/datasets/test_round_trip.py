@@ -98,6 +98,28 @@ def test_nothing_that_an_export_tells_is_lost(db: Any, tmp_path: Path, layout: s
     assert HpfImage.objects.filter(slide__code="B-Set-0-S").first().notes[0]["code"] == "N_CONVERTED"
 
 
+def test_images_moved_since_the_freeze_leave_an_archive_that_can_be_taken_in(
+    db: Any, tmp_path: Path, admin_user: Any, as_role: Any
+) -> None:
+    """One to another patient: left out and counted. One to another slide of its patient: by the slide of today."""
+    cohort, task = filled("Set", LABELS)
+    version = dataset_freeze(actor=None, name="Set", choices=choices_of([cohort], [task], seed=2))
+    strange, within, _ = HpfImage.objects.filter(slide__code="Set-0-S").order_by("position")
+    second = services.slide_ensure(actor=None, cohort=cohort, patient_code="Set-0", slide_code="Set-0-T", stain="MGG")
+    for image, slide in ((strange, Slide.objects.get(code="Set-1-S")), (within, second)):
+        services.images_move(actor=admin_user, images=[image], slide=slide, reason="Wrong folder")
+    page = as_role("admin").get(reverse("dataset_detail", args=[version.public_id])).content.decode()
+    assert "1 image was moved to another patient since" in page
+    archive = exported(version, tmp_path / "set.zip")
+    with zipfile.ZipFile(archive) as opened:
+        assert b"1 images of the manifest are missing: they were moved" in opened.read("README.txt")
+    done = take_in(archive, "Again", "B-")
+    taken = HpfImage.objects.filter(slide__patient__cohort=done.cohorts[0])
+    assert taken.count() == version.n_images - 1
+    assert not taken.filter(content_sha256=strange.content_sha256).exists()
+    assert taken.get(content_sha256=within.content_sha256).slide.code == "B-Set-0-T"
+
+
 def test_the_same_seed_splits_what_was_taken_in_alike(db: Any, tmp_path: Path, django_user_model: Any) -> None:
     cohort, task = filled("Set", (*LABELS, "AML", "NO_LEUKEMIA"))
     version = dataset_freeze(actor=None, name="Set", choices=choices_of([cohort], [task], seed=2))

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
-from cases.models import DatasetEntry, Patient, Taxonomy
+from cases.models import DatasetEntry, Patient, Slide, Taxonomy
+from cases.services.images import images_move
 from inference.models import ModelVersion, TrainingEpoch, TrainingRun
 from inference.pipeline.errors import EngineUnavailable
 from inference.pipeline.training_config import ConfigInvalid, TrainingConfig, TrainingSettings
 from inference.pipeline.training_data import Entry, PartMap, TrainingRefused, check_entries, part_map
 from inference.selectors.training import training_entries
 from inference.services import training
+from inference.services.promotion import evaluate_request
 from inference.services.training import training_create, training_start
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import AuditEvent
@@ -112,6 +114,27 @@ def test_a_patient_on_both_sides_is_refused() -> None:
     bad = write_version("both", good.taxonomy, rows)
     with pytest.raises(TrainingRefused, match="on both sides"):
         training_create(actor=None, dataset=bad, config=config())
+
+
+@pytest.mark.django_db
+def test_an_image_that_is_another_patients_now_is_refused(
+    frozen: Any, admin_user: Any, pipeline: Any, run_jobs: Callable[[], int]
+) -> None:
+    """A training image of one patient was moved to a test patient: the frozen codes do not show it."""
+    draft = training_create(actor=None, dataset=frozen, config=config())
+    image = DatasetEntry.objects.filter(dataset=frozen, patient_code="tiny-AML-0").order_by("number")[0].image
+    images_move(actor=admin_user, images=[image], slide=Slide.objects.get(code="tiny-AML-2-S"), reason="Wrong folder")
+    for again in (
+        lambda: training_create(actor=None, dataset=frozen, config=config()),
+        lambda: training_start(actor=None, run=draft),
+    ):
+        with pytest.raises(TrainingRefused, match=r"1 image .*tiny-AML-0, belongs to another patient now") as refused:
+            again()
+        assert refused.value.code == "E_MOVED"
+    job = evaluate_request(actor=None, pipeline=pipeline, dataset=frozen)
+    run_jobs()
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == ("failed", "E_MOVED")
 
 
 @pytest.mark.django_db
