@@ -171,9 +171,12 @@ def _duplicates(search: Search, kept: Sequence[Row], rows: Sequence[Row]) -> lis
         and all(at in ours or at not in chosen for at in (pair.first, pair.second))
     ]  # fmt: skip
     problems = []
-    if unmeasured := search.unmeasured & {row.content for row in kept}:
+    if unmeasured := search.unmeasured_beside({row.content for row in kept}):
+        n = len(unmeasured)
         problems.append(
-            Problem("E_UNMEASURED", f"{len(unmeasured)} images may have a duplicate and were not measured yet.",
+            Problem("E_UNMEASURED", f"{n} image{'s' if n > 1 else ''} of these or of external cohorts may be "
+                    f"{'duplicates' if n > 1 else 'a duplicate'} of what is frozen and {'were' if n > 1 else 'was'} "
+                    "not measured yet.",
                     "Measure the images on the curation page, or run `manage.py measure_images`.")
         )  # fmt: skip
     unsettled = [pair for pair in in_play if pair.settlement is None]

@@ -54,11 +54,25 @@ class Alike:
 
 @dataclass(frozen=True)
 class Search:
-    """All pairs, those across patients first, and how many proposed images could not be compared yet."""
+    """All pairs, those across patients first, and the proposed pairs that could not be compared yet.
+
+    ``doubtful``: contents of two images of which one at least was not measured.
+    """
 
     pairs: list[Alike]
     n_images: int
-    unmeasured: frozenset[str]
+    doubtful: tuple[tuple[str, str], ...]
+    measured: frozenset[str]
+
+    @property
+    def unmeasured(self) -> set[str]:
+        """Contents to measure before all pairs are known."""
+        return {content for pair in self.doubtful for content in pair} - self.measured
+
+    def unmeasured_beside(self, contents: Collection[str]) -> set[str]:
+        """Contents to measure before all pairs with a member among ``contents`` are known; it may be the other one."""
+        pairs = [pair for pair in self.doubtful if not set(pair).isdisjoint(contents)]
+        return {content for pair in pairs for content in pair} - self.measured
 
     @property
     def alarms(self) -> list[Alike]:
@@ -99,7 +113,9 @@ def duplicates_find(images: Sequence[Seen]) -> Search:
         for (one, other), (is_exact, likeness) in found.items()
     ]
     pairs.sort(key=lambda p: (not p.across_patients, p.settlement is not None, p.first, p.second))
-    return Search(pairs, len(images), frozenset(wanted - known.keys()))
+    proposed = [(one_each[pair[0]].content, one_each[pair[1]].content) for pair in proposals]
+    doubtful = tuple(pair for pair in proposed if not known.keys() >= set(pair))
+    return Search(pairs, len(images), doubtful, frozenset(known))
 
 
 def _in_order(one: Seen, other: Seen) -> tuple[Seen, Seen]:

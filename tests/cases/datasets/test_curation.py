@@ -199,6 +199,20 @@ def test_an_unmeasured_candidate_stops_a_freeze(small: Small) -> None:
     assert [p.code for p in dataset_plan(choices_of([small[0]], [small[1]])).problems] == ["E_UNMEASURED"]
 
 
+@pytest.mark.parametrize("lacking", ["ours", "theirs"])
+def test_an_unmeasured_likeness_to_an_external_image_stops_a_freeze(small: Small, lacking: str) -> None:
+    """Whichever of the two was not measured: until both are, nobody knows whether it is the same field."""
+    cohort_make("External", {"X": {"AML": 3}}, purpose="external")
+    ours = HpfImage.objects.get(slide__code="P-2-S1", position=1)
+    theirs = HpfImage.objects.get(slide__code="X-S1", position=1)
+    HpfImage.objects.filter(pk=theirs.pk).update(phash=f"{int(ours.phash, 16) ^ 5:016x}")
+    quality_make((theirs if lacking == "ours" else ours).content_sha256, seed=1)
+    choices = choices_of([small[0]], [small[1]], min_images=1)
+    assert [p.code for p in dataset_plan(choices).problems] == ["E_UNMEASURED"]
+    images_exclude(actor=None, images=[ours], reason="blur", excluded=True)
+    assert dataset_plan(choices).problems == (), "what is not frozen may look like what it wants"
+
+
 def test_an_image_that_an_external_patient_has_too_stops_a_freeze(small: Small) -> None:
     cohort_make("External", {"X": {"AML": 3}}, purpose="external")
     ours, theirs = (
