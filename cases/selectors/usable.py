@@ -164,8 +164,9 @@ def _steps(
         elif (row.patient_id, row.content) in seen:
             steps[row.pk] = "copy"
         else:
-            seen.add((row.patient_id, row.content))
             steps[row.pk] = _VERDICT_STEPS[consensus.verdict] if consensus else "not_sorted"
+            if steps[row.pk] == KEPT:  # one that goes for its own reason does not take its twin along
+                seen.add((row.patient_id, row.content))
     per_slide = Counter(row.slide_id for row in rows if steps[row.pk] == KEPT)
     for row in rows:
         if steps[row.pk] == KEPT and per_slide[row.slide_id] < choices.settings.min_images:

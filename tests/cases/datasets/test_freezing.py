@@ -14,6 +14,7 @@ from cases.models import (
     DatasetVersion,
     HpfImage,
     Patient,
+    Slide,
     SortingDecision,
     SortingItem,
     SortingSeat,
@@ -51,6 +52,27 @@ def test_the_manifest_is_the_same_on_every_database(small: Small) -> None:
     assert freeze(small).manifest_sha256 == GOLDEN
     again = freeze(small)
     assert (again.version, again.manifest_sha256) == (2, GOLDEN)
+
+
+@pytest.mark.parametrize("first", ["exclude", "cannot_classify"])
+def test_a_twin_that_the_sorters_took_out_does_not_take_the_other_along(small: Small, first: str) -> None:
+    """The identical field stands on two slides of a patient; by slide code the one that is out comes first."""
+    task = small[1]
+    twin = HpfImage.objects.get(slide__code="P-2-S1", position=1)
+    slide = Slide.objects.create(code="P-2-S0", patient=twin.slide.patient)
+    copy = HpfImage.objects.create(
+        slide=slide, position=1, content_sha256=twin.content_sha256, received_sha256=twin.received_sha256,
+        format="PNG", width_px=80, height_px=60, size_bytes=9, phash=twin.phash,
+    )  # fmt: skip
+    SortingItem.objects.create(seat=SortingSeat.objects.get(task=task), image=copy, position=1000)
+    decide(copy, "", first)
+    plan = dataset_plan(choices_of([small[0]], [task], seed=5))
+    assert twin.pk in {image.row.pk for image in plan.images}
+    steps = {step.step: step.n_images for step in plan.flow}
+    assert (steps.get("copy", 0), steps["sorted_out" if first == "exclude" else first]) == (0, 1)
+    decide(copy, "AML")
+    steps = {step.step: step.n_images for step in dataset_plan(choices_of([small[0]], [task], min_images=1)).flow}
+    assert steps["copy"] == 1, "where both are wanted, one counts"
 
 
 @pytest.mark.both_databases
