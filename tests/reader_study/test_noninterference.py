@@ -300,6 +300,8 @@ def _leak_sorted_id(original: Any) -> Any:
 def _leak_header(original: Any) -> Any:
     def view(request: Any, session: str, image: str) -> Any:
         response = original(request, session, image)
+        if response.status_code != 200:
+            return response
         row = HpfImage._base_manager.filter(content_sha256=_content(image)).first()
         response["X-File"] = row.original_name.name
         return response
