@@ -8,12 +8,14 @@ class ReaderStudyConfig(AppConfig):
     def ready(self) -> None:
         from cases.services.removals import register_freezer
         from cases.services.sorting_tasks import register_hiding
+        from cases.services.withdrawals import register_follower
         from leukoweb.core.audit_trail import register_details_rule
         from leukoweb.core.hooks import register_role_hook
         from leukoweb.core.jobs.daily import register_daily
         from leukoweb.core.jobs.registry import register_kind
         from reader_study.holds import cases_on
         from reader_study.selectors.blindfold import hidden_patients
+        from reader_study.services.withdrawn import patient_gone
 
         register_kind("analysis.run", "reader_study.worker.analysis:run_analysis", queue="ops", unit="parts")
         register_kind("reading.remind", "reader_study.worker.reminders:remind", queue="ops", unit="mails")
@@ -21,5 +23,6 @@ class ReaderStudyConfig(AppConfig):
         register_role_hook("reader_study.services.voiding:role_changed")
         register_freezer(cases_on)
         register_hiding(hidden_patients)
+        register_follower(patient_gone)
         for prefix in ("study.", "session.", "reading.", "analysis."):
             register_details_rule(prefix, "reader_study.selectors.audit:own_studies")

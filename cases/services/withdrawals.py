@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -12,6 +14,15 @@ from cases.services.patients import require_reason
 from cases.services.uploads import PATH_MAX
 from leukoweb.core.audit import audit_record
 from leukoweb.core.models import User
+
+Follower = Callable[[Patient], None]
+_followers: list[Follower] = []
+
+
+def register_follower(follower: Follower) -> None:
+    """For apps above, from their ``ready()``: called inside of the withdrawal, so that all stands or falls together."""
+    if follower not in _followers:
+        _followers.append(follower)
 
 
 def patient_withdraw(*, actor: User, patient: Patient, reason: str) -> int:
@@ -39,6 +50,8 @@ def patient_withdraw(*, actor: User, patient: Patient, reason: str) -> int:
         contents = set(images.values_list("content_sha256", flat=True))
         ImageOriginalName.objects.filter(image__slide__patient=patient).delete()
         _forget_paths(patient)
+        for follower in _followers:
+            follower(patient)
         audit_record(
             actor=actor, action="patient.withdraw", target=f"patient:{patient.pk}", reason=reason,
             data={"code": patient.code, "n_images": images.count(), "n_contents": len(contents)},

@@ -70,7 +70,7 @@ class ReadingSession(models.Model):
         return f"{self.reader_id}-{self.number}"
 
 
-@append_only(except_columns=("opened_at", "last_at", "active_ms"))
+@append_only(except_columns=("opened_at", "last_at", "active_ms", "gone_at"))
 class SessionCase(models.Model):
     """A case at its place in a session, under a random token. Which patient it is stands in CaseIdentity."""
 
@@ -84,6 +84,9 @@ class SessionCase(models.Model):
         null=True, blank=True, help_text="Last shown or answered: the washout counts from here"
     )
     active_ms = models.PositiveBigIntegerField(default=0)
+    gone_at = models.DateTimeField(
+        null=True, blank=True, help_text="The patient was withdrawn before the session was finished: nothing to read"
+    )
 
     class Meta:
         ordering = ["session_id", "position"]

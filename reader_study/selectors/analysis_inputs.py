@@ -195,8 +195,14 @@ def _flow(
         complete = set.intersection(*primary)
         undecided = {a["case"] for e in evaluators if e["primary"] for a in e["answers"] if a["cannot_decide"]}
         if len(complete) < len(cases):
-            why = "a primary session has no reading"
-            steps.append({"step": "Not read by all", "n": len(cases) - len(complete), "why": why})
+            gone = sum(c.patient.withdrawn_at is not None and c.code not in complete for c in cases)
+            unread = len(cases) - len(complete) - gone
+            for words, n, why in (
+                ("Withdrawn while it was read", gone, "patient withdrawn before every primary session had a reading"),
+                ("Not read by all", unread, "a primary session has no reading"),
+            ):
+                if n > 0:
+                    steps.append({"step": words, "n": n, "why": why})
         steps.append({"step": "Read in every primary session", "n": len(complete)})
         if undecided:
             steps.append({"step": "Undecided", "n": len(undecided), "why": "somebody could not decide; see the rule"})

@@ -12,7 +12,10 @@ from django.db.models import Exists, OuterRef, Q
 from reader_study.models import CaseIdentity, Reading, ReadingSession, SessionImage, Study, StudyCase
 from reader_study.selectors.studies import PANEL
 
-WORDS = {"": "not begun", "opened": "opened", "answered": "answered", "done": "sealed", "void": "void"}
+WORDS = {
+    "": "not begun", "opened": "opened", "answered": "answered", "done": "sealed", "void": "void",
+    "gone": "patient withdrawn",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Row:
 
     @property
     def n_done(self) -> int:
-        return sum(cell.state in ("answered", "done") for cell in self.cells)
+        return sum(cell.state in ("answered", "done", "gone") for cell in self.cells)
 
     @property
     def median_seconds(self) -> float | None:
@@ -85,10 +88,10 @@ def study_grid(study: Study) -> tuple[list[str], list[Row]]:
     decided = set(identities.filter(answered).values_list("case", flat=True))
     whole = {pk for pk, row in rows.items() if row.session.rules["require_all_viewed"]}
     identities = identities.annotate(unseen=Exists(SessionImage.objects.filter(case=OuterRef("case"), seen_at=None)))
-    columns = ("case", "case__session", "study_case", "case__opened_at", "case__active_ms", "unseen")
-    for case, session, study_case, opened, active, open_fields in identities.values_list(*columns):
+    columns = ("case", "case__session", "study_case", "case__opened_at", "case__active_ms", "unseen", "case__gone_at")
+    for case, session, study_case, opened, active, open_fields, gone in identities.values_list(*columns):
         complete = case in decided and not (open_fields and session in whole)
-        state = "answered" if complete else "opened" if opened else ""
+        state = "gone" if gone else "answered" if complete else "opened" if opened else ""
         found[session, study_case] = {"state": state, "seconds": active / 1000 if opened else None, "at": opened}
     readings = Reading.objects.filter(session__reader__study=study, reread=False, study_case__training=False)
     for session, study_case, active, at in readings.values_list("session", "study_case", "active_ms", "answered_at"):

@@ -67,7 +67,7 @@ def case_of(session: ReadingSession, token: str) -> SessionCase:
 def image_of(user: User, session: str, token: str) -> SessionImage:
     """A field of one's own open session, with that session. 1 query."""
     image = SessionImage.objects.select_related("case__session").filter(
-        token=token, case__session__token=session, case__session__state=State.OPEN,
+        token=token, case__session__token=session, case__session__state=State.OPEN, case__gone_at=None,
         case__session__reader__user=user, case__session__reader__withdrawn_at=None,
     ).first()  # fmt: skip
     if image is None:
@@ -80,15 +80,30 @@ def home_sessions(user: User) -> list[ReadingSession]:
     cases = Prefetch("cases", SessionCase.objects.select_related("draft").order_by("position"))
     mine = list(_own(user).exclude(state=State.VOID).prefetch_related(cases).order_by("reader_id", "number"))
     for session in mine:
-        drafts = [case.draft for case in session.cases.all() if hasattr(case, "draft")]
+        own = [case for case in session.cases.all() if hasattr(case, "draft")]
         session.n_cases = len(session.cases.all())  # type: ignore[attr-defined]
-        session.n_answered = sum(not answer_missing(d.answer, session.rules) for d in drafts)  # type: ignore[attr-defined]
+        session.n_answered = sum(is_answered(case, session.rules) for case in own)  # type: ignore[attr-defined]
         session.n_sessions = sum(other.reader_id == session.reader_id for other in mine)  # type: ignore[attr-defined]
     return mine
 
 
+def is_answered(case: SessionCase, rules: dict[str, Any]) -> bool:
+    """Answered, or there is nothing left to answer."""
+    return case.gone_at is not None or not answer_missing(case.draft.answer, rules)
+
+
+def is_viewed(case: SessionCase) -> bool:
+    """Every field seen, or none left to see. Needs ``n_seen``."""
+    return case.gone_at is not None or case.n_seen == case.n_images  # type: ignore[attr-defined]
+
+
 def is_complete(case: SessionCase, rules: dict[str, Any]) -> bool:
-    """Answered and, where the protocol asks for it, every field seen. Needs ``n_seen``."""
+    """Nothing keeps the reader here: ``is_read``, or the patient was withdrawn. Needs ``n_seen``."""
+    return case.gone_at is not None or is_read(case, rules)
+
+
+def is_read(case: SessionCase, rules: dict[str, Any]) -> bool:
+    """Answered and, where the protocol asks for it, every field seen: a reading. Needs ``n_seen``."""
     seen = not rules["require_all_viewed"] or case.n_seen == case.n_images  # type: ignore[attr-defined]
     return seen and not answer_missing(case.draft.answer, rules)
 
@@ -99,8 +114,9 @@ def case_line(case: SessionCase, rules: dict[str, Any]) -> dict[str, Any]:
         "n": case.position,
         "case": case.token,
         "training": case.training,
-        "answered": not answer_missing(case.draft.answer, rules),
-        "viewed": case.n_seen == case.n_images,  # type: ignore[attr-defined]
+        "answered": is_answered(case, rules),
+        "viewed": is_viewed(case),
+        "gone": case.gone_at is not None,
     }
 
 
@@ -132,7 +148,7 @@ def class_line(name: str, key: int) -> dict[str, Any]:
 
 def minutes_left(cases: list[SessionCase], rules: dict[str, Any]) -> int | None:
     """From the median active time of the finished cases; None while there are too few."""
-    done = sorted(case.active_ms for case in cases if is_complete(case, rules) and case.active_ms)
+    done = sorted(case.active_ms for case in cases if is_read(case, rules) and case.active_ms)
     if len(done) < READ_SECONDS_MIN_CASES:
         return None
     left = sum(not is_complete(case, rules) for case in cases)
@@ -140,11 +156,16 @@ def minutes_left(cases: list[SessionCase], rules: dict[str, Any]) -> int | None:
 
 
 def case_state(case: SessionCase) -> dict[str, Any]:
-    """A case as the board shows it; the fields are named by token and number, by nothing else."""
+    """A case as the board shows it; the fields are named by token and number, by nothing else.
+
+    Of a case whose patient was withdrawn nothing is shown but the reader's own answer.
+    """
+    gone = case.gone_at is not None
     return {
         "n": case.position,
         "case": case.token,
         "training": case.training,
+        "gone": gone,
         "active_ms": case.active_ms,
         "version": case.draft.version,
         "answer": empty_answer() | case.draft.answer,
@@ -154,9 +175,9 @@ def case_state(case: SessionCase) -> dict[str, Any]:
                 "um": image.pixel_size_um, "seen": image.seen_at is not None, "ms": image.seen_ms,
                 "coverage": image.coverage,
             }
-            for image in case.images.all()
+            for image in ([] if gone else case.images.all())
         ],
-        "assistance": case.assistance.payload if hasattr(case, "assistance") else None,
+        "assistance": case.assistance.payload if hasattr(case, "assistance") and not gone else None,
     }  # fmt: skip
 
 

@@ -6,12 +6,13 @@ the tables that say who a case is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
-from cases.models import HpfImage
+from cases.models import HpfImage, Patient
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
 from reader_study.models import (
@@ -50,10 +51,13 @@ def session_materialise(*, session: ReadingSession, protocol: ProtocolVersion) -
     if not by_code:
         raise DomainError("The study has no cases.", hint="Choose a cohort or list the patients.")
     order = case_order(by_code, seed=session.seed, training={c.code for c in by_code.values() if c.training})
+    withdrawn = _withdrawn(by_code.values())
+    now = timezone.now()
     fields = {code: _fields(by_code[code], session.seed, document) for code in order}
     cases = SessionCase.objects.bulk_create(
         SessionCase(
-            session=session, position=position, training=by_code[code].training, n_images=len(fields[code])
+            session=session, position=position, training=by_code[code].training, n_images=len(fields[code]),
+            gone_at=now if by_code[code].patient_id in withdrawn else None,
         )
         for position, code in enumerate(order, start=1)
     )  # fmt: skip
@@ -69,6 +73,12 @@ def session_materialise(*, session: ReadingSession, protocol: ProtocolVersion) -
     session.washout_days = document["washout_days"]
     session.save(update_fields=["rules", "washout_days"])
     return session
+
+
+def _withdrawn(cases: Iterable[StudyCase]) -> set[int]:
+    """Patients of a frozen list who were withdrawn since. Locked, so that nobody is while the session is written."""
+    patients = Patient.objects.select_for_update(no_key=True).filter(pk__in=[case.patient_id for case in cases])
+    return {patient.pk for patient in patients.order_by("pk") if patient.withdrawn_at is not None}
 
 
 def _fields(case: StudyCase, seed: int, document: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:

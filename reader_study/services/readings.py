@@ -33,6 +33,13 @@ class AnswerConflict(Conflict):
         self.answer = empty_answer() | draft.answer
 
 
+class CaseGone(Conflict):
+    code = "E_GONE"
+
+    def __init__(self) -> None:
+        super().__init__("This case was withdrawn from the study.", hint="There is nothing to do; go on.")
+
+
 @dataclass(frozen=True)
 class Saved:
     version: int
@@ -145,6 +152,8 @@ def answer_save(
         The draft has changed since; nothing was stored.
     AnswerRefused
         See ``reader_study.answers``.
+    CaseGone
+        The patient was withdrawn.
     """
     session = locked_session(session)
     if session.rules["navigation"] != "free" and case.position != session.current:
@@ -152,6 +161,8 @@ def answer_save(
     done = DraftEvent.objects.filter(case=case, key=key).values_list("version", "at").first()
     if done:
         return Saved(*done)
+    if SessionCase.objects.filter(pk=case.pk).exclude(gone_at=None).exists():
+        raise CaseGone
     new = answer_clean(answer, rules=session.rules, n_images=case.n_images)
     draft = DraftReading.objects.get(case=case)
     old: Answer = empty_answer() | draft.answer

@@ -19,10 +19,10 @@ from leukoweb.core.exceptions import Conflict, NotAllowed
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.signing import Signature
 from leukoweb.core.words import counted
-from reader_study.answers import Answer, answer_missing, empty_answer
+from reader_study.answers import Answer, empty_answer
 from reader_study.models import DraftReading, Reading, ReadingSession, SessionCase, SessionImage, SessionSeal
 from reader_study.sealed import sealing
-from reader_study.selectors.reading import session_cases
+from reader_study.selectors.reading import is_answered, is_read, is_viewed, session_cases
 from reader_study.services.clock import require_clock, washout_end
 from reader_study.services.readings import locked_session
 
@@ -65,8 +65,8 @@ def _mark(name: str) -> str:
 def open_points(session: ReadingSession) -> tuple[list[int], list[int]]:
     """Positions of cases without a complete answer, and of cases with a field that was not looked at. 1 query."""
     cases = list(session_cases(session))
-    unanswered = [case.position for case in cases if answer_missing(case.draft.answer, session.rules)]
-    unseen = [case.position for case in cases if case.n_seen < case.n_images]  # type: ignore[attr-defined]
+    unanswered = [case.position for case in cases if not is_answered(case, session.rules)]
+    unseen = [case.position for case in cases if not is_viewed(case)]
     return unanswered, unseen
 
 
@@ -95,7 +95,9 @@ def session_seal(*, session: ReadingSession, signature: Signature) -> SessionSea
         )
     now = timezone.now()
     require_clock(session, now)
-    rows = [_row(case, now) for case in session_cases(session).prefetch_related("images")]
+    cases = list(session_cases(session).prefetch_related("images"))
+    # Of a patient who was withdrawn meanwhile only what was a whole reading before is one.
+    rows = [_row(case, now) for case in cases if case.gone_at is None or is_read(case, session.rules)]
     statement = seal_statement()
     with sealing(statement), connection.cursor() as cursor:
         for case_id, row in rows:
@@ -115,7 +117,8 @@ def session_seal(*, session: ReadingSession, signature: Signature) -> SessionSea
     following.filter(state=ReadingSession.State.PLANNED).update(opens_at=washout_end(session))
     audit_record(
         actor=signer, action="reading.seal", target=f"session:{session.pk}",
-        data={"readings": len(rows), "readings_sha256": sha256, "signature": signature.as_dict()},
+        data={"readings": len(rows), "withdrawn": len(cases) - len(rows), "readings_sha256": sha256,
+              "signature": signature.as_dict()},
     )  # fmt: skip
     return seal
 

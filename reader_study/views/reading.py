@@ -76,7 +76,8 @@ def reading_seal(request: HttpRequest, session: str) -> HttpResponse:
     unanswered, unseen = open_points(found)
     blocked = bool(unanswered or (unseen and found.rules["require_all_viewed"]))
     context = {"session": found, "rules": found.rules, "form": form, "blocked": blocked, "unanswered": unanswered,
-               "unseen": unseen, "n_cases": found.cases.count()}  # fmt: skip
+               "unseen": unseen, "n_cases": found.cases.count(),
+               "n_gone": found.cases.exclude(gone_at=None).count()}  # fmt: skip
     return render(request, "reader_study/reading_seal.html", context, status=400 if form.errors else 200)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from cases.services.withdrawals import patient_withdraw
 from reader_study.models import Reading, ReadingSession
+from tests.browser.test_pages import axe_problems
 from tests.browser.test_reading import desk, draft, saved  # noqa: F401
 from tests.reader_study.factories import PASSWORD
 
@@ -124,6 +126,24 @@ def test_a_field_that_meets_a_locked_desk_comes_after_the_password(desk: Any) ->
     page.locator("#desk-password").fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.locator(".strip-item").nth(7)).to_have_class(re.compile("is-seen"))
+
+
+def test_a_case_whose_patient_is_withdrawn_under_the_readers_eyes(desk: Any, make_user: Any) -> None:  # noqa: F811
+    page, made = desk(n_cases=2, n_fields=8, navigation="forward_only")
+    page.keyboard.press("1")
+    saved(page)
+    patient = made.session().cases.get(position=1).identity.study_case.patient
+    patient_withdraw(actor=make_user("admin"), patient=patient, reason="asked for it")
+    page.keyboard.press("Shift+End")
+    expect(page.locator("[data-todo]")).to_contain_text("This case was withdrawn from the study.")
+    expect(page.locator("[data-stages]")).to_be_hidden()
+    expect(page.locator("[data-diagnosis=AML]")).to_be_hidden()
+    assert axe_problems(page) == []
+    page.keyboard.press("2")  # says nothing any more
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-title]")).to_have_text("Case 2 of 2")
+    expect(page.locator("[data-stages]")).to_be_visible()
+    assert (draft(made)["diagnosis"], made.session().current) == ("ALL", 2)
 
 
 def test_a_choice_between_two_answers_is_not_waved_away(desk: Any) -> None:  # noqa: F811

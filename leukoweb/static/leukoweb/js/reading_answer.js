@@ -2,6 +2,7 @@
 
 export class AnswerForm {
   #answer = null;
+  off = false; // nothing can be answered
 
   /** @param {HTMLElement} root  @param {(answer: object) => void} changed  called after each change by the reader */
   constructor(root, rules, changed) {
@@ -49,7 +50,7 @@ export class AnswerForm {
 
   /** By the reader. */
   change(parts, { draw = true } = {}) {
-    if (!this.#answer) return;
+    if (!this.#answer || this.off) return;
     this.#answer = { ...this.#answer, ...parts };
     if (draw) this.#draw();
     this.changed(structuredClone(this.#answer));

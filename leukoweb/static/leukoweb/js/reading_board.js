@@ -13,6 +13,7 @@ import { AnswerSync } from "./reading_sync.js";
 import { Adjuster } from "./viewer_adjust.js";
 
 const REPORT_EVERY_MS = 5000;
+const GONE = "This case was withdrawn from the study. There is nothing to do for it; go on with the next.";
 const SURROUNDS = ["dark", "neutral", "light"];
 
 export class ReadingBoard {
@@ -33,7 +34,7 @@ export class ReadingBoard {
     const address = (kind) => (token) => `${this.base}image/${token}/${kind}`;
     this.stage = new FieldStage(this.root, {
       imageUrl: address(""), thumbUrl: address("small/"), seen: () => this.seenSoon(), shown: () => this.drawPosition(),
-      locked: (error) => this.locked(error),
+      locked: (error) => this.locked(error), missing: () => this.lookAgain(),
     });
     this.stage.keepView = this.state.viewer.zoom === "kept";
     this.adjuster = this.state.viewer.brightness_contrast ? new Adjuster(this.root, (values) => this.adjusted(values)) : null;
@@ -118,6 +119,13 @@ export class ReadingBoard {
     await this.arrive(() => ask(`${this.base}case/${line.case}/show/`, {}));
   }
 
+  /** A field is not there any more: has the case left the study while it was shown? */
+  async lookAgain() {
+    const shown = this.case?.case;
+    const found = await ask(`${this.base}case/${shown}/`).catch(() => null);
+    if (found?.gone && shown === this.case.case && !this.going) await this.showCase(found);
+  }
+
   async goNext() {
     if (!this.case || this.going) return;
     const free = this.state.navigation === "free";
@@ -162,6 +170,8 @@ export class ReadingBoard {
     this.adjuster?.set(this.form.answer.display);
     this.one("[data-title]").textContent = document.title = `Case ${found.n} of ${this.state.of}`;
     this.one("[data-training]").hidden = !found.training;
+    this.root.classList.toggle("is-gone", found.gone);
+    this.form.off = found.gone;
     drawAssistance(this.one("[data-ai]"), found.assistance, (n) => this.stage.show(this.stage.fields.findIndex((f) => f.n === n)));
     this.one("[data-action='case-next']").textContent = found.n === this.state.of ? "Check and sign" : "Next case";
     if (this.state.navigation === "free") window.history.replaceState(null, "", `#case-${found.n}`);
@@ -170,6 +180,7 @@ export class ReadingBoard {
     this.lastKey = this.form.answer.key_images.at(-1);
     this.setGoing(false);
     await shown;
+    this.drawPosition();
     this.drawTodo();
     this.refresh();
   }
@@ -201,7 +212,7 @@ export class ReadingBoard {
   adjusted(values) {
     this.stage.setAdjust(values);
     const answer = this.form?.answer;
-    if (!answer || (answer.display.brightness === values.brightness && answer.display.contrast === values.contrast)) return;
+    if (!answer || this.form.off || (answer.display.brightness === values.brightness && answer.display.contrast === values.contrast)) return;
     answer.display = values;
     if (answer.diagnosis || answer.cannot_decide) this.sync.save(this.case.case, structuredClone(answer));
   }
@@ -244,6 +255,7 @@ export class ReadingBoard {
   }
 
   openPoints() {
+    if (this.case?.gone) return [];
     const unseen = this.stage.unseen;
     const fields = unseen && this.state.require_all_viewed ? [`${unseen} field${unseen === 1 ? "" : "s"} not seen`] : [];
     return [...fields, ...this.form.missing()];
@@ -265,7 +277,7 @@ export class ReadingBoard {
     if (!this.form?.answer) return;
     const open = this.openPoints();
     const todo = this.one("[data-todo]");
-    todo.textContent = open.length ? `Still open: ${open.join(", ")}.` : "This case is finished.";
+    todo.textContent = open.length ? `Still open: ${open.join(", ")}.` : this.case?.gone ? GONE : "This case is finished.";
     todo.classList.toggle("is-asked", asked && open.length > 0);
     todo.classList.toggle("is-done", open.length === 0);
   }

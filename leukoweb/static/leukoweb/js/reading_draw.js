@@ -10,9 +10,9 @@ export function drawCases(list, cases, current, go) {
   list?.replaceChildren(...cases.map((line) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
-    const words = line.answered && line.viewed ? "finished" : line.answered ? "fields not seen" : "open";
+    const words = line.gone ? "withdrawn" : line.answered && line.viewed ? "finished" : line.answered ? "fields not seen" : "open";
     button.type = "button";
-    button.className = `desk-case is-${words.split(" ")[0]}`;
+    button.className = `desk-case is-${line.gone ? "finished" : words.split(" ")[0]}`;
     button.textContent = line.n;
     button.setAttribute("aria-label", `Case ${line.n}, ${words}`);
     button.title = words;

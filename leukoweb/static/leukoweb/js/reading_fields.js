@@ -10,7 +10,7 @@ export class FieldImages {
     this.url = url;
   }
 
-  /** An object URL of the field, fetched once. Throws a DeskError that is not passing where the desk is locked. */
+  /** An object URL of the field, fetched once. Throws a DeskError where the desk is locked or the field is gone. */
   get(token) {
     if (!this.#kept.has(token)) {
       const fetched = this.#fetch(token);
@@ -22,7 +22,7 @@ export class FieldImages {
 
   async #fetch(token) {
     const response = await fetch(this.url(token), { cache: "no-store", credentials: "same-origin" });
-    if (response.status === 401) throw new DeskError(401, await response.json().catch(() => null));
+    if ([401, 404].includes(response.status)) throw new DeskError(response.status, await response.json().catch(() => null));
     if (!response.ok || !response.headers.get("Content-Type")?.startsWith("image/")) throw new Error("not loadable");
     const address = URL.createObjectURL(await response.blob());
     const image = new Image();

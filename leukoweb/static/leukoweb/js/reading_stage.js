@@ -15,7 +15,7 @@ export class FieldStage {
 
   /**
    * @param {HTMLElement} root
-   * @param {{imageUrl: Function, thumbUrl: Function, seen: () => void, shown: () => void, locked: (error: Error) => Promise<void>}} hooks
+   * @param {{imageUrl: Function, thumbUrl: Function, seen: () => void, shown: () => void, locked: (error: Error) => Promise<void>, missing: () => void}} hooks
    */
   constructor(root, hooks) {
     this.root = root;
@@ -67,6 +67,7 @@ export class FieldStage {
         this.failed = true;
         if (error.status === 401) this.hooks.locked(error).then(() => { if (this.failed) this.show(this.index, { fresh }); });
         else this.say(`Field ${field.n} could not be loaded. Go on, or click it in the strip to try again.`);
+        if (error.status === 404) this.hooks.missing();
       }
     } finally {
       window.clearTimeout(late);
