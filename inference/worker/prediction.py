@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +46,11 @@ def run_pipeline(context: JobContext) -> str:
         return "No decision: the slide has no images."
     rules = RuleSet.from_dict(run.pipeline.rule_set)
     opened = {slot: open_model(row) for slot, row in _slots(run, rules).items()}
-    used = _predict_cascade(context, images, opened, rules) if run.mode == "cascade" else opened
+    told = Told(context, len(images), 2 if run.mode == "cascade" else 1, _profiles(opened))
+    used = _predict_cascade(context, told, images, opened, rules) if run.mode == "cascade" else opened
     if used is opened:
-        _predict(context, images, opened, 0, len(images))
+        _predict(context, told, images, opened)
+    told.end()
     tables = {slot: _table(images, model) for slot, model in used.items()}
     single = run.pipeline.single_model
     decision = decide(
@@ -69,28 +72,57 @@ def _slots(run: PipelineRun, rules: RuleSet) -> dict[str, ModelVersion]:
     return chosen
 
 
+@dataclass(frozen=True)
+class Told:
+    """What the job's row tells of a run: the same for every outcome, because lists of jobs are no results (ADR 0300).
+
+    A cascade always has two passes over the images and ends with both done, also behind a gate that stayed shut; and no
+    model is named, neither by its slot nor by a profile that it alone has.
+    """
+
+    context: JobContext
+    n_images: int
+    n_passes: int
+    profiles: str
+
+    def __call__(self, done: int) -> None:
+        total = self.n_passes * self.n_images
+        what = "images" if self.n_passes == 1 else "steps"
+        self.context.progress(done, total, f"{done} of {total} {what} on {self.profiles}")
+
+    def field(self, done: int, position: int) -> None:
+        words = f"field {position}, alone because an earlier attempt ended here"
+        self.context.progress(done, self.n_passes * self.n_images, words)
+
+    def end(self) -> None:
+        self(self.n_passes * self.n_images)
+
+
+def _profiles(models: Mapping[str, OpenModel]) -> str:
+    return ", ".join(sorted({model.engine.profile for model in models.values()}))
+
+
 def _predict_cascade(
-    context: JobContext, images: Sequence[HpfImage], opened: Mapping[str, OpenModel], rules: RuleSet
+    context: JobContext, told: Told, images: Sequence[HpfImage], opened: Mapping[str, OpenModel], rules: RuleSet
 ) -> dict[str, OpenModel]:
     """The first model on every image, the others only if the rules then ask for them. Returns what was run."""
     first = {slot: opened[slot] for slot in slots_needed(rules)}
-    n = len(images)
-    _predict(context, images, first, 0, n)
+    _predict(context, told, images, first)
     model_1 = _table(images, first["model_1"]) if "model_1" in first else None
     rest = {slot: opened[slot] for slot in slots_needed(rules, model_1) if slot not in first}
     if rest:
-        _predict(context, images, rest, n, 2 * n)
+        _predict(context, told, images, rest, len(images))
     return first | rest
 
 
 def _predict(
-    context: JobContext, images: Sequence[HpfImage], models: Mapping[str, OpenModel], before: int, total: int
+    context: JobContext, told: Told, images: Sequence[HpfImage], models: Mapping[str, OpenModel], before: int = 0
 ) -> None:
-    """Predict and save what is not saved yet. ``before`` of ``total`` units were done in an earlier pass."""
+    """Predict and save what is not saved yet. ``before`` units were done in an earlier pass."""
     lacking = {slot: _lacking(images, model) for slot, model in models.items()}
     todo = [image for image in images if any(image.content_sha256 in lacking[slot] for slot in models)]
     done = before + len(images) - len(todo)
-    context.progress(done, total, _note(done - before, len(images), models))
+    told(done)
     recipes = list({model.recipe.sha256: model.recipe for model in models.values()}.values())
     # An earlier attempt ended here, perhaps by the death of its worker: what it had in hand, a batch and the one
     # decoded ahead, is taken field by field and each is named first, so that a field that kills workers is known.
@@ -98,7 +130,7 @@ def _predict(
 
     def work() -> Iterator[list[tuple[HpfImage, Prepared]]]:
         for suspect in todo[:n_suspects]:
-            context.progress(done, total, f"field {suspect.position}, alone because an earlier attempt ended here")
+            told.field(done, suspect.position)
             yield from one_by_one([suspect], recipes)
         yield from batches(todo[n_suspects:], recipes, BATCH)
 
@@ -113,7 +145,7 @@ def _predict(
         with context.write():
             ImagePrediction.objects.bulk_create(rows, ignore_conflicts=True)
         done += len(batch)
-        context.progress(done, total, _note(done - before, len(images), models))
+        told(done)
 
 
 def _infer(model: OpenModel, images: Sequence[HpfImage], stack: NDArray[np.uint8]) -> list[ImagePrediction]:
@@ -146,11 +178,6 @@ def _table(images: Sequence[HpfImage], model: OpenModel) -> NDArray[np.float64]:
     return np.array([saved[image.content_sha256] for image in images], dtype=np.float64)
 
 
-def _note(done: int, n: int, models: Mapping[str, OpenModel]) -> str:
-    profiles = sorted({model.engine.profile for model in models.values()})
-    return f"{done} of {n} images, {', '.join(slot.replace('_', ' ') for slot in models)} on {', '.join(profiles)}"
-
-
 def _store(
     context: JobContext,
     run: PipelineRun,
@@ -158,7 +185,7 @@ def _store(
     models: Mapping[str, OpenModel],
     decision: Decision | None,
 ) -> None:
-    profile = ", ".join(sorted({model.engine.profile for model in models.values()}))
+    profile = _profiles(models)
     profiles = {slot: model.engine.profile for slot, model in models.items()}
     with context.write():
         if not Patient.objects.filter(pk=run.slide.patient_id, withdrawn_at=None).exists():

@@ -16,6 +16,7 @@ from inference.services.registry import pipeline_create
 from inference.services.runs import run_request
 from inference.worker import engines, prediction
 from leukoweb.core.jobs import ledger
+from leukoweb.core.jobs.context import JobContext
 from leukoweb.core.models import Job
 from leukoweb.core.storage import blobs
 
@@ -286,7 +287,28 @@ def test_cascade_runs_later_models_only_behind_an_open_gate(
     run_jobs()
     assert set(opened.prediction.images[0]["profiles"]) == {"model_1", "model_2", "model_3"}
     opened.job.refresh_from_db()
+    shut.job.refresh_from_db()
     assert (opened.job.done_units, opened.job.total_units) == (6, 6)
+    rows = [(j.done_units, j.total_units, j.note, j.error) for j in (shut.job, opened.job)]
+    assert rows[0] == rows[1], "who may not see the result learns nothing from the job"
+
+
+def test_the_job_of_a_cascade_tells_of_no_model_while_it_runs(
+    pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, monkeypatch: Any
+) -> None:
+    told: list[tuple[int, int, str]] = []
+    real = JobContext.progress
+
+    def listen(self: Any, done: int, total: int, note: str = "") -> None:
+        told.append((done, total, note))
+        real(self, done, total, note)
+
+    monkeypatch.setattr(JobContext, "progress", listen)
+    run_request(actor=technician, slide=make_slide(3), mode="cascade")
+    run_jobs()
+    assert {total for _, total, _ in told} == {6}
+    assert not any("model" in note for _, _, note in told)
+    assert len({note.partition(" on ")[2] for _, _, note in told}) == 1, "the profiles of all models, in both passes"
 
 
 def test_a_patient_withdrawn_meanwhile_gets_no_result(
