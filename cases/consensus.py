@@ -122,12 +122,23 @@ class Consensus:
         return self.verdict not in (OPEN, DISPUTED)
 
 
+@dataclass(frozen=True)
+class Panel:
+    """Adjudicators of a task (``n_seats``), and how many of them decided an image or still can (``n_expected``)."""
+
+    n_seats: int = 0
+    n_expected: int = 0
+
+
 def consensus_of(
-    rule: ConsensusRule, verdicts: Sequence[Given], adjudication: Sequence[Given] = (), *, n_expected: int = 0
-) -> Consensus:
+    rule: ConsensusRule, verdicts: Sequence[Given], adjudication: Sequence[Given] = (), *, n_expected: int = 0,
+    n_dealt: int = 0, panel: Panel | None = None,
+) -> Consensus:  # fmt: skip
     """What the sorters' ``verdicts`` and the adjudicators' come to; a cleared verdict is none.
 
-    ``n_expected`` is how many sorters have the image in their queue.
+    ``n_dealt`` is how many sorters have the image in their queue, ``n_expected`` how many of them decided it or still
+    can. Where people left, `ConsensusRule.min_decisions` and ``panel_min`` are lowered to what can still be reached;
+    a number that could never be reached is not, and leaves the image open.
 
     Example
     -------
@@ -136,12 +147,17 @@ def consensus_of(
     """
     given = [one for one in verdicts if one.verdict != CLEARED]
     n = len(given)
-    settled = _adjudicated(rule, adjudication, n) if rule.rule != "unanimous" else None
+    settled = _adjudicated(rule, adjudication, n, panel or Panel()) if rule.rule != "unanimous" else None
     if settled and rule.rule == "adjudicated":
         return settled
-    if n < (rule.min_decisions or max(1, n_expected)):
+    if n < reachable(rule.min_decisions or max(1, n_expected), n_expected, n_dealt):
         return Consensus("", OPEN, "", n)
     return _agreed(rule, given) or settled or Consensus("", DISPUTED, "", n)
+
+
+def reachable(wanted: int, still: int, once: int) -> int:
+    """``wanted``, or where that many were ``once`` there and people left, those who are ``still`` there; 1 at least."""
+    return max(1, min(wanted, still)) if wanted <= once else wanted
 
 
 def _agreed(rule: ConsensusRule, given: Sequence[Given]) -> Consensus | None:
@@ -155,9 +171,9 @@ def _agreed(rule: ConsensusRule, given: Sequence[Given]) -> Consensus | None:
     return None
 
 
-def _adjudicated(rule: ConsensusRule, adjudication: Sequence[Given], n: int) -> Consensus | None:
+def _adjudicated(rule: ConsensusRule, adjudication: Sequence[Given], n: int, panel: Panel) -> Consensus | None:
     votes = Counter(one.outcome for one in adjudication if one.verdict != CLEARED)
-    if votes.total() < rule.panel_min:
+    if votes.total() < reachable(rule.panel_min, panel.n_expected, panel.n_seats):
         return None
     (verdict, label), top = votes.most_common(1)[0]
     if 2 * top <= votes.total():

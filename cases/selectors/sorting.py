@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django.db.models import OuterRef, Q, Subquery
 
-from cases.consensus import Consensus, ConsensusRule, Given, consensus_of
+from cases.consensus import CLEARED, Consensus, ConsensusRule, Given, Panel, consensus_of
 from cases.models import (
     AdjudicationDecision,
     Cohort,
@@ -29,26 +29,40 @@ def rule_of(task: SortingTask) -> ConsensusRule:
 def consensus_for_task(
     task: SortingTask, rule: ConsensusRule | None = None, *, adjudicated: bool = True
 ) -> dict[int, Consensus]:
-    """Image id -> what its decisions come to, for every image of the task's queues, of live patients. 2 queries.
+    """Image id -> what its decisions come to, for every image of the task's queues, of live patients.
 
-    ``rule`` replaces the task's own; ``adjudicated=False`` leaves the adjudicators out. A seat
-    that is no longer active counts where it decided and is not waited for.
+    ``rule`` replaces the task's own; ``adjudicated=False`` leaves the adjudicators out. A seat that is no longer
+    active counts where it decided and is not waited for. 2 queries, 3 where the rule needs more than one adjudicator.
     """
     rule = rule or rule_of(task)
     given: dict[int, list[Given]] = defaultdict(list)
     expected: dict[int, int] = defaultdict(int)
+    dealt: dict[int, int] = defaultdict(int)
     rows = SortingItem.objects.filter(seat__task=task, image__slide__patient__withdrawn_at=None).order_by("pk")
     for image_id, part, active, verdict, label in rows.values_list(
         "image_id", "seat__part", "seat__active", "current__verdict", "current__label"
     ):
-        expected[image_id] += bool(active)
+        dealt[image_id] += 1
+        expected[image_id] += bool(active or verdict not in (None, CLEARED))
         if verdict is not None:
             given[image_id].append(Given(verdict, label, part == SortingSeat.Part.SENIOR))
     settled = adjudications_of(task) if adjudicated else {}
+    panel: dict[int, bool] = {}  # seat id of each adjudicator -> is still there
+    if adjudicated and rule.panel_min > 1:
+        seats = SortingSeat.objects.filter(task=task, part=SortingSeat.Part.ADJUDICATOR)
+        panel = dict(seats.values_list("pk", "active"))
     return {
-        image_id: consensus_of(rule, given[image_id], list(settled.get(image_id, {}).values()), n_expected=n)
+        image_id: consensus_of(
+            rule, given[image_id], list((votes := settled.get(image_id, {})).values()), n_expected=n,
+            n_dealt=dealt[image_id], panel=_panel(panel, votes),
+        )
         for image_id, n in expected.items()
-    }
+    }  # fmt: skip
+
+
+def _panel(seats: Mapping[int, bool], votes: Mapping[int, Given]) -> Panel:
+    voted = {seat for seat, one in votes.items() if one.verdict != CLEARED}
+    return Panel(len(seats), sum(active or seat in voted for seat, active in seats.items()))
 
 
 def adjudications_of(task: SortingTask) -> dict[int, dict[int, Given]]:

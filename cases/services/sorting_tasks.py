@@ -67,6 +67,7 @@ def task_create(
     """
     rule = rule or ConsensusRule()
     _require_people(people, assignment, rule)
+    _require_reachable(people, assignment, overlap_percent, rule)
     if not cohorts:
         raise DomainError("Choose at least one cohort.", field="cohorts")
     images = dict(sortable_images(cohorts))
@@ -132,11 +133,6 @@ def _require_people(people: People, assignment: str, rule: ConsensusRule) -> Non
         raise DomainError("Choose at least one sorter.", field="sorters")
     if assignment == OVERLAP and len(sorting) < 2:
         raise DomainError("An overlap needs at least two sorters.", field="sorters")
-    if assignment == SPLIT and rule.min_decisions > 1:
-        raise DomainError(
-            f"With a split each image has one sorter, but {rule.min_decisions} decisions are asked for.",
-            field="min_decisions", hint="Choose an overlap, or 0 decisions (all who have the image).",
-        )  # fmt: skip
     if rule.rule == "senior" and not people.seniors:
         raise DomainError("The rule 'senior' needs a senior sorter.", field="seniors")
     everybody = [user.pk for user, _ in people.parts()]
@@ -146,6 +142,27 @@ def _require_people(people: People, assignment: str, rule: ConsensusRule) -> Non
             raise DomainError(f"{user} has two parts.", field=field, hint="An adjudicator is a third person.")
         if not has_action(user, "sorting.sort"):
             raise DomainError(f"{user} may not sort.", field=field, hint="Choose an active pathologist.")
+
+
+def _require_reachable(people: People, assignment: str, overlap_percent: int, rule: ConsensusRule) -> None:
+    """Every image can get as many decisions, and every dispute as many adjudicators, as the rule asks for."""
+    n_sorting = len(people.sorters) + len(people.seniors)
+    at_least = {SPLIT: 1, OVERLAP: 2 if overlap_percent >= 100 else 1}.get(assignment, n_sorting)
+    if rule.min_decisions > at_least:
+        some = "some images have" if assignment == OVERLAP and at_least == 1 else "each image has"
+        raise DomainError(
+            f"Dealt like this {some} {'one sorter' if at_least == 1 else f'{at_least} sorters'}, but "
+            f"{rule.min_decisions} decisions are asked for: those images would stay open for good.",
+            field="min_decisions",
+            hint="Ask for fewer, deal each image to more people, or give 0 (all who have the image).",
+        )
+    if rule.panel_min > max(1, len(people.adjudicators)):
+        n = len(people.adjudicators)
+        raise DomainError(
+            f"{rule.panel_min} adjudicators must decide, but {n or 'none'} {'is' if n < 2 else 'are'} chosen: no "
+            "dispute could ever be settled.",
+            field="panel_min", hint="Choose more adjudicators, or ask for fewer.",
+        )  # fmt: skip
 
 
 def _require_sight(people: People, cohorts: Sequence[Cohort], only: Sequence[HpfImage]) -> None:

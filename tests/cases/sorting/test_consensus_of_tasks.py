@@ -55,6 +55,48 @@ def test_consensus_for_task(
     assert consensus_for_task(task)[open_.pk].label == "AML"
 
 
+def test_who_left_is_not_waited_for_and_who_stayed_is(
+    task: SortingTask, images: list[HpfImage], sorters: list[Any], decide: Callable[..., Any]
+) -> None:
+    anna, ben = (seat_make(task, user, images) for user in sorters[:2])
+    by_both, by_anna, by_ben, by_nobody = images[:4]
+    for seat, image in ((anna, by_both), (ben, by_both), (anna, by_anna), (ben, by_ben)):
+        decide(seat, image, "AML")
+    two, all_ = ConsensusRule(min_decisions=2), ConsensusRule()
+    assert consensus_for_task(task, two)[by_anna.pk].verdict == "open"
+    ben.active = False
+    ben.save()
+    found = consensus_for_task(task, two)
+    assert (found[by_both.pk].label, found[by_anna.pk].label) == ("AML", "AML")
+    assert found[by_ben.pk].verdict == "open", "anna can still make it two"
+    assert found[by_nobody.pk].verdict == "open"
+    assert consensus_for_task(task, all_)[by_ben.pk].verdict == "open", "anna has it too and is waited for"
+    assert consensus_for_task(task, ConsensusRule(min_decisions=3))[by_both.pk].verdict == "open", "never reachable"
+
+
+def test_a_panel_that_lost_somebody_settles_with_those_who_are_left(
+    task: SortingTask, images: list[HpfImage], sorters: list[Any], decide: Callable[..., Any], make_user: Any
+) -> None:
+    anna, ben = (seat_make(task, user, images) for user in sorters[:2])
+    judges = [seat_make(task, user, [], "adjudicator") for user in (sorters[2], make_user("pathologist", "dora"))]
+    by_one, by_other = images[:2]
+    for image in (by_one, by_other):
+        decide(anna, image, "AML")
+        decide(ben, image, "ALL")
+    for judge, image in zip(judges, (by_one, by_other), strict=True):
+        AdjudicationDecision.objects.create(
+            task=task, image=image, seat=judge, key=uuid.uuid4(), verdict="label", label="APML", blind=True
+        )
+    panel = ConsensusRule(panel_min=2)
+    assert {consensus_for_task(task, panel)[image.pk].verdict for image in (by_one, by_other)} == {"disputed"}
+    judges[1].active = False
+    judges[1].save()
+    found = consensus_for_task(task, panel)
+    assert found[by_one.pk].label == "APML", "nobody else can vote"
+    assert found[by_other.pk].verdict == "disputed", "the first one still can"
+    assert consensus_for_task(task, ConsensusRule(panel_min=3))[by_one.pk].verdict == "disputed", "never reachable"
+
+
 def test_queries_do_not_grow_with_images_or_seats(
     task: SortingTask, images: list[HpfImage], sorters: list[Any], django_assert_num_queries: Any, training: Cohort
 ) -> None:

@@ -81,6 +81,10 @@ def test_a_queue_shows_neutral_numbers_only(make: Callable[..., SortingTask], im
         ({"overlap_percent": 101}, "overlap percent"),
         ({"rule": ConsensusRule("senior")}, "needs a senior"),
         ({"assignment": "split", "rule": ConsensusRule("majority", min_decisions=2)}, "one sorter, but 2"),
+        ({"rule": ConsensusRule(min_decisions=3)}, "each image has 2 sorters, but 3"),
+        ({"assignment": "overlap", "overlap_percent": 20, "rule": ConsensusRule(min_decisions=2)}, "some images have"),
+        ({"assignment": "overlap", "overlap_percent": 100, "rule": ConsensusRule(min_decisions=3)}, "2 sorters, but 3"),
+        ({"rule": ConsensusRule(panel_min=2)}, "2 adjudicators must decide, but 1 is chosen"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make: Callable[..., SortingTask], change: dict[str, Any], words: str) -> None:
@@ -88,6 +92,13 @@ def test_what_makes_no_sense_is_refused(make: Callable[..., SortingTask], change
         make(**change)
     assert words in caught.value.message
     assert not SortingTask.objects.exists()
+
+
+def test_what_can_just_be_reached_is_taken(make: Callable[..., SortingTask], sorters: list[Any]) -> None:
+    make(rule=ConsensusRule(min_decisions=2))
+    make(name="Every image twice", assignment="overlap", overlap_percent=100, rule=ConsensusRule(min_decisions=2))
+    make(name="A panel", people=People(sorters[:1], [], sorters[1:]), rule=ConsensusRule(panel_min=2))
+    make(name="Nobody to settle", people=People(sorters[:2]))
 
 
 def test_people_with_two_parts_or_no_right_are_refused(
