@@ -180,19 +180,17 @@ export class Outbox {
     }, wait);
   }
 
-  /** The person chose: keep what the server has for ``image``, or put theirs on top of the decision ``key``. */
+  /**
+   * The person chose: keep what the server has for ``image``, or put the last decision of this window on top of ``key``.
+   * Earlier ones of this window go: the server may know them already and would skip them, so a later one that names
+   * them as seen would be refused again, each time.
+   */
   async settle(image, { keepTheirs, key }) {
-    let first = true;
+    const last = keepTheirs ? undefined : this.pending.findLast((one) => one.image === image);
     for (const entry of this.#queue) {
-      const before = entry.decisions;
-      if (keepTheirs) entry.decisions = before.filter((one) => one.image !== image);
-      else {
-        entry.decisions = before.map((one) => {
-          if (one.image !== image || !first) return one;
-          first = false;
-          return { ...one, seen: key };
-        });
-      }
+      entry.decisions = entry.decisions
+        .filter((one) => one.image !== image || one === last)
+        .map((one) => (one === last ? { ...one, seen: key } : one));
       await entry.kept;
       if (!entry.decisions.length) await this.shelf.remove(entry.id);
       else await this.shelf.put({ id: entry.id, owner: entry.owner, order: entry.order, decisions: entry.decisions });
