@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from cases import selectors
 from cases.curation_forms import SORTS, ExcludeForm, ImagesFilterForm, SettleForm, ordered
 from cases.models import Cohort, HpfImage
-from cases.selectors.curation import images_in_order, images_measured, images_unmeasured
+from cases.selectors.curation import images_in_order, images_measured, n_unmeasured
 from cases.selectors.duplicates import Alike, duplicates_find, live_seen, pair_settlements
 from cases.services.curation import duplicate_settle, images_by_public_id, images_exclude, measure_request
 from cases.views.shared import add_errors
@@ -46,7 +46,7 @@ def curation_home(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form, "page": page, "images": images_in_order(page.object_list), "sort": sort,
         "sorts": SORTS, "query": query.urlencode(), "exclude": ExcludeForm(auto_id="exclude_%s"),
-        "n_unmeasured": images_unmeasured().count(), "narrowed": any(query.values()),
+        "n_unmeasured": n_unmeasured(), "narrowed": any(query.values()),
         "job": Job.objects.filter(kind="cases.measure", status__in=Job.ACTIVE).first(),
         "any_images": HpfImage.objects.exists(),
     }  # fmt: skip

@@ -18,7 +18,7 @@ from cases.likeness import groups, likeness, signature
 from cases.models import Cohort, DuplicateSettlement, Exclusion, HpfImage, ImageQuality, Slide, SortingTask
 from cases.phantoms import draw_patient
 from cases.quality import measure
-from cases.selectors.curation import contents_unmeasured, excluded_images, images_measured
+from cases.selectors.curation import contents_unmeasured, excluded_images, images_measured, n_unmeasured
 from cases.selectors.dataset_plan import dataset_plan
 from cases.selectors.duplicates import duplicates_find, live_seen
 from cases.services.curation import contents_measure, duplicate_settle, images_exclude, measure_request
@@ -305,15 +305,28 @@ def test_measures_go_with_the_pixels_of_a_withdrawn_patient(two_patients: tuple[
     assert not ImageQuality.objects.exists()
 
 
+def test_how_many_are_not_measured_is_true_after_every_change(
+    two_patients: tuple[Slide, Slide], admin_user: Any
+) -> None:
+    assert n_unmeasured() == 0
+    first = store(two_patients[0], encoded(smear(1)))
+    store(two_patients[1], encoded(smear(2)))
+    assert n_unmeasured() == n_unmeasured() == 2
+    quality_make(first.content_sha256)
+    assert n_unmeasured() == 1
+    services.patient_withdraw(actor=admin_user, patient=two_patients[1].patient, reason="Consent withdrawn")
+    assert n_unmeasured() == 0
+
+
 def test_the_list_sorts_narrows_and_takes_out(small: Small, as_role: Any) -> None:
     admin = as_role("admin")
     images = list(HpfImage.objects.filter(slide__code="P-4-S1"))
     for n, image in enumerate(images):
         quality_make(image.content_sha256, sharpness=0.1 * n)
     page = admin.get(reverse("curation_home"), {"sort": "sharpness", "q": "P-4"})
-    assert [image.pk for image in page.context["page"]] == [image.pk for image in images]
+    assert [image.pk for image in page.context["images"]] == [image.pk for image in images]
     page = admin.get(reverse("curation_home"), {"sort": "-sharpness"})
-    assert page.context["page"][0].pk == images[-1].pk
+    assert page.context["images"][0].pk == images[-1].pk
     assert page.context["n_unmeasured"] == 41 - 8
     url = reverse("curation_exclude") + "?q=P-4&sort=sharpness"
     ticked = {"action": "exclude", "reason": "blur", "images": [str(image.public_id) for image in images[:2]]}
@@ -356,6 +369,7 @@ def test_pages_take_as_many_queries_for_many_images_as_for_few(small: Small, as_
         images_make(Slide.objects.get(code="P-5-S1"), 3, tag=str(n))
     for image in HpfImage.objects.filter(slide__code="P-5-S1"):
         quality_make(image.content_sha256)
+    admin.get(reverse(name))  # how many are not measured is counted anew after rows came, then remembered
     with CaptureQueriesContext(connection) as many:
         admin.get(reverse(name))
     assert len(many) == len(few)
