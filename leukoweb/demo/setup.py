@@ -24,8 +24,8 @@ def first_run(*, demo: bool) -> None:
     if demo:
         first_queue()
         study_queue()
-        sorting_queue()
         demo_reconstruction()  # a minute's work: before the drawing, which takes long
+        sorting_queue()
         demo_queue()
 
 
