@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cases.models import Cohort, HpfImage, ImageQuality, SortingItem, SortingTask
+from cases.models import Cohort, HpfImage, ImageQuality, Slide, SortingItem, SortingTask
 from cases.selectors.usable import Choices, images_usable
 from leukoweb.core.models import Job
 from leukoweb.demo import sorting as demo
@@ -38,6 +38,7 @@ def test_fields_can_be_sorted_and_frozen(
     by_hand = SortingTask.objects.get(name=demo.TASK)
     assert SortingItem.objects.filter(seat__task=by_hand, seat__user=sorter, current=None).count() == 18
     assert ImageQuality.objects.count() == 18
+    assert set(Slide.objects.values_list("review", flat=True)) == {Slide.Review.PASSED}
     told = SortingTask.objects.exclude(pk=by_hand.pk).get()
     usable = images_usable(Choices((cohort,), (told,)))
     assert len(usable.kept) + len(usable.gone) == 18

@@ -10,6 +10,7 @@ from cases.services.cohorts import cohort_create
 from cases.services.curation import contents_measure
 from cases.services.images import image_add
 from cases.services.label_imports import labels_import
+from cases.services.reviews import slide_review_by_system
 from cases.services.taxonomies import taxonomy_ensure
 from cases.services.uploads import slide_ensure
 from leukoweb.core.exceptions import Conflict
@@ -57,11 +58,13 @@ def _draw(actor: User | None, cohort: Cohort, plan: PatientPlan, code: str, widt
     drawn = dict(HpfImage.objects.filter(slide=slide).values_list("position", "pk"))
     if len(drawn) == plan.n_fields:
         told = patient_labels(plan.variant, seed=plan.seed, n_fields=plan.n_fields)
-        return {drawn[position]: label for position, label in enumerate(told, start=1)}
-    labels = {}
-    for position, file in enumerate(draw_plan(plan, width_px=width_px), start=1):
-        added = image_add(actor=actor, slide=slide, data=file.jpeg, name=file.name, position=position)
-        labels[added.image.pk] = file.field.label
+        labels = {drawn[position]: label for position, label in enumerate(told, start=1)}
+    else:
+        labels = {}
+        for position, file in enumerate(draw_plan(plan, width_px=width_px), start=1):
+            added = image_add(actor=actor, slide=slide, data=file.jpeg, name=file.name, position=position)
+            labels[added.image.pk] = file.field.label
+    slide_review_by_system(slide)
     return labels
 
 
