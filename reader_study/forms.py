@@ -13,12 +13,13 @@ from leukoweb.core.signing import signature
 
 
 class ConsentForm(forms.Form):
-    """The time zone comes from the browser; dates are then said in it."""
+    """The time zone comes from the browser; dates are then said in it. ``version``: of the protocol that was shown."""
 
     agreed = forms.BooleanField(
         required=False, label="I have read this, I take part of my own will, and I will read on my own."
     )
     time_zone = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, needs_consent: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

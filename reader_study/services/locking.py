@@ -192,6 +192,8 @@ def protocol_amend(
     if not changes:
         raise DomainError("Nothing differs from the locked protocol.", hint="Change something, then sign.")
     added = _added(before.document, document)
+    # Nobody begins while the text changes: whoever opens waits here, and is then told to read it again.
+    list(ReadingSession.objects.select_for_update().filter(reader__study=study).order_by("pk").values_list("pk"))
     problems = [
         *amendment_problems(before.document, document, reading_started=reading_started(study)),
         *validate(document), *readers_problems(study, added, case_list(document))[0],

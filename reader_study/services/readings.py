@@ -33,6 +33,15 @@ class AnswerConflict(Conflict):
         self.answer = empty_answer() | draft.answer
 
 
+class TextChanged(Conflict):
+    code = "E_STALE"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The text of this study changed after you opened this page.", hint="Read it again, then begin."
+        )
+
+
 class CaseGone(Conflict):
     code = "E_GONE"
 
@@ -68,8 +77,15 @@ def require_not_closed(session: ReadingSession) -> None:
 
 
 @transaction.atomic
-def session_open(*, actor: User, session: ReadingSession, agreed: bool, time_zone: str) -> ReadingSession:
+def session_open(
+    *, actor: User, session: ReadingSession, agreed: bool, time_zone: str, version: int | None
+) -> ReadingSession:
     """Begin a session: consent is on record, the washout is over. Opening it again changes nothing.
+
+    Parameters
+    ----------
+    version
+        Of the protocol whose instructions and consent the reader's page showed.
 
     Raises
     ------
@@ -77,6 +93,8 @@ def session_open(*, actor: User, session: ReadingSession, agreed: bool, time_zon
         The reader did not agree.
     NotOpenYet
         The washout runs (with the date), or the session before is not sealed.
+    TextChanged
+        The protocol was amended since the page was shown: consent counts for what was read.
     """
     session = ReadingSession.objects.select_for_update(of=("self",)).select_related("reader").get(pk=session.pk)
     if session.state == State.OPEN:
@@ -89,6 +107,8 @@ def session_open(*, actor: User, session: ReadingSession, agreed: bool, time_zon
     require_not_closed(session)
     require_clock(session, now)
     require_open_time(session, now)
+    if version != session.rules["version"]:
+        raise TextChanged
     if not agreed:
         raise DomainError("Tick that you have read this and agree.", field="agreed")
     StudyReader.objects.filter(pk=session.reader_id, consented_at=None).update(consented_at=now)

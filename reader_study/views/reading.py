@@ -15,7 +15,7 @@ from reader_study.forms import ConsentForm, UnlockForm
 from reader_study.models import ReadingSession
 from reader_study.selectors.reading import class_line, home_sessions, session_counts, session_of
 from reader_study.services.clock import NotOpenYet, require_may_open
-from reader_study.services.readings import session_open
+from reader_study.services.readings import TextChanged, session_open
 from reader_study.services.seals import MEANINGS, open_points, session_seal
 from reader_study.views.blind import own_session, page, require_awake, wake
 
@@ -46,6 +46,11 @@ def reading_start(request: HttpRequest, session: str) -> HttpResponse:
             session_open(actor=person(request), session=found, **form.cleaned_data)
             wake(request)
             return redirect("reading_board", session)
+    except TextChanged as error:
+        found = session_of(person(request), session, states=("planned",))
+        form = ConsentForm(needs_consent=True)  # nothing is ticked: the new text was not read yet
+        context |= {"session": found, "form": form, "rules": found.rules, "changed": error}
+        return render(request, "reader_study/reading_start.html", context, status=error.status)
     except NotOpenYet as error:
         status = 409 if request.method == "POST" else 200
         return render(request, "reader_study/reading_washout.html", context | {"error": error}, status=status)

@@ -29,6 +29,11 @@ class Recorded:
     queries: int
 
 
+def agreement(session: ReadingSession) -> dict[str, Any]:
+    """What the page before the board sends when a reader begins."""
+    return {"agreed": "on", "time_zone": "Europe/Berlin", "version": session.rules["version"]}
+
+
 class Journey:
     """One person's browser. Everything that it asks is recorded."""
 
@@ -36,6 +41,7 @@ class Journey:
         self.client = Client(raise_request_exception=False, **options)
         self.username = username
         self.base = f"/read/{session.token}/"
+        self.agrees = agreement(session)
         self.records: list[Recorded] = []
         self.keys = (uuid.UUID(int=n) for n in range(1, 1_000_000))
 
@@ -67,7 +73,7 @@ class Journey:
 
     def consent(self) -> None:
         self.ask("GET", self.base)
-        self.ask("POST", self.base, {"agreed": "on", "time_zone": "Europe/Berlin"})
+        self.ask("POST", self.base, self.agrees)
 
     def read_case(self, token: str, diagnosis: str, **parts: Any) -> dict[str, Any]:
         """Show a case, look at every field, answer."""

@@ -27,7 +27,7 @@ EMPTY_BATTERY = datetime(2000, 1, 1, tzinfo=UTC)
 def made(make_user: Callable[..., Any]) -> MadeStudy:
     user = make_user("pathologist", "reader")
     made = make_study(users=[user], n_cases=3, n_fields=1, sessions=("blinded", "blinded"), require_all_viewed=False)
-    session_open(actor=user, session=made.session(number=1), agreed=True, time_zone="UTC")
+    session_open(actor=user, session=made.session(number=1), agreed=True, time_zone="UTC", version=1)
     return made
 
 
@@ -47,7 +47,7 @@ def test_a_clock_that_falls_back_to_the_year_2000_shortens_no_washout(made: Made
         with pytest.raises(ClockSetBack, match="1 January 2000"):
             session_seal(session=session, signature=signature)
         with pytest.raises(ClockSetBack):
-            session_open(actor=user, session=made.session(number=2), agreed=True, time_zone="UTC")
+            session_open(actor=user, session=made.session(number=2), agreed=True, time_zone="UTC", version=1)
     truth = timezone.now()
     session_seal(session=session, signature=signature)
     session.refresh_from_db()

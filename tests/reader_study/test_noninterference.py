@@ -29,7 +29,7 @@ from leukoweb.core.models import Job, User
 from reader_study.models import CaseIdentity, DraftEvent, DraftReading, Reading, ReadingSession, SessionCase
 from reader_study.services.orders import session_materialise
 from tests.reader_study.factories import CLASSES, PASSWORD, MadeStudy, make_study
-from tests.reader_study.journey import Journey, Recorded
+from tests.reader_study.journey import Journey, Recorded, agreement
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 START = datetime(2027, 3, 1, 8, 0, tzinfo=UTC)
@@ -178,7 +178,7 @@ def journey(made: MadeStudy, clock: Any, number: int = 1) -> list[Recorded]:
         trip.ask("GET", path)
     following = made.session(0, number + 1) if number == 1 else session
     trip.ask("GET", f"/read/{following.token}/")
-    trip.ask("POST", f"/read/{following.token}/", {"agreed": "on", "time_zone": "Europe/Berlin"})
+    trip.ask("POST", f"/read/{following.token}/", agreement(following))
     trip.ask("POST", "/accounts/logout/")
     trip.ask("GET", "/read/")
     trip.ask("GET", trip.base + "board/")

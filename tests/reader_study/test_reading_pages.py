@@ -17,7 +17,7 @@ from leukoweb.core.models import AuditEvent
 from reader_study.models import DraftEvent, DraftReading, Reading, ReadingSession, SessionCase, SessionImage
 from reader_study.services.seals import seal_verify
 from tests.reader_study.factories import CLASSES, PASSWORD, make_study
-from tests.reader_study.journey import Journey
+from tests.reader_study.journey import Journey, agreement
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 MakeUser = Callable[..., Any]
@@ -115,7 +115,7 @@ def test_the_washout_is_refused_with_the_date_to_the_minute(reader: Any) -> None
             clock.move_to(START + days)
             second = Journey("reader", made.session(0, 2))
             second.login()
-            second.ask("POST", second.base, {"agreed": "on", "time_zone": "Europe/Berlin"})
+            second.ask("POST", second.base, second.agrees)
             found = second.records[-1]
             assert found.status == (302 if opens else 409)
             if not opens:
@@ -248,7 +248,7 @@ def test_a_locked_desk_opens_for_the_password_alone(reader: Any) -> None:
         assert journey.ask("GET", field).status_code == 200
         clock.shift(10 * 60 + 1)
         assert journey.ask("POST", journey.base, {"agreed": "on"})["Location"] == f"/read/unlock/?next={journey.base}"
-        begins = journey.ask("POST", f"/read/{another.token}/", {"agreed": "on", "time_zone": "Europe/Berlin"})
+        begins = journey.ask("POST", f"/read/{another.token}/", agreement(another))
         assert begins["Location"] == f"/read/unlock/?next=/read/{another.token}/"
         assert ReadingSession.objects.get(pk=another.pk).state == "planned"
         for path in (field, f"{field}small/"):
@@ -298,11 +298,33 @@ def test_consent_is_needed_and_recorded(reader: Any) -> None:
     assert made.session().opened_at <= timezone.now()
 
 
+def test_consent_counts_for_the_text_that_was_shown(reader: Any) -> None:
+    made = make_study(users=[reader], n_cases=1)
+    session = made.session()
+    journey = Journey("reader", session)
+    journey.login()
+    shown = journey.ask("GET", journey.base).recorded.decode()
+    assert '<input type="hidden" name="version" value="1">' in shown
+    session.rules |= {"version": 2, "consent": "I let the sponsor see my name."}
+    session.save(update_fields=["rules"])
+    for old in (journey.agrees, {"agreed": "on"}):
+        refused = journey.ask("POST", journey.base, old)
+        page = refused.recorded.decode()
+        assert refused.status_code == 409
+        assert "changed after you opened this page. Read it again" in page
+        assert "I let the sponsor see my name." in page
+        assert "checked" not in page
+    made.readers[0].refresh_from_db()
+    assert (made.session().state, made.readers[0].consented_at) == ("planned", None)
+    assert journey.ask("POST", journey.base, journey.agrees | {"version": 2}).status_code == 302
+    assert AuditEvent.objects.get(action="reading.open").data["protocol"] == 2
+
+
 def test_a_time_zone_that_nobody_knows_is_utc(reader: Any) -> None:
     made = make_study(users=[reader], n_cases=1)
     journey = Journey("reader", made.session())
     journey.login()
-    journey.ask("POST", journey.base, {"agreed": "on", "time_zone": "../../etc/passwd"})
+    journey.ask("POST", journey.base, journey.agrees | {"time_zone": "../../etc/passwd"})
     made.readers[0].refresh_from_db()
     assert made.readers[0].time_zone == "UTC"
 

@@ -16,8 +16,11 @@ from django.db import connection
 from django.test import Client
 
 from reader_study.models import DraftEvent, DraftReading, Reading, ReadingSession
+from reader_study.services import locking
 from tests.conftest import BACKEND
 from tests.reader_study.factories import CLASSES, PASSWORD, MadeStudy, make_study
+from tests.reader_study.journey import agreement
+from tests.reader_study.studies import document_of, make_locked, sessions, sign, world
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 MakeUser = Callable[..., Any]
@@ -152,7 +155,39 @@ def test_a_session_that_is_opened_twice_at_once_opens_once(made: MadeStudy) -> N
 
     ReadingSession.objects.update(state="planned")
     token = made.session().token
-    body = {"agreed": "on", "time_zone": "UTC"}
+    body = agreement(made.session())
     replies = at_once([lambda c: c.post(f"/read/{token}/", body).status_code] * 8, made.readers[0].user)
     assert replies == [302] * 8
     assert AuditEvent.objects.filter(action="reading.open").count() == 1
+
+
+def test_nobody_begins_while_the_text_that_they_agree_to_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader agrees between the question whether anybody reads and the end of the amendment."""
+    coordinator = world()
+    study = make_locked(coordinator)
+    session = sessions(study)[0]
+    replies: list[int] = []
+
+    def begin() -> None:
+        client = Client(raise_request_exception=False)
+        client.force_login(session.reader.user, backend=BACKEND)
+        replies.append(client.post(f"/read/{session.token}/", agreement(session)).status_code)
+        connection.close()
+
+    reader = threading.Thread(target=begin)
+
+    def asked(of: Any) -> bool:
+        found = started(of)
+        reader.start()
+        reader.join(1)  # with nothing to wait for, the reader is through by now
+        return found
+
+    started = locking.reading_started
+    monkeypatch.setattr(locking, "reading_started", asked)
+    document = document_of(study) | {"consent": "I let the sponsor see my name."}
+    locking.protocol_amend(
+        actor=coordinator, study=study, document=document, reason="the sponsor asks", signature=sign(coordinator)
+    )
+    reader.join()
+    session.refresh_from_db()
+    assert (replies, session.state, session.rules["version"]) == ([409], "planned", 2)
