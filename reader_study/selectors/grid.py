@@ -86,7 +86,8 @@ def study_grid(study: Study) -> tuple[list[str], list[Row]]:
     found: dict[tuple[int, int], dict[str, Any]] = {}
     identities = CaseIdentity.objects.filter(case__session__reader__study=study, case__training=False)
     decided = set(identities.filter(answered).values_list("case", flat=True))
-    whole = {pk for pk, row in rows.items() if row.session.rules["require_all_viewed"]}
+    # A session that waits for a file has no rules: nobody reads it here.
+    whole = {pk for pk, row in rows.items() if row.session.rules.get("require_all_viewed")}
     identities = identities.annotate(unseen=Exists(SessionImage.objects.filter(case=OuterRef("case"), seen_at=None)))
     columns = ("case", "case__session", "study_case", "case__opened_at", "case__active_ms", "unseen", "case__gone_at")
     for case, session, study_case, opened, active, open_fields, gone in identities.values_list(*columns):
