@@ -36,11 +36,13 @@ class ReadingRow:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the study waits for: case as written in the file -> code of the study, classes, (reader, session)."""
+    """What the study waits for: case as written in the file -> code of the study, classes, (reader, session); ``now``:
+    no answer was given after it."""
 
     cases: Mapping[str, str]
     classes: Sequence[str]
     sessions: Collection[tuple[str, int]]
+    now: datetime
 
 
 def parse_readings(data: bytes | str, expected: Expected) -> list[ReadingRow]:
@@ -90,7 +92,7 @@ def _row(
     if recognised not in YES + NO:
         wrong("recognised", f"{recognised!r:.20} is neither yes nor no.")
     confidence = _whole(row, "confidence", 1, 5, problems)
-    milliseconds, at = _milliseconds(row, problems), _time(row, problems)
+    milliseconds, at = _milliseconds(row, problems), _time(row, expected.now, problems)
     position = _whole(row, "position", 1, 100_000, problems)
     if code is None or number is None:
         return None
@@ -125,7 +127,7 @@ def _milliseconds(row: Row, problems: Problems) -> int | None:
     return round(1000 * seconds)
 
 
-def _time(row: Row, problems: Problems) -> datetime | None:
+def _time(row: Row, now: datetime, problems: Problems) -> datetime | None:
     text = row.get("answered_at")
     if not text:
         return None
@@ -137,6 +139,10 @@ def _time(row: Row, problems: Problems) -> datetime | None:
         problems.add(
             row.line, "answered_at", "E_READING", f"{text!r:.40} is not a time such as 2026-01-31T14:05+00:00."
         )
+        return None
+    if at > now:
+        problems.add(row.line, "answered_at", "E_READING", f"{text!r:.40} has not come yet; the server's clock says "
+                     f"{now:%Y-%m-%dT%H:%M%z}.")  # fmt: skip
         return None
     return at
 

@@ -23,6 +23,7 @@ from reader_study.protocol import canonical, protocol_sha256
 from reader_study.selectors.feasibility import feasibility
 from reader_study.selectors.grid import study_grid
 from reader_study.selectors.studies import protocol_current, study_get, study_list
+from reader_study.selectors.washout import washout_warnings
 from reader_study.services import conduct, guard, imports, locking, studies
 
 _REFUSALS = {400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer}
@@ -188,7 +189,7 @@ class StudyImport(StudyView):
         n = imports.readings_import(
             actor=person(request), study=study, data=data["readings"].encode(), signature=signed
         )  # fmt: skip
-        return Response({"readings": n}, status=201)
+        return Response({"readings": n, "warnings": washout_warnings(study)}, status=201)
 
 
 class StudyGrid(StudyView):

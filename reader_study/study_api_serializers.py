@@ -120,6 +120,7 @@ class ReadingsIn(SignatureIn):
 
 class ReadingsOut(serializers.Serializer):  # type: ignore[type-arg]
     readings = serializers.IntegerField()
+    warnings = serializers.ListField(child=serializers.CharField(), help_text="Washouts too short, or not known.")
 
 
 class CellOut(serializers.Serializer):  # type: ignore[type-arg]

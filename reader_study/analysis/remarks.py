@@ -9,6 +9,7 @@ from leukoweb.statistics.intervals import clopper_pearson
 from leukoweb.statistics.ratings_report import printed
 from reader_study.analysis.inputs import Inputs, Level
 from reader_study.analysis.levels import FEW_PATIENTS
+from reader_study.analysis.pauses import session_gaps
 from reader_study.protocol.document import MARGIN_COMPARISONS
 
 FEW_READERS = 5
@@ -47,6 +48,9 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
         )
     yield from _no_primary(inputs)
     yield from _margin(inputs)
+    if inputs.edition > 1:
+        said = (gap.words(inputs.plan["washout_days"]) for gap in session_gaps(inputs))
+        yield from (words for words in said if words)
     n_readers = len(inputs.primaries)
     if inputs.ai and 0 < n_readers < FEW_READERS:
         yield (

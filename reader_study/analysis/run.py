@@ -15,6 +15,7 @@ from reader_study.analysis.comparisons import pair_report, undecided_report
 from reader_study.analysis.endpoints import endpoints_report
 from reader_study.analysis.inputs import Evaluator, Inputs, Level, parse
 from reader_study.analysis.levels import level_report
+from reader_study.analysis.pauses import pauses_report
 from reader_study.analysis.remarks import marks_in_words, remarks
 from reader_study.analysis.sessions import order_report, recognised_report, subgroup_report, times_report
 
@@ -76,7 +77,7 @@ def analyse(document: Mapping[str, Any], *, version: str = "", progress: Progres
         "remarks": remarks(inputs, levels),
     }
     if inputs.edition > 1:
-        result["edition"] = inputs.edition
+        result |= {"edition": inputs.edition, "washout": pauses_report(inputs)}
     if progress:
         progress(total, total, "endpoints")
     plain: dict[str, Any] = rounded(result)

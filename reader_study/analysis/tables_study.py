@@ -115,6 +115,12 @@ def session_tables(result: Result) -> Iterator[Table]:
     note = "Accuracy that rises points to learning, accuracy that falls to fatigue; intervals of parts overlap widely."
     yield Table("order", "Order and fatigue", "sessions", columns, tuple(sessions["order"]), EXPLORATORY, (note,))
     columns = (
+        Column("reader", "Reader"), Column("first", "First"), Column("second", "Next"),
+        Column("days", "Days between", "number", 1), Column("planned", "Protocol asks", "int"),
+    )  # fmt: skip
+    note = "From the last look at any case (imported: last answer) to the next opening (imported: first answer)."
+    yield Table("washout", "Washout", "sessions", columns, tuple(result.get("washout", ())), EXPLORATORY, (note,))
+    columns = (
         Column("evaluator", "Session"), Column("n", "Timed", "int"), Column("median_s", "Median, s", "number", 1),
         Column("q1_s", "Lower quartile", "number", 1), Column("q3_s", "Upper quartile", "number", 1),
         Column("shortest_s", "Shortest", "number", 1), Column("longest_s", "Longest", "number", 1),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from reader_study.analysis.table_model import Column, Table
+from reader_study.report.methods import measured_washout
 
 Document = Mapping[str, Any]
 AUTHOR: Final = "author"
@@ -241,9 +242,10 @@ def facts(inputs: Document, result: Document) -> dict[str, str]:
         found["ai"] = "; ".join(_pipeline(e) for e in ai)
     if here:
         found["blinding"] = "Reference, AI result, other answers and file names were out of reach of readers"
-        found["independence"] = (
-            f"Own random order and codes in each session; {protocol['washout_days']} days between sessions of a reader"
-        )
+        washout = f"{protocol['washout_days']} days between sessions of a reader by protocol"
+        measured = measured_washout(result)
+        known = "; ".join(filter(None, ("Own random order and codes in each session", washout, measured)))
+        found["independence"] = known
         found["deidentification"] = "Pseudonyms; metadata stripped from images; file names out of reach"
     if fields.get("Camera"):
         found["devices"] = "; ".join(row["value"] for row in fields["Camera"])

@@ -16,7 +16,7 @@ def methods_text(inputs: Document, result: Document) -> list[Part]:
     protocol = inputs["protocol"]["document"]
     parts = [
         ("Design and cases", _design(inputs, result, protocol)),
-        ("Readers and reading", _reading(inputs, protocol)),
+        ("Readers and reading", _reading(inputs, result, protocol)),
         ("AI", _ai(inputs)),
         ("Endpoints", _endpoints(inputs)),
         ("Statistical analysis", _statistics(inputs, result)),
@@ -51,19 +51,37 @@ def _design(inputs: Document, result: Document, protocol: Document) -> list[str]
     ]
 
 
-def _reading(inputs: Document, protocol: Document) -> list[str]:
+def measured_washout(result: Document) -> str:
+    """The shortest measured washout in words, and how many are not known; empty where nobody read twice."""
+    rows = result.get("washout", [])
+    known = sorted((row["days"], row["first"], row["second"]) for row in rows if row["days"] is not None)
+    unknown = [f"{row['first']} to {row['second']}" for row in rows if row["days"] is None]
+    parts = []
+    if known:
+        days, first, second = known[0]
+        parts.append(f"shortest washout on record {days:.1f} days ({first} to {second})")
+    if unknown:
+        parts.append(f"washout not known: {', '.join(unknown)}")
+    return "; ".join(parts)
+
+
+def _reading(inputs: Document, result: Document, protocol: Document) -> list[str]:
     sessions = [e for e in inputs["evaluators"] if e["role"] == "reader"]
     if not sessions:
         return []
     readers = list(dict.fromkeys(e["reader"] for e in sessions))
     twice = [r for r in readers if sum(e["reader"] == r and e["arm"] != "ai_assisted" for e in sessions) > 1]
     here = [e for e in sessions if not e["imported"]]
+    measured = measured_washout(result)
     out = [f"{len(readers)} readers ({_list(readers)}) gave one diagnosis for each patient."]
     if twice:
         out.append(
-            f"{_list(twice)} read again, {protocol['washout_days']} days or more after the first reading by protocol. "
-            "Sessions of one reader are not pooled; the primary session enters the main analysis."
+            f"{_list(twice)} read again, {protocol['washout_days']} days or more after the first reading by protocol"
+            f"{f' ({measured})' if measured else ''}. Sessions of one reader are not pooled; the primary session "
+            "enters the main analysis."
         )
+    elif measured:
+        out.append(f"Between the sessions of a reader: {measured}.")
     main = {e["reader"] for e in sessions if e["primary"]}
     if lost := [reader for reader in readers if reader not in main]:
         verb = "is" if len(lost) == 1 else "are"

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Max, OuterRef, Q, Subquery
 
 from cases.models import Patient, ReferenceDiagnosis
 from leukoweb.core.audit import event_body
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.snapshot import one_snapshot
 from reader_study.analysis.inputs import EDITION, SCHEMA, InputsRefused
-from reader_study.models import ProtocolVersion, Reading, ReadingSession, Study, StudyCase
+from reader_study.models import ProtocolVersion, Reading, ReadingSession, SessionCase, Study, StudyCase
 from reader_study.protocol import primary_number, reference_map
 from reader_study.selectors.ai_answers import ai_evaluators
 from reader_study.selectors.assistance import assistance_shown
 from reader_study.selectors.plan import plan_of
 
 _STATE = ReadingSession.State
+_LAST_LOOK = SessionCase.objects.filter(session=OuterRef("pk")).order_by().values("session").annotate(
+    last=Max("last_at")
+).values("last")  # fmt: skip
 _QUIET = Q(action__startswith="analysis.")  # looking at numbers changes none of them
 
 
@@ -113,6 +116,7 @@ def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any
         ReadingSession.objects.filter(reader__study=study)
         .exclude(state=_STATE.VOID)
         .exclude(readings__reread=True)
+        .annotate(last_look_at=Subquery(_LAST_LOOK))
         .select_related("reader", "seal")
         .order_by("reader__label", "number")
     )
@@ -142,6 +146,7 @@ def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any
                 "imported": session.imported, "state": session.state, "seed": session.seed,
                 "opened_at": session.opened_at and session.opened_at.isoformat(),
                 "sealed_at": session.sealed_at and session.sealed_at.isoformat(),
+                "last_look_at": session.last_look_at and session.last_look_at.isoformat(),
                 "readings_sha256": session.seal.readings_sha256 if hasattr(session, "seal") else "",
                 "profile": {"years": reader.years, "specialty": reader.specialty, "training": reader.training},
                 "answers": readings[session.pk],

@@ -76,7 +76,7 @@ def _import(study: Study, data: bytes, actor: User | None, signature: Signature)
     cases = list(StudyCase.objects.filter(study=study, training=False).select_related("patient"))
     names = {case.patient.code: case.code for case in cases} | {case.code: case.code for case in cases}
     classes = protocol.document["classes"]["names"] if protocol else []
-    rows = parse_readings(data, Expected(names, classes, set(waiting)))
+    rows = parse_readings(data, Expected(names, classes, set(waiting), timezone.now()))
     by_code = {case.code: case for case in cases}
     for key, session in waiting.items():
         own = [row for row in rows if (row.reader, row.session) == key]

@@ -24,6 +24,7 @@ from reader_study.selectors.confounders import confounders
 from reader_study.selectors.feasibility import feasibility
 from reader_study.selectors.grid import session_lines
 from reader_study.selectors.studies import protocol_current, reading_started, study_get
+from reader_study.selectors.washout import washout_warnings
 from reader_study.services import conduct, guard, imports, locking
 from reader_study.views.shown import protocol_sections
 
@@ -192,16 +193,20 @@ def study_unblind(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @requires("studies.manage")
 def study_import(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Readings of readers who read elsewhere. The whole file is checked before anything is stored."""
+
+    def deed(data: dict[str, Any], signature: Any) -> None:
+        file = data["readings"].read(imports.BYTES_MAX + 1)
+        imports.readings_import(actor=person(request), study=study, data=file, signature=signature)
+        for words in washout_warnings(study):
+            messages.warning(request, words)
+
     study = study_get(public_id, for_user=person(request))
     form = forms.ReadingsFileForm(
         request.POST or None, request.FILES or None, request=request,
         meaning=guard.IMPORT_MEANING,
     )  # fmt: skip
     return _page(
-        request, study, form,
-        lambda data, signature: imports.readings_import(
-            actor=person(request), study=study, data=data["readings"].read(imports.BYTES_MAX + 1), signature=signature
-        ),
+        request, study, form, deed,
         done="The readings were imported.", template="reader_study/study_import.html", columns=imports.COLUMNS,
         waiting=imports.sessions_waiting(study),
     )  # fmt: skip

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+from datetime import date
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from cases.csv_tables import CsvRefused
 from leukoweb.core.exceptions import Conflict, NotAllowed
 from leukoweb.core.models import AuditEvent, User
 from reader_study.models import Reading, ReadingSession, SessionSeal, Study
+from reader_study.selectors.washout import washout_warnings
 from reader_study.services.imports import readings_import, readings_import_by_system
 from reader_study.services.locking import study_lock_by_system
 from reader_study.services.seals import seal_verify
@@ -99,6 +102,46 @@ def test_every_problem_has_its_line_and_nothing_is_stored(
     assert all(session.state == "planned" for session in sessions(study))
 
 
+def dated(study: Study, session: int, day: date | None, *, seed: int = 1) -> list[list[str]]:
+    """A row with ``answered_at`` for each case, a minute apart."""
+    times = [f"{day}T10:{minute:02d}+00:00" if day else "" for minute in range(len(CLASSES) + 1)]
+    return [[*row, at] for row, at in zip(rows(study, session=session, seed=seed), times, strict=True)]
+
+
+def with_times(table: list[list[str]]) -> bytes:
+    return csv(table).replace(b",confidence", b",confidence,answered_at", 1)
+
+
+def test_a_time_that_has_not_come_yet_is_refused(study: Study, coordinator: User) -> None:
+    with pytest.raises(CsvRefused, match=r"Line 2: '2099-01-01T10:00.00:00' has not come yet"):
+        take(study, coordinator, with_times(dated(study, 1, date(2099, 1, 1))))
+    assert not Reading.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (date(2020, 1, 13), "Session 2 of P1 began 12.0 days after session 1 of P1; the protocol asks for 42."),
+        (date(2019, 1, 1), "Session 2 of P1 began before session 1 of P1 had ended"),
+        (None, "The time between session 1 of P1 and session 2 of P1 is not known"), (date(2020, 3, 1), ""),
+    ],
+)  # fmt: skip
+def test_a_washout_that_was_not_kept_is_said_at_the_import(
+    study: Study, coordinator: User, second: date | None, words: str
+) -> None:
+    client = Client()
+    client.force_login(coordinator, backend=BACKEND)
+    for number, day in ((1, date(2020, 1, 1)), (2, second)):
+        file = SimpleUploadedFile("r.csv", with_times(dated(study, number, day, seed=number)))
+        page = client.post(url("study_import", study), SIGNED | {"readings": file}, follow=True)
+        said = [str(message) for message in page.context["messages"] if message.level_tag == "warning"]
+        assert len(said) == bool(words) * (number == 2)
+    assert all(text.startswith(words) for text in said)
+    with CaptureQueriesContext(connection) as seen:
+        assert washout_warnings(study) == said
+    assert len(seen) == 2
+
+
 @pytest.mark.parametrize("data", [b"", b"case;reader\n", b"\xff\xfe", b"case,reader,session\n", b"a\x00b"])
 def test_what_is_no_such_file_is_refused(study: Study, coordinator: User, data: bytes) -> None:
     with pytest.raises(CsvRefused):
@@ -123,6 +166,7 @@ def test_the_page_imports_under_a_signature(study: Study, coordinator: User) -> 
     client.force_login(coordinator, backend=BACKEND)
     page = client.get(url("study_import", study)).content.decode()
     assert "P1, session 1" in page
+    assert client.get(url("study_detail", study)).status_code == 200, "a session that waits for a file has no rules"
     bad = SimpleUploadedFile("r.csv", csv(rows(study)).replace(b",4", b",9"))
     refused = client.post(url("study_import", study), SIGNED | {"readings": bad})
     assert b"Line 2: confidence" in refused.content

@@ -98,7 +98,7 @@ def test_readings_by_api(coordinator: User) -> None:
     status, body = api("post", f"{study.public_id}/readings/", PROOF | {"readings": "\n".join(lines[:-1])})
     assert (status, body["error"]["code"]) == (400, "E_READING")
     status, body = api("post", f"{study.public_id}/readings/", PROOF | {"readings": "\n".join(lines)})
-    assert (status, body) == (201, {"readings": 6})
+    assert (status, body) == (201, {"readings": 6, "warnings": []})
 
 
 def test_bad_documents_are_refused_by_path(coordinator: User) -> None:
