@@ -163,12 +163,25 @@ def readings_sha256(rows: list[dict[str, Any]]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def is_panels(session: ReadingSession) -> bool:
+    """Whether this is the session of the panel that reads again after the unblinding, which nobody signs.
+
+    It holds re-reads only and no signature of it is on record anywhere, so a reader's session whose seal was taken
+    away, or whose readings were marked as re-reads, is none.
+    """
+    if hasattr(session, "seal") or session.readings.filter(reread=False).exists() or not session.readings.exists():
+        return False
+    return not AuditEvent.objects.filter(action="reading.seal", target=f"session:{session.pk}").exists()
+
+
 def seal_problem(session: ReadingSession) -> str:
     """What does not fit between a seal, the readings under it and the audit chain; empty if all does.
 
     The hash binds the content; the chained event binds that hash to this session, this person, their name and what they
     signed. Readings that were imported are bound by the hash alone. Not for blind requests.
     """
+    if not hasattr(session, "seal"):
+        return "it is sealed and has no seal"
     seal = session.seal
     readings = list(session.readings.filter(reread=False))
     if readings_sha256([{name: getattr(reading, name) for name in SIGNED} for reading in readings]) != (

@@ -14,6 +14,7 @@ from django.utils import timezone
 from leukoweb.core.guards import guards_lifted
 from leukoweb.core.signing import Signature
 from reader_study.models import DraftReading, Reading, ReadingSession, SessionSeal
+from reader_study.services.panel import panel_read
 from reader_study.services.seals import MEANINGS, seal_problem, session_seal
 from tests.reader_study.factories import CLASSES, MadeStudy, make_study
 
@@ -75,3 +76,23 @@ def test_the_command_names_the_session(sealed: MadeStudy, capsys: Any) -> None:
     with pytest.raises(CommandError, match="1 of 11 seals do not fit"):
         call_command("verify_seals")
     assert "session 1 of P4: the readings are not those that were signed" in capsys.readouterr().err
+
+
+def test_what_a_panel_read_again_needs_no_seal_and_what_readers_read_does(
+    sealed: MadeStudy, coordinator: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed.study.coordinators.add(coordinator)
+    sealed.study.state = "unblinded"
+    sealed.study.save()
+    panel_read(actor=coordinator, study=sealed.study, case=sealed.cases[0], members="A, B", diagnosis="ALL")
+    call_command("verify_seals")
+    assert f"{N_READERS} seals, all fit" in capsys.readouterr().out
+    for taken in ("seal", "seal and readings"):
+        session = sealed.session(0 if taken == "seal" else 1)
+        with guards_lifted():
+            SessionSeal.objects.filter(session=session).delete()
+            if taken != "seal":
+                Reading.objects.filter(session=session).update(reread=True)
+        with pytest.raises(CommandError, match=f"of {N_READERS} seals do not fit"):
+            call_command("verify_seals")
+        assert f"session 1 of {session.reader.label}: it is sealed and has no seal" in capsys.readouterr().err

@@ -7,20 +7,20 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from reader_study.models import ReadingSession
-from reader_study.services.seals import seal_problem
+from reader_study.services.seals import is_panels, seal_problem
 
 
 class Command(BaseCommand):
     help = "Compare each seal with its readings and with the audit trail. Exit codes: 0 all fit, 1 some do not."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sealed = ReadingSession.objects.filter(state=ReadingSession.State.SEALED).select_related(
-            "seal", "reader__study"
-        )
+        sealed = ReadingSession.objects.filter(state=ReadingSession.State.SEALED)
         checked = wrong = rebuilt = 0
         for session in sealed.select_related("seal", "reader__study").order_by("pk"):
             if session.reader.study.reconstruction:  # rebuilt from published tables: nobody signed it
                 rebuilt += 1
+                continue
+            if is_panels(session):
                 continue
             checked += 1
             if problem := seal_problem(session):
