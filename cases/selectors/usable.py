@@ -155,20 +155,38 @@ def _steps(
 ) -> tuple[dict[int, str], dict[int, str]]:
     """The step of every image, and the label of those that have one. Rows come in capture order."""
     out = excluded_images(choices.cohorts)
-    steps: dict[int, str] = {}
-    seen: set[tuple[int, str]] = set()
+    own: dict[int, str] = {}
     for row in rows:
         consensus = settled.get(row.pk)
+        own[row.pk] = _VERDICT_STEPS[consensus.verdict] if consensus else "not_sorted"
         if row.pk in out:
-            steps[row.pk] = f"excluded_{out[row.pk].reason}"
-        elif (row.patient_id, row.content) in seen:
-            steps[row.pk] = "copy"
-        else:
-            steps[row.pk] = _VERDICT_STEPS[consensus.verdict] if consensus else "not_sorted"
-            if steps[row.pk] == KEPT:  # one that goes for its own reason does not take its twin along
-                seen.add((row.patient_id, row.content))
-    per_slide = Counter(row.slide_id for row in rows if steps[row.pk] == KEPT)
-    for row in rows:
-        if steps[row.pk] == KEPT and per_slide[row.slide_id] < choices.settings.min_images:
-            steps[row.pk] = "small_slide"
+            own[row.pk] = f"excluded_{out[row.pk].reason}"
+    small: set[int] = set()
+    while True:
+        steps = _without_copies(rows, own, small)
+        per_slide = Counter(row.slide_id for row in rows if steps[row.pk] == KEPT)
+        lacking = {slide: n for slide, n in per_slide.items() if n < choices.settings.min_images}
+        if not lacking:
+            break
+        # A slide may get a copy back when the slide of its twin goes; so those that cannot go first, then the smallest.
+        hoping = {row.slide_id for row in rows if steps[row.pk] == "copy"}
+        small |= (lacking.keys() - hoping) or {min(lacking, key=lambda slide: lacking[slide])}
     return steps, {row.pk: settled[row.pk].label for row in rows if steps[row.pk] == KEPT}
+
+
+def _without_copies(rows: Sequence[Row], own: dict[int, str], small: set[int]) -> dict[int, str]:
+    """Of identical images of a patient that would be kept one is, the first that is on no ``small`` slide.
+
+    One that goes for its own reason, or with its slide, does not take its twin along.
+    """
+    steps = dict(own)
+    seen: set[tuple[int, str]] = set()
+    wanted = [row for row in rows if own[row.pk] == KEPT]
+    for row in sorted(wanted, key=lambda row: row.slide_id in small):  # stable: capture order within both
+        if (row.patient_id, row.content) in seen:
+            steps[row.pk] = "copy"
+            continue
+        seen.add((row.patient_id, row.content))
+        if row.slide_id in small:
+            steps[row.pk] = "small_slide"
+    return steps

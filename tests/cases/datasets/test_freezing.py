@@ -73,6 +73,11 @@ def test_a_twin_that_the_sorters_took_out_does_not_take_the_other_along(small: S
     decide(copy, "AML")
     steps = {step.step: step.n_images for step in dataset_plan(choices_of([small[0]], [task], min_images=1)).flow}
     assert steps["copy"] == 1, "where both are wanted, one counts"
+    plan = dataset_plan(choices_of([small[0]], [task], min_images=4))
+    steps = {step.step: step.n_images for step in plan.flow}
+    assert twin.pk in {image.row.pk for image in plan.images}, "its slide has four with it, the copy's has one"
+    assert copy.pk not in {image.row.pk for image in plan.images}
+    assert steps["copy"] == 1
 
 
 @pytest.mark.both_databases
