@@ -105,14 +105,17 @@ def check_entries(entries: Sequence[Entry], maps: Sequence[PartMap]) -> None:
         _check_classes(entries, part)
 
 
-def refuse_known(patients: Sequence[str]) -> None:
-    """TrainingRefused (E_LEAK) for internal-validation patients whom the start weights have learned from."""
+def refuse_known(patients: Sequence[str], versions: Sequence[str]) -> None:
+    """TrainingRefused (E_LEAK) for internal-validation patients whom the start weights have learned from.
+
+    ``versions``: names of the dataset versions behind those weights, the newest first.
+    """
     if patients:
         raise TrainingRefused(
             f"{_some(sorted(patients), 'internal-validation patient')} known to the model that training would start "
             "from: it was trained on them, so that they prove nothing.",
             code="E_LEAK", field="initial_weights",
-            hint="Freeze a version that keeps the sides of the one that the model was trained on, or start elsewhere.",
+            hint=f"Freeze a version that keeps the sides of {' or of '.join(versions[:3])}, or start elsewhere.",
         )  # fmt: skip
 
 

@@ -49,10 +49,12 @@ def datasets_behind(models: Iterable[ModelVersion], weights_sha256: str = "") ->
 @dataclass(frozen=True)
 class Known:
     """``patients``: internal-validation patients of a version whom models have learned from. ``n_absent``: dataset
-    versions of those models that are not in this installation, so that nobody can tell."""
+    versions of those models that are not in this installation, so that nobody can tell; ``versions``: those that are,
+    the newest first."""
 
     patients: tuple[str, ...]
     n_absent: int
+    versions: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -63,7 +65,7 @@ def known_patients(dataset: DatasetVersion, datasets: Iterable[str]) -> Known:
     """By person and by the bytes of the images, whatever a patient's code is now. Two queries."""
     ids = {name for name in datasets if _is_uuid(name)}
     rows = DatasetVersion.objects.filter(public_id__in=ids)
-    here = list(rows.values_list("pk", flat=True)) if ids else []
+    here = list(rows.order_by("-pk")) if ids else []
     if not here:
         return Known((), len(ids))
     trained = DatasetEntry.objects.filter(dataset__in=here, split=TRAIN).order_by()
@@ -71,7 +73,7 @@ def known_patients(dataset: DatasetVersion, datasets: Iterable[str]) -> Known:
         Q(patient__in=trained.values("patient")) | Q(content_sha256__in=trained.values("content_sha256"))
     )  # fmt: skip
     codes = seen.order_by("patient_code").values_list("patient_code", flat=True).distinct()
-    return Known(tuple(codes), len(ids) - len(here))
+    return Known(tuple(codes), len(ids) - len(here), tuple(str(version) for version in here))
 
 
 def _is_uuid(text: str) -> bool:

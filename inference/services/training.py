@@ -64,7 +64,8 @@ def check_start(dataset: DatasetVersion, behind: Iterable[str]) -> None:
 
     ``behind``: the dataset versions behind those weights.
     """
-    refuse_known(known_patients(dataset, behind).patients)
+    known = known_patients(dataset, behind)
+    refuse_known(known.patients, known.versions)
 
 
 @transaction.atomic

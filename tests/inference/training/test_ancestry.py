@@ -54,6 +54,7 @@ def test_no_training_starts_from_weights_that_know_its_test_patients(frozen: Any
         with pytest.raises(TrainingRefused, match=r"7 internal-validation patients .* are known to the model") as told:
             training_create(actor=None, dataset=again, config=plan)
         assert (told.value.code, told.value.field) == ("E_LEAK", "initial_weights")
+        assert "keeps the sides of tiny 1, or" in told.value.hint
         training_create(actor=None, dataset=frozen, config=plan)  # on its own version it may go on
     assert not TrainingRun.objects.filter(dataset=again).exists()
 
