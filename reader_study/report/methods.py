@@ -112,7 +112,8 @@ def _assisted(sessions: list[dict[str, Any]]) -> str:
     whose = f" of {_list(named)}, frozen when the session was laid out," if named else ""
     text = f"In sessions of the AI-assisted arm the AI result{whose} was shown with the images."
     blinded = {e["reader"]: e["session"] for e in reversed(sessions) if e["arm"] != "ai_assisted"}
-    pairs = [(e["session"], blinded[e["reader"]]) for e in assisted if e["reader"] in blinded]
+    first = {e["reader"]: e["session"] for e in sorted(assisted, key=lambda e: -e["session"])}
+    pairs = [(number, blinded[reader]) for reader, number in first.items() if reader in blinded]
     began = sum(with_ai < without for with_ai, without in pairs)
     return f"{text} {began} of {len(pairs)} readers who read both ways began with the AI." if pairs else text
 

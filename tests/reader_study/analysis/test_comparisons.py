@@ -11,8 +11,10 @@ import pytest
 from leukoweb.statistics.covariance import jackknife_covariance
 from leukoweb.statistics.mrmc import analyse_proportion, obuchowski_rockette
 from leukoweb.statistics.paired import holm, mcnemar
+from reader_study.analysis.levels import linearised
 from reader_study.analysis.run import analyse
 from reader_study.analysis.tables import result_tables
+from reader_study.report.methods import methods_text
 from tests.reader_study.analysis.documents import FIVE, add_aided, changed, small
 
 Document = dict[str, Any]
@@ -172,6 +174,8 @@ def test_a_reader_with_two_sessions_with_ai_is_one_reader(wrong: tuple[Document,
     tables = [next(t for t in result_tables(r) if t.key == "arms_five") for r in (wrong[1], result)]
     means = [[row for row in t.rows if row["reader"] == "mean of the readers"] for t in tables]
     assert means[0] == means[1]
+    text = " ".join(dict(methods_text(document, result))["Readers and reading"])
+    assert "0 of 2 readers who read both ways" in text
     named = {row["reader"] for row in tables[1].rows}
     assert {"P1 (P1-3)", "P1 (P1-4, not in the mean)", "P2"} < named
 
@@ -201,3 +205,27 @@ def test_a_secondary_endpoint_says_whose_margin_it_is(document: Document, result
     assert primary == result["endpoints"][0]["verdict"]
     assert "the margin was set for the primary endpoint" not in primary
     assert secondary.endswith("; the margin was set for the primary endpoint")
+
+
+@pytest.mark.slow
+def test_the_interval_of_macro_f1_over_readers_covers_what_it_says() -> None:
+    """1,500 studies without an effect of the AI: 4 readers of differing skill and response to the arm, 20 patients in
+    each of 5 classes of differing difficulty, 5 % undecided. The interval for these readers alone covers less, for it
+    leaves out how readers differ."""
+    rng, n_readers, k, n, studies = np.random.default_rng(7), 4, 5, 100, 1_500
+    reference = np.repeat(np.arange(k), n // k)
+    hits = {"random": 0, "fixed": 0}
+    for _ in range(studies):
+        difficulty, skill = rng.normal(0, 1, n), rng.normal(1.2, 0.5, n_readers)
+        reads = []
+        for own in np.tile(skill, 2) + rng.normal(0, 0.25, 2 * n_readers):
+            right = rng.random(n) < 1 / (1 + np.exp(difficulty - own))
+            answer = np.where(right, reference, (reference + rng.integers(1, k, n)) % k)
+            reads.append(np.where(rng.random(n) < 0.05, k, answer))
+        values, covariance, _ = linearised(np.stack(reads, axis=1), reference, k, "f1")
+        found = obuchowski_rockette(values.reshape(2, n_readers), covariance, n=n)
+        for name, design in (("random", found.random), ("fixed", found.fixed_readers)):
+            hits[name] += design.differences[0].low <= 0 <= design.differences[0].high
+    print({name: hit / studies for name, hit in hits.items()})
+    assert 0.93 < hits["random"] / studies < 0.97
+    assert hits["fixed"] < hits["random"]
