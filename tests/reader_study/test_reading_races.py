@@ -167,10 +167,11 @@ def test_nobody_begins_while_the_text_that_they_agree_to_changes(monkeypatch: py
     study = make_locked(coordinator)
     session = sessions(study)[0]
     replies: list[int] = []
+    client = Client(raise_request_exception=False)
+    client.force_login(session.reader.user, backend=BACKEND)
+    assert client.get(f"/read/{session.token}/").status_code == 200
 
     def begin() -> None:
-        client = Client(raise_request_exception=False)
-        client.force_login(session.reader.user, backend=BACKEND)
         replies.append(client.post(f"/read/{session.token}/", agreement(session)).status_code)
         connection.close()
 
@@ -179,7 +180,7 @@ def test_nobody_begins_while_the_text_that_they_agree_to_changes(monkeypatch: py
     def asked(of: Any) -> bool:
         found = started(of)
         reader.start()
-        reader.join(1)  # with nothing to wait for, the reader is through by now
+        reader.join(1.5)  # with nothing to wait for, the reader is through by now
         return found
 
     started = locking.reading_started
