@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Count, OuterRef, Q, Subquery
 
 from cases.models import Cohort, Exclusion, HpfImage, Patient, Slide
+from reader_study.models import Study
 from reader_study.protocol import Problem
 
 FEW_FIELDS = 3  # the paper's own limit: fewer than three fields of a patient were left out
@@ -73,6 +74,15 @@ def case_list(document: dict[str, Any]) -> CaseList:
         _fields(found)
     elif found.everybody:
         found.manifests = {patient.pk: [] for patient in found.everybody}
+    return found
+
+
+def frozen_cases(study: Study) -> CaseList:
+    """The patients of a locked study as its sessions show them, whatever became of the cohort since. 1 query."""
+    found = CaseList(cohort=study.cohort)
+    for case in study.cases.select_related("patient").order_by("patient__code"):
+        (found.training if case.training else found.patients).append(case.patient)
+        found.manifests[case.patient_id] = case.manifest
     return found
 
 

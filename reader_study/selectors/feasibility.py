@@ -9,9 +9,9 @@ from cases.models import Cohort, DatasetEntry
 from inference.models import PipelineVersion
 from leukoweb.core.models import Role, User
 from leukoweb.core.words import counted
-from reader_study.models import Study
+from reader_study.models import ReadingSession, Study
 from reader_study.protocol import Problem, lock_problems, notices
-from reader_study.selectors.cases import CaseList, case_list, without_reference
+from reader_study.selectors.cases import CaseList, case_list, frozen_cases, without_reference
 from reader_study.selectors.eligibility import Overlap, overlaps, trained_on
 
 
@@ -46,6 +46,27 @@ def feasibility(study: Study, document: dict[str, Any]) -> Feasibility:
                     "They have to have one before the analysis.")
         )  # fmt: skip
     return Feasibility(tuple(problems), tuple(warnings), tuple(refused), cases)
+
+
+def amendment_feasibility(
+    study: Study, before: dict[str, Any], after: dict[str, Any], added: list[dict[str, Any]]
+) -> list[Problem]:
+    """What the database says against an amendment: the ``added`` readers, and other pipelines, on the frozen cases."""
+    cases = frozen_cases(study)
+    problems, _ = readers_problems(study, added, cases)
+    if after["ai"] != before["ai"]:
+        problems += _pipeline_problems(after, cases)
+    if after["ai"]["primary"] != before["ai"]["primary"] and _shows_ai(study):
+        problems.append(
+            Problem("ai.primary", "Sessions with the AI's result are laid out with that of the locked pipeline.",
+                    "Keep the pipeline, or design a new study for another one.")
+        )  # fmt: skip
+    return problems
+
+
+def _shows_ai(study: Study) -> bool:
+    sessions = ReadingSession.objects.filter(reader__study=study, arm=ReadingSession.Arm.AI_ASSISTED, imported=False)
+    return sessions.exclude(state=ReadingSession.State.VOID).exists()
 
 
 def readers_problems(

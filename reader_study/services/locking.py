@@ -15,9 +15,17 @@ from leukoweb.core.models import User
 from leukoweb.core.signing import Signature
 from reader_study.models import ProtocolVersion, ReadingSession, Study, StudyCase, StudyReader
 from reader_study.ordering import session_seed
-from reader_study.protocol import ProtocolRefused, amendment_problems, canonical, diff, protocol_sha256, validate
+from reader_study.protocol import (
+    Problem,
+    ProtocolRefused,
+    amendment_problems,
+    canonical,
+    diff,
+    protocol_sha256,
+    validate,
+)
 from reader_study.selectors.cases import CaseList, case_list, manifest_sha256
-from reader_study.selectors.feasibility import feasibility, readers_problems
+from reader_study.selectors.feasibility import amendment_feasibility, feasibility
 from reader_study.selectors.studies import protocol_current, reading_started
 from reader_study.services.guard import (
     READING_STATES,
@@ -175,7 +183,7 @@ def protocol_amend(
     Conflict
         Not locked, or frozen already.
     ProtocolRefused
-        A change that no amendment may make, or a new reader who cannot read these patients.
+        A change that no amendment may make, or a new reader or pipeline that has met these patients.
     DomainError
         Nothing changed, or no reason.
     """
@@ -191,17 +199,12 @@ def protocol_amend(
     changes = diff(before.document, document)
     if not changes:
         raise DomainError("Nothing differs from the locked protocol.", hint="Change something, then sign.")
-    added = _added(before.document, document)
     # Nobody begins while the text changes: whoever opens waits here, and is then told to read it again.
     list(ReadingSession.objects.select_for_update().filter(reader__study=study).order_by("pk").values_list("pk"))
-    problems = [
-        *amendment_problems(before.document, document, reading_started=reading_started(study)),
-        *validate(document), *readers_problems(study, added, case_list(document))[0],
-    ]  # fmt: skip
-    if problems:
+    if problems := amendment_refusals(study, before.document, document):
         raise ProtocolRefused(problems)
     protocol = _version(study, before.version + 1, document, signature, reason)
-    for reader in added:
+    for reader in _added(before.document, document):
         _reader(study, reader, protocol, replaces)
     _apply(study, protocol)
     audit_record(
@@ -210,6 +213,14 @@ def protocol_amend(
               "changes": [change.as_dict() for change in changes]},
     )  # fmt: skip
     return protocol
+
+
+def amendment_refusals(study: Study, before: dict[str, Any], document: dict[str, Any]) -> list[Problem]:
+    """Everything that speaks against this amendment now; ``document`` in its canonical form."""
+    return [
+        *amendment_problems(before, document, reading_started=reading_started(study)),
+        *validate(document), *amendment_feasibility(study, before, document, _added(before, document)),
+    ]  # fmt: skip
 
 
 def _added(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:

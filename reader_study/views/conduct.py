@@ -19,11 +19,11 @@ from leukoweb.core.permissions import requires
 from leukoweb.core.signing import SignatureForm
 from reader_study import conduct_forms as forms
 from reader_study.models import Study
-from reader_study.protocol import amendment_problems, diff, dump_yaml, load_yaml, protocol_sha256
+from reader_study.protocol import canonical, diff, dump_yaml, load_yaml, protocol_sha256
 from reader_study.selectors.confounders import confounders
 from reader_study.selectors.feasibility import feasibility
 from reader_study.selectors.grid import session_lines
-from reader_study.selectors.studies import protocol_current, reading_started, study_get
+from reader_study.selectors.studies import protocol_current, study_get
 from reader_study.selectors.washout import washout_warnings
 from reader_study.services import conduct, guard, imports, locking
 from reader_study.views.shown import protocol_sections
@@ -104,12 +104,11 @@ def _locked(study: Study) -> Any:
 
 def _preview(study: Study, text: str) -> dict[str, Any]:
     try:
-        document = load_yaml(text)
+        document = canonical(load_yaml(text))
     except DomainError as error:
         return {"refusal": error}
     before = _locked(study).document
-    problems = amendment_problems(before, document, reading_started=reading_started(study))
-    return {"changes": diff(before, document), "problems": problems}
+    return {"changes": diff(before, document), "problems": locking.amendment_refusals(study, before, document)}
 
 
 @sensitive_post_parameters("password", "code")

@@ -1,0 +1,100 @@
+"""Amendments against the database: other pipelines, replacements on the frozen cases, a title that is taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cases.models import Cohort, Patient, Slide
+from cases.services import exposure_record
+from cases.services.withdrawals import patient_withdraw
+from inference.models import PatientPrediction, PipelineRun, PipelineVersion
+from leukoweb.core.models import Job, User
+from reader_study.models import Study
+from reader_study.protocol import ProtocolRefused
+from reader_study.services import conduct, locking
+from tests.reader_study.protocols import reader
+from tests.reader_study.studies import document_of, make_locked, sessions, sign, world
+
+pytestmark = pytest.mark.django_db
+OTHER = {"primary": {"name": "other", "version": "1"}, "comparators": []}
+
+
+@pytest.fixture
+def coordinator(db: None) -> User:
+    return world()
+
+
+def amend(study: Study, coordinator: User, **changes: Any) -> None:
+    locking.protocol_amend(
+        actor=coordinator, study=study, document=document_of(study) | changes, reason="it was planned otherwise",
+        signature=sign(coordinator),
+    )  # fmt: skip
+
+
+def replace(study: Study, coordinator: User, username: str) -> None:
+    new = {key: value for key, value in reader("P1b", username).items() if key != "sessions"}
+    conduct.reader_replace(
+        actor=coordinator, reader=study.readers.get(label="P1"), replacement=new, reason="left the hospital",
+        signature=sign(coordinator),
+    )  # fmt: skip
+
+
+def with_results(pipeline: PipelineVersion) -> None:
+    for patient in Patient.objects.all():
+        slide = patient.slides.get()
+        job = Job.objects.create(kind="inference.run", title=f"p on {slide.code}", queue="infer", status="done")
+        run = PipelineRun.objects.create(pipeline=pipeline, slide=slide, job=job)
+        PatientPrediction.objects.create(
+            run=run, patient=patient, slide=slide, diagnosis="AML", diagnosis_3="ACUTE", diagnosis_5="AML"
+        )
+
+
+def test_an_amendment_to_another_pipeline_passes_the_checks_of_the_lock(coordinator: User, monkeypatch: Any) -> None:
+    study = make_locked(coordinator)
+    with pytest.raises(ProtocolRefused, match="There is no pipeline other 1"):
+        amend(study, coordinator, ai=OTHER)
+    PipelineVersion.objects.create(name="other", version="1", rule_set={})
+    frozen = set(study.cases.values_list("patient", flat=True))
+    met = {"found": ["Ext-002"]}
+
+    def trained_on(pipeline: PipelineVersion, patients: list[int], *, splits: Any) -> list[str]:
+        assert (pipeline.name, set(patients)) == ("other", frozen)
+        return met["found"]
+
+    monkeypatch.setattr("reader_study.selectors.feasibility.trained_on", trained_on)
+    with pytest.raises(ProtocolRefused, match="other 1 was made with images of 1 of these patients: Ext-002"):
+        amend(study, coordinator, ai=OTHER)
+    met["found"] = []
+    amend(study, coordinator, ai=OTHER)
+    assert document_of(study)["ai"] == OTHER
+
+
+def test_the_pipeline_that_sessions_show_stays(coordinator: User) -> None:
+    """What a session shows was copied when it was laid out; a new reader would see another pipeline's result."""
+    with_results(PipelineVersion.objects.get(name="starter"))
+    with_results(PipelineVersion.objects.create(name="other", version="1", rule_set={}))
+    study = make_locked(
+        coordinator, arms=["blinded", "ai_assisted"], readers=[reader("P1", "p1", ("blinded", "ai_assisted"))]
+    )
+    with pytest.raises(ProtocolRefused, match=r"laid out with that of the locked pipeline"):
+        amend(study, coordinator, ai=OTHER)
+    ai = document_of(study)["ai"]
+    amend(study, coordinator, ai=ai | {"comparators": [OTHER["primary"]]})  # which no session shows
+    assert document_of(study)["ai"]["primary"] == ai["primary"]
+
+
+def test_a_replacement_is_checked_against_the_frozen_cases(coordinator: User) -> None:
+    """Neither against a patient who came to the cohort later, nor without one who was withdrawn since."""
+    study = make_locked(coordinator)
+    added = Patient.objects.create(code="Ext-later", cohort=Cohort.objects.get(name="External"))
+    Slide.objects.create(code="Ext-later-S", patient=added)
+    exposure_record(User.objects.get(username="p3"), added, "result")
+    withdrawn = Patient.objects.get(code="Ext-001")
+    exposure_record(User.objects.get(username="p4"), withdrawn, "result")
+    patient_withdraw(actor=coordinator, patient=withdrawn, reason="asked for it")
+    with pytest.raises(ProtocolRefused, match=r"p4 has met 1 of these patients before: saw the AI result \(Ext-001\)"):
+        replace(study, coordinator, "p4")
+    replace(study, coordinator, "p3")
+    assert {s.reader.label for s in sessions(study) if s.state == "planned"} == {"P1b", "P2"}
