@@ -43,6 +43,10 @@ def require_signature(actor: User, signature: Signature) -> None:
         raise NotAllowed("The signature is somebody else's.", code="E_SIGNATURE")
 
 
+def title_taken(title: str) -> Conflict:
+    return Conflict(f"There is a study with the title {title!r} already.", field="title")
+
+
 def require_reason(reason: str) -> str:
     reason = reason.strip()
     if len(reason) < 5:

@@ -34,6 +34,7 @@ from reader_study.services.guard import (
     require_reason,
     require_signature,
     require_state,
+    title_taken,
 )
 from reader_study.services.orders import session_materialise, session_rules_refresh
 
@@ -181,7 +182,7 @@ def protocol_amend(
     Raises
     ------
     Conflict
-        Not locked, or frozen already.
+        Not locked, or frozen already, or the new title is taken.
     ProtocolRefused
         A change that no amendment may make, or a new reader or pipeline that has met these patients.
     DomainError
@@ -241,4 +242,8 @@ def _apply(study: Study, protocol: ProtocolVersion) -> None:
         session_rules_refresh(session=session, protocol=protocol)
     study.draft, study.draft_version = document, study.draft_version + 1
     study.title, study.closes_on = document["title"], _closing_day(document)
-    study.save(update_fields=["draft", "draft_version", "title", "closes_on"])
+    try:
+        with transaction.atomic():
+            study.save(update_fields=["draft", "draft_version", "title", "closes_on"])
+    except IntegrityError as error:
+        raise title_taken(study.title) from error

@@ -11,7 +11,7 @@ from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import Role, User
 from reader_study.models import Study
 from reader_study.protocol import canonical, default_document, diff
-from reader_study.services.guard import locked_study, require_coordinator, require_state
+from reader_study.services.guard import locked_study, require_coordinator, require_state, title_taken
 from reader_study.services.voiding import reader_withdraw
 
 
@@ -50,7 +50,7 @@ def _titled(study: Study, title: str) -> Study:
         with transaction.atomic():
             study.save()
     except IntegrityError as error:
-        raise Conflict(f"There is a study with the title {title!r} already.", field="title") from error
+        raise title_taken(title) from error
     return study
 
 

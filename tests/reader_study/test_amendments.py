@@ -10,6 +10,7 @@ from cases.models import Cohort, Patient, Slide
 from cases.services import exposure_record
 from cases.services.withdrawals import patient_withdraw
 from inference.models import PatientPrediction, PipelineRun, PipelineVersion
+from leukoweb.core.exceptions import Conflict
 from leukoweb.core.models import Job, User
 from reader_study.models import Study
 from reader_study.protocol import ProtocolRefused
@@ -98,3 +99,16 @@ def test_a_replacement_is_checked_against_the_frozen_cases(coordinator: User) ->
         replace(study, coordinator, "p4")
     replace(study, coordinator, "p3")
     assert {s.reader.label for s in sessions(study) if s.state == "planned"} == {"P1b", "P2"}
+
+
+@pytest.mark.both_databases
+def test_a_title_that_another_study_has_is_refused_in_words(coordinator: User) -> None:
+    make_locked(coordinator, "Taken", readers=[reader("P1", "p4")])
+    study = make_locked(coordinator, "Free")
+    with pytest.raises(Conflict, match="There is a study with the title 'Taken' already") as refused:
+        amend(study, coordinator, title="Taken")
+    assert refused.value.field == "title"
+    assert study.protocols.count() == 1
+    amend(study, coordinator, title="Free too")
+    study.refresh_from_db()
+    assert study.title == "Free too"

@@ -141,6 +141,14 @@ def test_an_amendment_shows_its_changes_before_it_is_signed(client: Client, coor
     never = dump_yaml(study.draft | {"order_seed": 5})
     refused = client.post(url("study_amend", study), SIGNED | {"protocol": never, "reason": "more time"})
     assert b"order_seed cannot change after the lock" in refused.content
+    pipeline = {"primary": {"name": "starter", "version": "9"}, "comparators": []}
+    text = dump_yaml(study.draft | {"ai": pipeline})
+    page = client.post(url("study_amend", study), {"do": "preview", "protocol": text, "reason": "more time"})
+    assert b"There is no pipeline starter 9" in page.content  # what stops the signature shows before it
+    make_study(coordinator, "Taken")
+    text = dump_yaml(study.draft | {"title": "Taken"})
+    refused = client.post(url("study_amend", study), SIGNED | {"protocol": text, "reason": "a better name"})
+    assert (refused.status_code, b"There is a study with the title" in refused.content) == (400, True)
 
 
 def test_mails_say_nothing(client: Client, coordinator: User, django_capture_on_commit_callbacks: Any) -> None:
