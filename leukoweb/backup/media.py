@@ -7,17 +7,36 @@ from collections.abc import Iterable
 from leukoweb.core.storage import BlobStore
 
 
-def files_copy(names: Iterable[str], source: BlobStore, target: BlobStore) -> tuple[int, list[str]]:
-    """Copy each named file that ``target`` lacks; returns (how many were copied, the names that ``source`` lacks)."""
+def files_copy(
+    names: Iterable[str], source: BlobStore, target: BlobStore, *, verify: bool = False
+) -> tuple[int, list[str]]:
+    """Copy each named file that ``target`` lacks, or has with another length than ``source``.
+
+    Every copy is hashed; one that is not what its name says is taken away again, so that a damaged file is never kept
+    as a saved one. ``verify`` hashes what ``target`` has already as well, and copies it anew where it is damaged.
+
+    Returns
+    -------
+    How many were copied, and the names of which ``target`` has no intact file now.
+    """
     copied, missing = 0, []
     for name in names:
-        if target.exists(name):
+        size = source.size(name)
+        if (
+            target.exists(name)
+            and (size is None or target.size(name) == size)
+            and not (verify and not target.intact(name))
+        ):
             continue
-        if not source.exists(name):
+        if size is None:
             missing.append(name)
             continue
         target.copy_in(name, source)
         copied += 1
+        if not target.intact(name):
+            target.purge(name)
+            copied -= 1
+            missing.append(name)
     return copied, missing
 
 

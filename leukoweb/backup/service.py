@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,17 +33,20 @@ from leukoweb.backup.database import (
     require_empty_database,
 )
 from leukoweb.backup.media import files_copy, files_damaged
+from leukoweb.backup.place import held, pool_of
 from leukoweb.core.audit import audit_record, chain_verify
 from leukoweb.core.guards import install_guards, missing_guards
 from leukoweb.core.storage import BlobStore, blobs
 
 SCHEMA = "leukoweb/backup/1"
+NAMED = "%Y%m%dT%H%M%SZ"  # backups, by their time in UTC
+_BACKUP = re.compile(r"\d{8}T\d{6}Z")
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class BackupReport:
-    """``folder`` of the backup, files it needs, how many of them were new, and names that the store lacks."""
+    """``folder`` of the backup, files it needs, how many of them were copied, and names that no store has intact."""
 
     folder: Path
     n_files: int
@@ -50,24 +54,31 @@ class BackupReport:
     missing: list[str]
 
 
-def backup_take(destination: Path) -> BackupReport:
+def backup_take(destination: Path, *, verify: bool = False) -> BackupReport:
     """Write a backup below ``destination``; the installation may be in use.
 
-    A file that the live store lacks does not stop the backup (the rest is worth saving); it is reported.
+    A file that the live store lacks, or has only damaged, does not stop the backup (the rest is worth saving); it is
+    reported. ``verify`` hashes the whole pool and copies anew what is no longer what its name says.
     Pixels of a patient who was withdrawn stay in older backups: delete those backups, then `backup --tidy`.
     """
-    folder = destination / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = destination / datetime.now(UTC).strftime(NAMED)
     try:
-        folder.mkdir(parents=True)
+        destination.mkdir(parents=True, exist_ok=True)
+        with held(destination):
+            folder.mkdir()
+            return _take(folder, BlobStore(pool_of(destination)), verify=verify)
     except FileExistsError as error:
         raise BackupFailed(f"{folder} exists already.", hint="Wait a second, then try again.") from error
     except OSError as error:
-        raise BackupFailed(f"{folder} cannot be made: {error.strerror}.") from error
+        raise BackupFailed(f"{folder} cannot be written: {error.strerror}.") from error
+
+
+def _take(folder: Path, pool: BlobStore, *, verify: bool) -> BackupReport:
     try:
         dump, digests = database_dump(folder)
-        pool, store = BlobStore(destination / "blobs"), blobs()
+        store = blobs()
         names = sorted(set(store.names()) | _required_names())  # after the dump: every file of its rows is among these
-        copied, missing = files_copy(names, store, pool)
+        copied, missing = files_copy(names, store, pool, verify=verify)
         manifest = {
             "schema": SCHEMA, "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "database": {"file": dump.name, "vendor": connection.vendor, "sha256": _sha256(dump)},
@@ -98,16 +109,22 @@ def backup_read(folder: Path) -> dict[str, Any]:
 def backup_check(folder: Path) -> list[str]:
     """What is wrong with a backup; empty: its dump and every file have their hashes."""
     manifest = backup_read(folder)
+    problem = _dump_problem(folder, manifest)
+    damaged = files_damaged(manifest["files"], BlobStore(pool_of(folder.parent)))
+    return [*([problem] if problem else []), *(f"file {name} is missing or damaged" for name in damaged)]
+
+
+def _dump_problem(folder: Path, manifest: dict[str, Any]) -> str:
     dump = folder / manifest["database"]["file"]
-    problems = []
-    if not dump.is_file() or _sha256(dump) != manifest["database"]["sha256"]:
-        problems.append(f"{dump.name} is missing or damaged")
-    damaged = files_damaged(manifest["files"], BlobStore(folder.parent / "blobs"))
-    return problems + [f"file {name} is missing or damaged" for name in damaged]
+    intact = dump.is_file() and _sha256(dump) == manifest["database"]["sha256"]
+    return "" if intact else f"{dump.name} is missing or damaged"
 
 
-def backup_restore(folder: Path) -> list[str]:
+def backup_restore(folder: Path, *, without_damaged: bool = False) -> list[str]:
     """Put a backup into this installation, which must be empty, and return what the drill found wrong.
+
+    A backup with a damaged file is refused, because an older one may be whole; ``without_damaged`` restores everything
+    else, and the drill names what is lost. A damaged dump is refused always.
 
     The files go first and the database last, in one transaction: a restore that was killed on the way leaves an empty
     database and can be started again. The drill compares every append-only table value by value with the moment of
@@ -116,11 +133,16 @@ def backup_restore(folder: Path) -> list[str]:
     Path(settings.DATA_DIR).mkdir(parents=True, exist_ok=True)
     require_empty_database()
     manifest = backup_read(folder)
-    if problems := backup_check(folder):
+    pool = BlobStore(pool_of(folder.parent))
+    damaged = set(files_damaged(manifest["files"], pool))
+    if problem := _dump_problem(folder, manifest):
+        raise BackupFailed(f"The backup is damaged and was not restored: {problem}.", hint="Try an older one.")
+    if damaged and not without_damaged:
         raise BackupFailed(
-            f"The backup is damaged and was not restored: {problems[0]}.", hint=f"{len(problems)} problems."
+            f"The backup is damaged and was not restored: file {min(damaged)} is missing or damaged.",
+            hint=f"{len(damaged)} of {len(manifest['files'])} files. Try an older one, or --without-damaged.",
         )
-    files_copy(manifest["files"], BlobStore(folder.parent / "blobs"), blobs())
+    files_copy(sorted(set(manifest["files"]) - damaged), pool, blobs())
     database_load(folder / manifest["database"]["file"])
     if missing_guards():
         install_guards()
@@ -139,11 +161,28 @@ def restore_drill(manifest: dict[str, Any]) -> list[str]:
 
 
 def backups_tidy(destination: Path) -> int:
-    """Delete files of the pool that no complete backup names; returns how many."""
-    kept: set[str] = set()
-    for path in destination.glob(f"*/{MANIFEST}"):
-        kept.update(backup_read(path.parent)["files"])
-    return BlobStore(destination / "blobs").sweep(kept, older_than_s=3600)
+    """Delete files of the pool that no complete backup names; returns how many.
+
+    Raises
+    ------
+    BackupFailed
+        There is no complete backup (so every file would go), one without a manifest (a kill left it; its files
+        would go), one that cannot be read, or another command works in the folder.
+    """
+    if not pool_of(destination).is_dir():
+        raise BackupFailed(f"{destination} holds no backups.", hint="Give the folder that `backup` was given.")
+    with held(destination):
+        kept: set[str] = set()
+        found = [path for path in sorted(destination.iterdir()) if path.is_dir() and _BACKUP.fullmatch(path.name)]
+        if not found:
+            raise BackupFailed(f"{destination} holds no complete backup; nothing was removed.")
+        for folder in found:
+            if not (folder / MANIFEST).exists():
+                raise BackupFailed(
+                    f"{folder} is no complete backup; nothing was removed.", hint="Delete that folder, then try again."
+                )
+            kept.update(backup_read(folder)["files"])
+        return BlobStore(pool_of(destination)).sweep(kept, older_than_s=3600)
 
 
 def _required_names() -> set[str]:

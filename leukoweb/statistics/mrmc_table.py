@@ -112,6 +112,9 @@ def parse_mrmc(
     truths = [row[header.index(truth)] for row in rows]
     if "" in truths:
         raise StatisticsError(f"Case {cases[truths.index('')]!r} has no truth.", code="E_TRUTH", field=truth)
+    clusters = tuple(row[header.index(cluster)] for row in rows) if cluster else None
+    if clusters and "" in clusters:
+        raise StatisticsError(f"Case {cases[clusters.index('')]!r} has no {cluster}.", code="E_CASE", field=cluster)
     scores = np.full((len(modalities), len(readers), len(rows)), np.nan)
     for name in score_columns:
         scores[place[name]] = _numbers(name, header, rows, cases)
@@ -121,7 +124,7 @@ def parse_mrmc(
         modalities=modalities,
         readers=readers,
         scores=scores,
-        clusters=tuple(row[header.index(cluster)] for row in rows) if cluster else None,
+        clusters=clusters,
         ai=_numbers(ai, header, rows, cases) if ai else None,
     )
 

@@ -24,8 +24,8 @@ McNemar = Literal["exact", "mid-p", "chi-square", "corrected"]
 def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") -> TestResult:
     """McNemar's test from the discordant counts (b = only the first positive, c = only the second).
 
-    ``exact``: two-sided binomial, 2 P(X <= min(b, c)) capped at 1; ``mid-p``: the exact p less P(X = min(b, c))
-    (Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91); ``chi-square`` (b-c)^2/(b+c); ``corrected``
+    ``exact``: two-sided binomial, 2 P(X <= min(b, c)) capped at 1; ``mid-p``: the exact p less P(X = min(b, c)), at
+    b = c less half of it (Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91); ``chi-square`` (b-c)^2/(b+c); ``corrected``
     (|b-c|-1)^2/(b+c) (Edwards 1948, doi:10.1007/BF02289261), which is above 0 also at b = c. The statistic of the
     first two is min(b, c). Without a discordant case the exact tests give p = 1 and the chi-squares are undefined.
 
@@ -42,7 +42,7 @@ def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") 
     if method in ("exact", "mid-p"):
         p = min(1.0, 2 * float(scipy.stats.binom.cdf(smaller, total, 0.5))) if total else 1.0
         if method == "mid-p" and total:
-            p -= float(scipy.stats.binom.pmf(smaller, total, 0.5))
+            p -= float(scipy.stats.binom.pmf(smaller, total, 0.5)) * (0.5 if b == c else 1.0)
         return TestResult(float(smaller), None, p, name, cases)
     if total == 0:
         return TestResult(NAN, 1.0, NAN, name, cases, "no discordant case")

@@ -69,9 +69,21 @@ def tango_interval(table: ArrayLike, level: float = 0.95) -> Estimate:
         q = (np.sqrt(max(linear**2 + 8 * n * c * d * (1 - d), 0.0)) - linear) / (4 * n)
         return float((b - c - n * d) ** 2 - z2 * n * max(2 * q + d * (1 - d), 0.0))
 
-    low = -1.0 if excess(-1.0) <= 0 else scipy.optimize.brentq(excess, -1.0, estimate, xtol=1e-13)
-    high = 1.0 if excess(1.0) <= 0 else scipy.optimize.brentq(excess, estimate, 1.0, xtol=1e-13)
+    if max(b, c, n - b - c) == n:
+        # All pairs in one cell: the equation holds at the estimate too, and its other root has a closed form.
+        low, high = _one_cell(n, int(np.sign(b - c)), z2)
+    else:
+        low = -1.0 if excess(-1.0) <= 0 else scipy.optimize.brentq(excess, -1.0, estimate, xtol=1e-13)
+        high = 1.0 if excess(1.0) <= 0 else scipy.optimize.brentq(excess, estimate, 1.0, xtol=1e-13)
     return Estimate(estimate, float(low), float(high), "tango", int(n), level=level)
+
+
+def _one_cell(n: float, side: int, z2: float) -> tuple[float, float]:
+    """Tango's limits where no pair is discordant (``side`` 0), or every pair is so, all for one test (1 or -1)."""
+    if side == 0:
+        return -z2 / (n + z2), z2 / (n + z2)
+    near = (n - z2) / (n + z2)
+    return (near, 1.0) if side > 0 else (-1.0, -near)
 
 
 def compare_predictive_values(

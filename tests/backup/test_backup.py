@@ -17,7 +17,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 from cases import services
+from leukoweb.backup.database import BackupFailed
 from leukoweb.backup.media import files_copy
+from leukoweb.backup.place import held
 from leukoweb.backup.service import backup_check, backup_take, backups_tidy
 from leukoweb.core.audit import audit_record
 from leukoweb.core.models import AuditEvent
@@ -113,6 +115,9 @@ def test_a_later_backup_copies_only_what_is_new(image: Any, tmp_path: Path, monk
     assert backup_check(first.folder) == backup_check(second.folder) == []
     for name in second.folder.iterdir():
         name.unlink()
+    with pytest.raises(BackupFailed, match="no complete backup; nothing was removed"):
+        backups_tidy(tmp_path / "b")  # a killed backup, or one that is deleted by half
+    second.folder.rmdir()
     for path in (tmp_path / "b" / "blobs").glob("??/??/*"):
         os.utime(path, (1, 1))
     assert backups_tidy(tmp_path / "b") == 1
@@ -142,10 +147,51 @@ def test_damage_is_named_and_a_damaged_backup_is_not_restored(
     assert (done.returncode, "damaged" in done.stderr) == (2, True)
     assert not (tmp_path / "elsewhere" / "blobs").exists()
 
+    # One lost picture must not cost the database.
+    done = elsewhere.manage("restore", str(report.folder), "--without-damaged")
+    assert (done.returncode, stored.name in done.stderr) == (1, True)
+    assert elsewhere.manage("verify_audit").returncode == 0
+
+    call_command("backup", str(tmp_path / "b"), "--verify")
+    assert backup_check(report.folder) == [], "copied anew, for the older backup as well"
+
+
+def test_a_damaged_live_file_is_never_kept_as_a_saved_one(image: Any, tmp_path: Path) -> None:
+    stored = blobs().path(image.content_sha256)
+    stored.chmod(0o640)
+    stored.write_bytes(b"rotten")
+    report = backup_take(tmp_path / "b")
+    assert (report.missing, report.n_copied) == ([image.content_sha256], 0)
+    assert not list((tmp_path / "b" / "blobs").glob("??/??/*"))
+    assert backup_check(report.folder) == []
+
+
+def test_the_live_files_are_no_place_for_backups(image: Any, settings: Any, tmp_path: Path) -> None:
+    data = Path(settings.BLOB_ROOT).parent
+    for place in (data, Path(settings.BLOB_ROOT)):
+        with pytest.raises(BackupFailed, match="holds the live files"):
+            backup_take(place)
+    with pytest.raises(BackupFailed, match="holds the live files"):
+        backups_tidy(data)
+    assert blobs().intact(image.content_sha256)
+    with pytest.raises(BackupFailed, match="holds no backups"):
+        backups_tidy(tmp_path / "elsewhere")
+    backup_take(data / "backups")
+
+
+def test_two_commands_do_not_work_in_one_folder(image: Any, tmp_path: Path) -> None:
+    report = backup_take(tmp_path / "b")
+    with held(tmp_path / "b"):
+        for deed in (backup_take, backups_tidy):
+            with pytest.raises(BackupFailed, match="Another backup"):
+                deed(tmp_path / "b")
+    assert [path.name for path in sorted((tmp_path / "b").glob("2*"))] == [report.folder.name]
+    assert backups_tidy(tmp_path / "b") == 0
+
 
 def test_a_missing_file_is_reported_and_the_rest_is_saved(image: Any, tmp_path: Path, capsys: Any) -> None:
     blobs().purge(image.content_sha256)
-    with pytest.raises(CommandError, match="1 stored files are missing"):
+    with pytest.raises(CommandError, match="1 stored files are missing or damaged"):
         call_command("backup", str(tmp_path / "b"))
     assert image.content_sha256 in capsys.readouterr().err
     assert len(list((tmp_path / "b").glob("*/manifest.json"))) == 1

@@ -150,6 +150,9 @@ def test_mcnemar_without_discordance_and_with_a_tie() -> None:
     assert paired.mcnemar(0, 0).p == 1
     assert math.isnan(paired.mcnemar(0, 0, method="chi-square").p)
     assert paired.mcnemar(4, 4).p == 1
+    # Fagerland's second case: at b = c half the point probability is taken off, 1 - C(2, 1) / 2^2 / 2.
+    assert paired.mcnemar(1, 1, method="mid-p").p == pytest.approx(0.75)
+    assert paired.mcnemar(4, 4, method="mid-p").p == pytest.approx(1 - 70 / 256 / 2)
     assert paired.mcnemar(1, 9).p == pytest.approx(2 * 11 / 1024)
     with pytest.raises(StatisticsError):
         paired.mcnemar(-1, 2)

@@ -143,6 +143,20 @@ def test_roc_tango_interval_holds_the_estimate(a: int, b: int, c: int, d: int) -
     mirrored = tango_interval(table.T)
     assert mirrored.low == pytest.approx(-found.high, abs=1e-9)
     assert mirrored.high == pytest.approx(-found.low, abs=1e-9)
+    assert found.high - found.low > 0.01, "never degenerate"
+
+
+@pytest.mark.parametrize(
+    ("table", "low", "high"),
+    [
+        ([[60, 0], [0, 4]], -0.056624, 0.056624),  # no discordant pair: z2 / (n + z2), z2 = 3.841459
+        ([[0, 64], [0, 0]], 0.886753, 1.0),  # all discordant one way: (n - z2) / (n + z2)
+        ([[0, 0], [3, 0]], -1.0, 0.122990),
+    ],
+)
+def test_tango_of_pairs_that_are_all_alike(table: list[list[int]], low: float, high: float) -> None:
+    found = tango_interval(table)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
 
 
 def test_roc_predictive_values_mirror_when_tests_are_swapped() -> None:

@@ -18,6 +18,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("folder", type=Path)
         parser.add_argument("--tidy", action="store_true", help="only delete files that no backup in FOLDER names")
+        parser.add_argument("--verify", action="store_true", help="also hash the saved files, and mend damaged ones")
         parser.add_argument("--check", action="store_true", help="only verify the backup FOLDER (one with a manifest)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,15 +29,15 @@ class Command(BaseCommand):
             elif options["check"]:
                 self._check(folder)
             else:
-                report = backup_take(folder)
+                report = backup_take(folder, verify=options["verify"])
                 self.stdout.write(
-                    f"{report.folder}: database and {report.n_files} files, {report.n_copied} of them new."
+                    f"{report.folder}: database and {report.n_files} files, {report.n_copied} of them copied."
                 )
                 for name in report.missing:
-                    self.stderr.write(f"stored file {name} is missing")
+                    self.stderr.write(f"stored file {name} is missing or damaged")
                 if report.missing:
                     raise CommandError(
-                        f"{len(report.missing)} stored files are missing; the rest is saved.", returncode=1
+                        f"{len(report.missing)} stored files are missing or damaged; the rest is saved.", returncode=1
                     )
 
     def _check(self, folder: Path) -> None:

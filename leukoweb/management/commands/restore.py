@@ -18,12 +18,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("backup", type=Path)
+        parser.add_argument(
+            "--without-damaged", action="store_true", help="restore all the rest of a backup with damaged files"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder: Path = options["backup"].expanduser().resolve()
         with told_in_one_line():
             manifest = backup_read(folder)
-            problems = backup_restore(folder)
+            problems = backup_restore(folder, without_damaged=options["without_damaged"])
         for problem in problems:
             self.stderr.write(problem)
         if problems:
