@@ -274,6 +274,12 @@ def test_mrmc_table_errors_name_the_fault(lines: list[str], message: str) -> Non
         parse_mrmc(lines)
 
 
+def test_mrmc_a_case_without_a_patient_is_not_one_of_an_unnamed_patient() -> None:
+    lines = ["case,patient,truth,t1_r1", "1,A,0,1", "2,,1,2", "3,,1,3"]
+    with pytest.raises(StatisticsError, match="Case '2' has no patient"):
+        parse_mrmc(lines, cluster="patient")
+
+
 @pytest.mark.parametrize("roles", [{"ai": "truth"}, {"cluster": "truth"}, {"ai": "t1_r1", "cluster": "t1_r1"}])
 def test_mrmc_table_a_column_has_one_role(roles: dict[str, str]) -> None:
     """An AI that is the truth would be perfect."""
