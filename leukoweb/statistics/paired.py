@@ -14,6 +14,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from leukoweb.statistics.confusion import Floats
+from leukoweb.statistics.editions import edition
 from leukoweb.statistics.intervals import z_quantile
 from leukoweb.statistics.predictive_values import tango_interval
 from leukoweb.statistics.results import NAN, Estimate, StatisticsError, TestResult
@@ -25,9 +26,10 @@ def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") 
     """McNemar's test from the discordant counts (b = only the first positive, c = only the second).
 
     ``exact``: two-sided binomial, 2 P(X <= min(b, c)) capped at 1; ``mid-p``: the exact p less P(X = min(b, c)), at
-    b = c less half of it (Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91); ``chi-square`` (b-c)^2/(b+c); ``corrected``
-    (|b-c|-1)^2/(b+c) (Edwards 1948, doi:10.1007/BF02289261), which is above 0 also at b = c. The statistic of the
-    first two is min(b, c). Without a discordant case the exact tests give p = 1 and the chi-squares are undefined.
+    b = c less half of it (Fagerland, Lydersen, Laake 2013, doi:10.1186/1471-2288-13-91); ``chi-square``
+    (b-c)^2/(b+c); ``corrected`` (|b-c|-1)^2/(b+c) (Edwards 1948, doi:10.1007/BF02289261), which is above 0 also at
+    b = c. The statistic of the first two is min(b, c). Without a discordant case the exact tests give p = 1 and the
+    chi-squares are undefined.
 
     Example
     -------
@@ -42,7 +44,7 @@ def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") 
     if method in ("exact", "mid-p"):
         p = min(1.0, 2 * float(scipy.stats.binom.cdf(smaller, total, 0.5))) if total else 1.0
         if method == "mid-p" and total:
-            p -= float(scipy.stats.binom.pmf(smaller, total, 0.5)) * (0.5 if b == c else 1.0)
+            p -= float(scipy.stats.binom.pmf(smaller, total, 0.5)) * (0.5 if b == c and edition() > 1 else 1.0)
         return TestResult(float(smaller), None, p, name, cases)
     if total == 0:
         return TestResult(NAN, 1.0, NAN, name, cases, "no discordant case")

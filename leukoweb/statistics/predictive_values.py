@@ -15,6 +15,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from leukoweb.statistics.covariance import FloatArray
+from leukoweb.statistics.editions import edition
 from leukoweb.statistics.results import NAN, Estimate, StatisticsError, TestResult
 
 PredictiveValue = Literal["ppv", "npv"]
@@ -69,7 +70,7 @@ def tango_interval(table: ArrayLike, level: float = 0.95) -> Estimate:
         q = (np.sqrt(max(linear**2 + 8 * n * c * d * (1 - d), 0.0)) - linear) / (4 * n)
         return float((b - c - n * d) ** 2 - z2 * n * max(2 * q + d * (1 - d), 0.0))
 
-    if max(b, c, n - b - c) == n:
+    if max(b, c, n - b - c) == n and edition() > 1:
         # All pairs in one cell: the equation holds at the estimate too, and its other root has a closed form.
         low, high = _one_cell(n, int(np.sign(b - c)), z2)
     else:

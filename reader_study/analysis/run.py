@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 import scipy
 
+from leukoweb.statistics.editions import computed_as
 from reader_study.analysis.arms import arms_report
 from reader_study.analysis.canonical import rounded, sha256_of
 from reader_study.analysis.cases import case_rows, changed_cases, discordance
@@ -49,6 +50,13 @@ def analyse(document: Mapping[str, Any], *, version: str = "", progress: Progres
         An option lies outside its limits.
     """
     inputs = parse(document)
+    with computed_as(inputs.edition):
+        return _analysed(inputs, document, version, progress)
+
+
+def _analysed(
+    inputs: Inputs, document: Mapping[str, Any], version: str, progress: Progress | None
+) -> dict[str, Any]:
     total = steps(document)
     levels: dict[str, Any] = {}
     for number, level in enumerate(inputs.levels, start=1):

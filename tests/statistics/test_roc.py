@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from leukoweb.statistics.covariance import auc_covariance, empirical_auc
+from leukoweb.statistics.editions import computed_as
+from leukoweb.statistics.paired import mcnemar
 from leukoweb.statistics.predictive_values import compare_predictive_values, tango_interval
 from leukoweb.statistics.results import StatisticsError
 from leukoweb.statistics.roc import auc, compare_aucs, one_against_rest, roc_curve
@@ -150,13 +152,22 @@ def test_roc_tango_interval_holds_the_estimate(a: int, b: int, c: int, d: int) -
     ("table", "low", "high"),
     [
         ([[60, 0], [0, 4]], -0.056624, 0.056624),  # no discordant pair: z2 / (n + z2), z2 = 3.841459
-        ([[0, 64], [0, 0]], 0.886753, 1.0),  # all discordant one way: (n - z2) / (n + z2)
-        ([[0, 0], [3, 0]], -1.0, 0.122990),
+        ([[0, 64], [0, 0]], 0.886752, 1.0),  # all discordant one way: (n - z2) / (n + z2)
+        ([[0, 0], [3, 0]], -1.0, 0.122994),
     ],
 )
 def test_tango_of_pairs_that_are_all_alike(table: list[list[int]], low: float, high: float) -> None:
     found = tango_interval(table)
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_the_first_edition_is_computed_as_it_was_printed() -> None:
+    def found() -> tuple[float, float]:
+        return tango_interval([[60, 0], [0, 4]]).low, mcnemar(1, 1, method="mid-p").p
+
+    with computed_as(1):
+        assert found() == pytest.approx((0, 0.5))
+    assert found() == pytest.approx((-0.056624, 0.75), abs=1e-6)
 
 
 def test_roc_predictive_values_mirror_when_tests_are_swapped() -> None:
