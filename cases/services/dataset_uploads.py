@@ -52,10 +52,11 @@ def dataset_receive(*, actor: User, stream: Readable, size_bytes: int | None, ta
         Too large, ended early, or whatever `dataset_check` refuses; nothing is kept then.
     """
     length, key = require_length(size_bytes), f"dataset:{target.cohort}"[:120]
-    if Job.objects.filter(key=key, status__in=Job.ACTIVE).exists():
-        raise Conflict(
-            f"An import into the cohort {target.cohort!r} is running.", field="cohort", hint="Wait for its end."
-        )
+    running = Conflict(
+        f"An import into the cohort {target.cohort!r} is running.", field="cohort", hint="Wait for its end."
+    )
+    if Job._base_manager.filter(key=key, status__in=Job.ACTIVE).exists():
+        raise running
     name = uuid.uuid4().hex
     path = dataset_archive_path(name)
     stream_store(path, stream, size_bytes=length)
@@ -66,6 +67,8 @@ def dataset_receive(*, actor: User, stream: Readable, size_bytes: int | None, ta
                 kind=KIND, title=f"Import a dataset into {target.cohort}", payload={"file": name, **asdict(target)},
                 actor=actor, key=key, total_units=2 * n,
             )  # fmt: skip
+            if job.payload["file"] != name:  # somebody else's began while this archive was on its way
+                raise running
             audit_record(
                 actor=actor, action="dataset.receive", target=f"job:{job.pk}",
                 data={"cohort": target.cohort, "purpose": target.purpose, "n_images": n, "size_bytes": length},
@@ -78,5 +81,5 @@ def dataset_receive(*, actor: User, stream: Readable, size_bytes: int | None, ta
 
 def archives_wanted() -> set[str]:
     """File names of archives that an unfinished job waits for; those of failed ones stay for the sweep's day."""
-    jobs = Job.objects.filter(kind=KIND, status__in=Job.ACTIVE)
+    jobs = Job._base_manager.filter(kind=KIND, status__in=Job.ACTIVE)
     return {dataset_archive_path(payload["file"]).name for payload in jobs.values_list("payload", flat=True)}

@@ -106,7 +106,7 @@ def saliency_slide_request(*, actor: User | None, run: PipelineRun) -> Job:
     While it waits or works, that job is returned and nothing new is made.
     """
     key = f"saliency-slide:{run.pk}"
-    running = Job.objects.filter(key=key, status__in=Job.ACTIVE).exists()
+    running = Job._base_manager.filter(key=key, status__in=Job.ACTIVE).exists()  # also somebody else's
     job = job_create(
         kind=SLIDE_KIND, title=f"Saliency maps of slide {run.slide.code}", actor=actor, key=key,
         payload={"run": run.pk}, total_units=run.slide.images.count(),

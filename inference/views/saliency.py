@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -39,5 +40,8 @@ def saliency_sheet(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
 @requires("results.view")
 def saliency_render(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     result = opened(person(request), run)
-    ring(saliency_slide_request(actor=person(request), run=result.run).pk)
+    job = saliency_slide_request(actor=person(request), run=result.run)
+    ring(job.pk)
+    if job.created_by_id != request.user.pk:
+        messages.info(request, "These maps were asked for already. They appear here when they are made.")
     return redirect("result_saliency_sheet", run=run)

@@ -11,6 +11,7 @@ import pytest
 from django.db import connections, transaction
 from django.utils import timezone
 
+from leukoweb.core.blindfold import lift, put_on
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.jobs import bell, ledger, registry
 from leukoweb.core.jobs.context import JobContext, LeaseLost
@@ -55,6 +56,29 @@ def test_one_unfinished_job_per_key() -> None:
     assert make(key="slide:1").pk == first.pk
     execute(first.pk)
     assert make(key="slide:1").pk != first.pk
+
+
+@pytest.mark.django_db
+def test_who_sees_the_own_jobs_only_still_shares_the_work_of_others(
+    technician: Any, pathologist: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside a request of somebody from whom patients are hidden, on both databases, and the right queue is rung."""
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    queues: list[str] = []
+    monkeypatch.setattr(
+        "leukoweb.core.tasks.run_job.__class__.apply_async", lambda self, **o: queues.append(o["queue"])
+    )
+    work: dict[str, Any] = {"kind": "test.work", "title": "Some work", "payload": {}, "key": "slide:1"}
+    first = ledger.job_create(actor=technician, **work)
+    put_on(lambda: {1}, lambda: pathologist.pk)
+    try:
+        assert ledger.job_create(actor=pathologist, **work).pk == first.pk
+        assert not Job.objects.exists(), "it is on no list of theirs"
+        assert bell.publish(first.pk)
+    finally:
+        lift()
+    first.refresh_from_db()
+    assert (queues, first.rung_at is not None) == (["ops"], True)
 
 
 @pytest.mark.django_db

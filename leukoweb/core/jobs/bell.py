@@ -45,13 +45,14 @@ def publish(job_id: uuid.UUID | str) -> bool:
         return False  # workers poll the ledger
     from leukoweb.core.tasks import run_job
 
-    queue = Job.objects.filter(pk=job_id).values_list("queue", flat=True).first()
+    # Whoever asks for work that somebody else has asked for already rings that person's job, on its own queue.
+    queue = Job._base_manager.filter(pk=job_id).values_list("queue", flat=True).first()
     try:
         run_job.apply_async(args=[str(job_id)], queue=queue, retry=True)
     except Exception as error:  # kombu, redis and socket errors have no common ancestor
         log.warning("the broker could not be reached (%s); job %s is rung again later", error, job_id)
         return False
-    Job.objects.filter(pk=job_id).update(rung_at=shared_now())
+    Job._base_manager.filter(pk=job_id).update(rung_at=shared_now())
     return True
 
 

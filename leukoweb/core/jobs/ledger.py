@@ -2,6 +2,9 @@
 
 Leases are given and judged by the database's clock: a worker whose own clock is wrong neither loses its job nor keeps
 a dead one.
+
+These are the machine's changes, so they know every job, also inside a request of somebody who sees the own jobs only
+(``core.blindfold``): two people who ask for the same work share one job. What is shown of a job is for its page to say.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from leukoweb.core.jobs import registry
 from leukoweb.core.models import Job, User
 
 Status = Job.Status
+_rows = Job._base_manager
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,16 @@ def job_create(
     The caller rings the bell (``core.jobs.bell.ring``) when its own transaction is right.
     """
     known = registry.kind(kind)
-    if key and (running := Job.objects.filter(key=key, status__in=Job.ACTIVE).first()):
+    if key and (running := _rows.filter(key=key, status__in=Job.ACTIVE).first()):
         return running
     try:
         with transaction.atomic():
-            return Job.objects.create(
+            return _rows.create(
                 kind=kind, queue=known.queue, unit=known.unit, title=title[:200], payload=payload,
                 key=key, total_units=total_units, created_by=actor,
             )  # fmt: skip
     except IntegrityError:
-        return Job.objects.get(key=key, status__in=Job.ACTIVE)  # somebody else created it between the two lines
+        return _rows.get(key=key, status__in=Job.ACTIVE)  # somebody else created it between the two lines
 
 
 def _claimable(now: datetime) -> Q:
@@ -67,7 +71,7 @@ def job_claim(job_id: uuid.UUID, owner: str) -> Claim | None:
     """Take the job if it waits or was abandoned; None if it is somebody else's, finished or worn out."""
     now = shared_now()
     won = (
-        Job.objects.filter(_claimable(now), pk=job_id)
+        _rows.filter(_claimable(now), pk=job_id)
         .update(
             status=Status.RUNNING, owner=owner[:80], fence=F("fence") + 1, attempt=F("attempt") + 1,
             lease_until=now + timedelta(seconds=settings.JOB_LEASE_S), started_at=now, finished_at=None,
@@ -76,7 +80,7 @@ def job_claim(job_id: uuid.UUID, owner: str) -> Claim | None:
     )  # fmt: skip
     if not won:
         return None
-    job = Job.objects.get(pk=job_id)
+    job = _rows.get(pk=job_id)
     if job.owner != owner[:80]:
         return None
     return Claim(job.pk, job.kind, job.payload, job.fence, job.attempt)
@@ -84,12 +88,12 @@ def job_claim(job_id: uuid.UUID, owner: str) -> Claim | None:
 
 def next_waiting(queues: list[str]) -> uuid.UUID | None:
     """The oldest job that could be claimed now; for workers that poll."""
-    waiting = Job.objects.filter(_claimable(shared_now()), queue__in=queues)
+    waiting = _rows.filter(_claimable(shared_now()), queue__in=queues)
     return waiting.order_by("created_at").values_list("pk", flat=True).first()
 
 
 def _mine(claim: Claim) -> Any:
-    return Job.objects.filter(pk=claim.job_id, fence=claim.fence, status=Status.RUNNING)
+    return _rows.filter(pk=claim.job_id, fence=claim.fence, status=Status.RUNNING)
 
 
 def holds(claim: Claim, *, lock: bool = False) -> bool:
@@ -172,7 +176,7 @@ def job_cancel(*, actor: User, job: Job, reason: str = "") -> Job:
     """A waiting job ends now; a running one stops at its next checkpoint and keeps what it has saved."""
     with transaction.atomic():
         waits = Q(status=Status.QUEUED)  # one UPDATE: a worker that puts the job back meanwhile cannot slip through
-        asked = Job.objects.filter(pk=job.pk, status__in=Job.ACTIVE).update(
+        asked = _rows.filter(pk=job.pk, status__in=Job.ACTIVE).update(
             status=Case(When(waits, then=Value(Status.CANCELLED)), default=F("status")),
             finished_at=Case(When(waits, then=Value(timezone.now())), default=F("finished_at")),
             cancel_requested=True,
@@ -189,7 +193,7 @@ def job_retry(*, actor: User | None, job: Job) -> Job:
     """Queue a failed or cancelled job again; it resumes from what it saved."""
     try:
         with transaction.atomic():
-            again = Job.objects.filter(pk=job.pk, status__in=[Status.FAILED, Status.CANCELLED]).update(
+            again = _rows.filter(pk=job.pk, status__in=[Status.FAILED, Status.CANCELLED]).update(
                 status=Status.QUEUED, attempt=0, cancel_requested=False, not_before=None, finished_at=None,
                 error="", error_code="", hint="", rung_at=None,
             )  # fmt: skip
@@ -210,9 +214,9 @@ def reap() -> list[uuid.UUID]:
     queue, rarely otherwise.
     """
     now = shared_now()
-    abandoned = Job.objects.filter(status=Status.RUNNING, lease_until__lt=now)
+    abandoned = _rows.filter(status=Status.RUNNING, lease_until__lt=now)
     abandoned.filter(cancel_requested=True).update(status=Status.CANCELLED, finished_at=now, lease_until=None)
-    Job.objects.filter(status=Status.QUEUED, cancel_requested=True).update(status=Status.CANCELLED, finished_at=now)
+    _rows.filter(status=Status.QUEUED, cancel_requested=True).update(status=Status.CANCELLED, finished_at=now)
     abandoned.filter(attempt__gte=settings.JOB_MAX_ATTEMPTS).update(
         status=Status.FAILED, finished_at=now, lease_until=None, error_code="E_WORKER_LOST",
         error=Concat(
@@ -224,10 +228,10 @@ def reap() -> list[uuid.UUID]:
         "kill in the system log. Then retry.",
     )  # fmt: skip
     abandoned.update(**_queued_or_cancelled(now), lease_until=None, rung_at=None)
-    busy = set(Job.objects.filter(status=Status.RUNNING).values_list("queue", flat=True))
+    busy = set(_rows.filter(status=Status.RUNNING).values_list("queue", flat=True))
     silent = now - timedelta(seconds=10)
     patient = now - timedelta(seconds=120)
-    waiting = Job.objects.filter(_claimable(now), status=Status.QUEUED).filter(
+    waiting = _rows.filter(_claimable(now), status=Status.QUEUED).filter(
         Q(rung_at=None) | Q(rung_at__lt=patient) | (Q(rung_at__lt=silent) & ~Q(queue__in=busy))
     )
     return list(waiting.order_by("created_at").values_list("pk", flat=True)[:500])

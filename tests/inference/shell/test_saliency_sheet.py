@@ -67,6 +67,30 @@ def test_one_job_makes_all_maps_and_the_overlays(without_maps: PipelineRun, as_r
     assert "No map yet" not in client.get(sheet).content.decode()
 
 
+def test_somebody_with_hidden_patients_shares_the_job_that_another_person_asked_for(
+    without_maps: PipelineRun, as_role: Any, make_slide: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a person sees the own jobs only; the work that both ask for is one job all the same, and names nothing."""
+    run, other = without_maps, make_slide(1).patient.pk
+    render = reverse("result_saliency_render", args=[run.public_id])
+    first, second = as_role("coordinator"), as_role("pathologist")
+    assert first.post(render).status_code == 302
+    hides = {second.user.pk: {other}}
+    monkeypatch.setattr("reader_study.middleware.hidden_patients", lambda user: hides.get(user.pk, set()))
+    answer = second.post(render, follow=True)
+    assert (answer.status_code, "asked for already" in answer.content.decode()) == (200, True)
+    job = Job.objects.get(kind="inference.saliency_slide")
+    assert str(job.pk) not in answer.content.decode()
+    assert second.get(reverse("job_progress", args=[job.pk])).status_code == 404
+    assert AuditEvent.objects.filter(action="saliency.request").count() == 1
+    image, slot = run.slide.images.first(), "model_2"
+    name = run.pipeline.model_2.classes[0]
+    one_map = reverse("result_saliency", args=[run.public_id, image.public_id, slot, name])
+    asked = [client.get(one_map) for client in (first, second)]
+    assert [answer.status_code for answer in asked] == [202, 202]
+    assert asked[0].json() == asked[1].json()
+
+
 def test_the_maps_are_those_that_the_run_kept(run: PipelineRun, run_jobs: Any) -> None:
     image = run.slide.images.first()
     before = maps_load(image.content_sha256, run.pipeline.model_2)
