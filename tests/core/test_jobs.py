@@ -151,6 +151,32 @@ def test_unexpected_errors_are_tried_three_times_then_named() -> None:
 
 
 @pytest.mark.django_db
+def test_progress_forgives_earlier_attempts_also_when_the_error_is_an_exception() -> None:
+    """Two workers died before they saved anything; the third got far, and then the network was gone for a moment."""
+    job = make()
+    for _ in range(2):
+        assert ledger.job_claim(job.pk, "w")
+        Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+        ledger.reap()
+
+    def far_then_broken(context: JobContext) -> str:
+        context.progress(5, 9)
+        raise OSError("the network is gone")
+
+    behaviour["now"] = far_then_broken
+    assert execute(job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.error) == ("queued", 0, "OSError: the network is gone")
+    tries = 0
+    while job.status == "queued":  # from here on it gets no further
+        Job.objects.filter(pk=job.pk).update(not_before=None)
+        assert execute(job.pk)
+        job.refresh_from_db()
+        tries += 1
+    assert (job.status, job.error_code, tries) == ("failed", "E_UNEXPECTED", 3)
+
+
+@pytest.mark.django_db
 def test_an_error_with_a_message_fails_at_once() -> None:
     def refused(context: JobContext) -> str:
         raise DomainError("The slide has no images.", code="E_EMPTY_SLIDE", hint="Upload some.")

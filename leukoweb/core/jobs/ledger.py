@@ -143,15 +143,19 @@ def job_fail(claim: Claim, *, code: str, message: str, hint: str = "") -> bool:
 def job_put_back(claim: Claim, *, message: str) -> bool:
     """After an unexpected error: wait a little and try again, or fail when the attempts are used up.
 
+    The row counts them, not the claim: progress since the claim has forgiven the earlier ones.
     A job that somebody cancelled meanwhile ends here: waiting with a cancel on it, nobody could ever take it.
     """
-    if claim.attempt >= settings.JOB_MAX_ATTEMPTS:
-        return job_fail(
-            claim, code="E_UNEXPECTED", message=f"Failed {claim.attempt} times in a row; the last time: {message}",
-            hint="The log of the worker has the details. Retry when the cause is gone.",
-        )  # fmt: skip
+    worn_out = _mine(claim).filter(attempt__gte=settings.JOB_MAX_ATTEMPTS).update(
+        status=Status.FAILED, finished_at=timezone.now(), lease_until=None, error_code="E_UNEXPECTED",
+        error=f"Failed {settings.JOB_MAX_ATTEMPTS} times in a row; the last time: {message}",
+        hint="The log of the worker has the details. Retry when the cause is gone.",
+    )  # fmt: skip
+    if worn_out:
+        return True
     now = shared_now()
-    later = now + timedelta(seconds=2**claim.attempt)
+    row = _mine(claim).values_list("attempt", flat=True).first()
+    later = now + timedelta(seconds=2 ** (row or 0))
     return bool(
         _mine(claim).update(
             **_queued_or_cancelled(now), not_before=later, lease_until=None, error=message, rung_at=None
