@@ -102,6 +102,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "leukoweb.core.sessions.SessionHoursMiddleware",
     "reader_study.middleware.BlindfoldMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -227,7 +228,7 @@ INVITE_HOURS = env.int("INVITE_HOURS", default=72)
 SESSION_HOURS = env.int("SESSION_HOURS", default=8)
 if not 0 < SESSION_HOURS <= 24:
     raise ImproperlyConfigured(f"SESSION_HOURS is {SESSION_HOURS}; it must be from 1 to 24.")
-SESSION_COOKIE_AGE = SESSION_HOURS * 3600  # counted from the sign-in; work does not prolong it
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600  # of the cookie; core.sessions ends a sign-in, whatever one does
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

@@ -11,12 +11,14 @@ import pytest
 import time_machine
 from allauth.account.adapter import get_adapter
 from allauth.mfa.models import Authenticator
+from django.contrib.sessions.models import Session
 from django.core.cache import caches
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from leukoweb.core.models import User
+from tests.conftest import BACKEND
 from tests.support.oidc import CLIENT_ID, CLIENT_SECRET, Provider, provider
 
 
@@ -121,6 +123,38 @@ def test_a_session_ends_after_its_hours_whatever_one_does(as_role: Callable[[str
         with time_machine.travel(began + timedelta(hours=hours, minutes=1), tick=False):
             assert client.get("/").status_code == status, hours
     assert client.cookies[settings.SESSION_COOKIE_NAME]["max-age"] in ("", 0)  # no request prolonged it
+
+
+def test_work_does_not_prolong_a_session(as_role: Callable[[str], Client], settings: Any) -> None:
+    """What is written into it (here a message an hour) renews Django's own expiry, and does not count."""
+    client = as_role("admin")
+    other, key = User.objects.create_user("rosa", role="technician"), client.session.session_key
+    began, limit = timezone.now(), settings.SESSION_HOURS
+    for hours in range(1, limit):
+        with time_machine.travel(began + timedelta(hours=hours), tick=False):
+            answer = client.post(f"/users/{other.pk}/email/", {"email": f"rosa{hours}@example.org"}, follow=True)
+            assert f"rosa{hours}@example.org" in answer.content.decode()
+    with time_machine.travel(began + timedelta(hours=limit, minutes=1), tick=False):
+        assert Session.objects.get(pk=key).expire_date > timezone.now(), "Django would let it live"
+        assert client.get("/users/").status_code == 302
+        assert not Session.objects.filter(pk=key).exists()
+        client.force_login(client.user, backend=BACKEND)  # type: ignore[attr-defined]
+        assert client.get("/users/").status_code == 200
+    with time_machine.travel(began + timedelta(hours=limit + 7), tick=False):
+        assert client.get("/").status_code == 200, "signing in again begins anew"
+
+
+def test_a_session_from_before_sign_ins_were_stamped_ends_too(pathologist: User, settings: Any) -> None:
+    client, began = Client(), timezone.now()
+    client.force_login(pathologist, backend=BACKEND)
+    session = client.session
+    del session["signed_in_at"]
+    session.save()
+    assert client.get("/").status_code == 200
+    assert "signed_in_at" in client.session
+    Session.objects.update(expire_date=began + timedelta(days=9))
+    with time_machine.travel(began + timedelta(hours=settings.SESSION_HOURS, minutes=1), tick=False):
+        assert client.get("/").status_code == 302
 
 
 def test_a_new_password_ends_every_other_session(pathologist: User) -> None:

@@ -261,6 +261,25 @@ def test_a_locked_desk_opens_for_the_password_alone(reader: Any) -> None:
             assert journey.ask("GET", path).status_code == 200
 
 
+def test_reading_does_not_prolong_a_sign_in_and_signing_in_again_loses_nothing(reader: Any, settings: Any) -> None:
+    made = make_study(users=[reader], n_cases=1, n_fields=1, idle_minutes=60)
+    with time_machine.travel(START, tick=False) as clock:
+        journey = begun(made)
+        token = made.session().cases.get().token
+        for version in range(2 * settings.SESSION_HOURS):  # every half hour a deed at the desk
+            answer = {"diagnosis": "AML" if version % 2 else "ALL", "confidence": 3}
+            assert journey.answer(token, answer, version)[0] == 200
+            clock.shift(30 * 60)
+        clock.shift(60)
+        body = {"key": str(uuid.uuid4()), "version": version + 1, "answer": {"diagnosis": "CLL", "confidence": 2}}
+        status, refused = journey.post_json(f"case/{token}/answer/", body)
+        assert (status, refused["error"]["code"]) == (401, "E_LOGIN"), "the board asks for the sign-in in place"
+        assert DraftReading.objects.get().answer["diagnosis"] == "AML"
+        journey.login()
+        assert journey.post_json(f"case/{token}/answer/", body)[0] == 200  # the very same request goes through
+        assert DraftReading.objects.get().answer["diagnosis"] == "CLL"
+
+
 def test_unlocking_leads_nowhere_else(reader: Any) -> None:
     made = make_study(users=[reader], n_cases=1)
     journey = begun(made)
