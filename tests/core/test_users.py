@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.account.utils import filter_users_by_email
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.db import connections
 from django.test import Client
 from django.urls import reverse
@@ -18,6 +20,7 @@ from django.utils import timezone
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound
 from leukoweb.core.models import AuditEvent, User
 from leukoweb.core.services import users
+from tests.conftest import BACKEND
 
 pytestmark = pytest.mark.django_db
 
@@ -33,6 +36,38 @@ def test_a_link_sets_a_password_once_and_signs_in(client: Client, admin_user: An
     person.refresh_from_db()
     assert person.check_password("a long and odd phrase")
     assert client.get(reverse("join", args=[secret])).status_code == 404, "the link is used up"
+
+
+def test_a_link_does_not_get_past_a_second_factor(client: Client, as_role: Callable[[str], Client]) -> None:
+    """The password is set; who has no code stays outside until an admin removes the factor, which is on record."""
+    admin, other = as_role("admin"), as_role("admin")
+    rosa: User = other.user  # type: ignore[attr-defined]
+    address = reverse("user_second_factor_remove", args=[rosa.pk])
+    assert admin.post(address).status_code == 409, "there is none"
+    codes = RecoveryCodes.activate(rosa).get_unused_codes()
+    Authenticator.objects.create(user=rosa, type="totp", data={"secret": "JBSWY3DPEHPK3PXP"})
+    data = {"password": "a long and odd phrase", "again": "a long and odd phrase"}
+    link = reverse("join", args=[users.user_invite(actor=admin.user, user=rosa)])  # type: ignore[attr-defined]
+    client.force_login(User.objects.create_user("lena", role="technician"), backend=BACKEND)
+    assert client.post(link, data)["Location"] == reverse("mfa_authenticate")
+    rosa.refresh_from_db()
+    assert rosa.check_password(data["password"])
+    assert client.get(reverse("user_list"))["Location"].startswith("/accounts/login/"), "neither rosa nor lena"
+    assert client.post(reverse("mfa_authenticate"), {"code": "000000"}).status_code == 200
+    assert client.get("/").status_code == 302
+    assert client.post(reverse("mfa_authenticate"), {"code": codes[0]}).status_code == 302
+    assert client.get(reverse("user_list")).status_code == 200
+
+    assert client.post(address).status_code == 409, "not one's own"
+    assert address in admin.get(reverse("user_list")).content.decode()
+    assert admin.post(address).status_code == 302
+    assert not Authenticator.objects.filter(user=rosa).exists()
+    event = AuditEvent.objects.get(action="user.second_factor_remove")
+    assert (event.target, event.data) == (f"user:{rosa.pk}", {"types": ["recovery_codes", "totp"]})
+    link = reverse("join", args=[users.user_invite(actor=admin.user, user=rosa)])  # type: ignore[attr-defined]
+    fresh = Client()
+    assert fresh.post(link, data)["Location"] == "/"
+    assert fresh.get(reverse("user_list")).status_code == 200
 
 
 def test_a_fresh_link_ends_the_earlier_one_and_links_expire(admin_user: Any) -> None:

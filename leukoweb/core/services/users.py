@@ -7,6 +7,7 @@ import secrets
 from datetime import timedelta
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
@@ -122,6 +123,28 @@ def user_change(
         data={"before": before, "after": after},
     )
     return user
+
+
+@transaction.atomic
+def user_second_factor_remove(*, actor: User | None, user: User) -> None:
+    """For somebody who lost the device and the recovery codes: remove every authenticator.
+
+    A sign-in link alone does not get past a second factor, so this is a deed of its own, on record. Without an actor
+    it is one of whoever keeps the server.
+
+    Raises
+    ------
+    Conflict
+        The actor's own (which are changed with a confirmation on the account pages), or there are none.
+    """
+    if actor is not None and actor.pk == user.pk:
+        raise Conflict("Your own second step is changed on the page of your account.", hint="Or ask another admin.")
+    rows = Authenticator.objects.select_for_update().filter(user=user)
+    kinds = sorted(rows.values_list("type", flat=True))
+    if not kinds:
+        raise Conflict(f"{user} has no second step.")
+    rows.delete()
+    audit_record(actor=actor, action="user.second_factor_remove", target=f"user:{user.pk}", data={"types": kinds})
 
 
 @transaction.atomic

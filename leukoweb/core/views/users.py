@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from allauth.account.utils import perform_login
 from django.contrib import messages
-from django.contrib.auth import login
+from django.contrib.auth import logout
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -81,6 +82,15 @@ def user_email(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("user_list")
 
 
+@require_POST
+@requires("users.manage")
+def user_second_factor_remove(request: HttpRequest, pk: int) -> HttpResponse:
+    user = get_object_or_404(User, pk=pk)
+    users.user_second_factor_remove(actor=person(request), user=user)
+    messages.success(request, f"{user} signs in without a second step until a new one is set up.")
+    return redirect("user_list")
+
+
 @require_safe
 @public
 def password_lost(request: HttpRequest) -> HttpResponse:
@@ -93,7 +103,7 @@ def password_lost(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @public
 def join(request: HttpRequest, secret: str) -> HttpResponse:
-    """First use of the link sets a password and signs in."""
+    """First use of the link sets a password and signs in; a second factor that the person has is asked for as ever."""
     user = users.invited_user(secret)
     form = PasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -102,6 +112,6 @@ def join(request: HttpRequest, secret: str) -> HttpResponse:
         except DomainError as error:
             form.add_error("password", error.message)
         else:
-            login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-            return redirect("home")
+            logout(request)  # whoever was signed in here: this browser is now the person's whose link it is
+            return perform_login(request, user)
     return render(request, "core/join.html", {"form": form, "person": user}, status=400 if form.errors else 200)
