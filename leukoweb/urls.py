@@ -7,6 +7,8 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
     path("accounts/password/reset/", users.password_lost, name="password_lost"),
+    path("accounts/password/set/", users.password_lost),  # by an admin's link alone
+    path("accounts/email/", users.no_such_page),  # addresses are the admin's: they decide who signs in
     path("accounts/", include("allauth.urls")),
     path("", include("leukoweb.core.urls")),
     path("", include("cases.urls")),

@@ -18,6 +18,6 @@ class CoreConfig(AppConfig):
     verbose_name = "Core"
 
     def ready(self) -> None:
-        from leukoweb.core import guards, sessions  # noqa: F401  they register checks and receivers
+        from leukoweb.core import guards, identities, sessions  # noqa: F401  they register checks and receivers
 
         post_migrate.connect(_complete_database, dispatch_uid="leukoweb.complete_database")

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 import time_machine
 from allauth.account.adapter import get_adapter
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.sessions.models import Session
 from django.core.cache import caches
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from leukoweb.core.models import User
+from leukoweb.core.models import AuditEvent, User
 from tests.conftest import BACKEND
 from tests.support.oidc import CLIENT_ID, CLIENT_SECRET, Provider, provider
 
@@ -36,9 +38,9 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def sign_in_by_provider(client: Client) -> Any:
+def sign_in_by_provider(client: Client, query: str = "") -> Any:
     """As a browser does it: our button, the provider's page, our callback."""
-    start = client.post("/accounts/oidc/oidc/login/")
+    start = client.post(f"/accounts/oidc/oidc/login/{query}")
     assert start.status_code == 302, start.content[:300]
     try:
         urllib.request.build_opener(NoRedirects).open(start["Location"])
@@ -74,6 +76,58 @@ def test_a_provider_signs_in_whom_an_admin_made_and_nobody_else(oidc: Provider, 
         response = sign_in_by_provider(visitor)
         assert (signed_in(visitor), response.status_code < 500) == (None, True), stranger
     assert User.objects.count() == 1
+
+
+def test_a_minute_at_an_unlocked_browser_connects_no_other_sign_in(
+    oidc: Provider, as_role: Callable[[str], Client]
+) -> None:
+    """Without the password (or second factor); with it, it is on record, and so is its end."""
+    client = as_role("pathologist")
+    user: User = client.user  # type: ignore[attr-defined]
+    oidc.person = {"sub": "thief", "email": "thief@example.org", "email_verified": True}
+    answer = sign_in_by_provider(client, "?process=connect")
+    assert answer["Location"].startswith("/accounts/reauthenticate/")
+    assert not SocialAccount.objects.exists()
+    assert client.post("/accounts/reauthenticate/", {"password": "wrong"}).status_code == 200
+    assert not SocialAccount.objects.exists()
+    assert client.post("/accounts/reauthenticate/", {"password": "correct horse"}).status_code == 302
+    account = SocialAccount.objects.get(user=user)
+    assert client.post("/accounts/3rdparty/", {"account": account.pk}).status_code == 302
+    assert not SocialAccount.objects.exists()
+    events = AuditEvent.objects.filter(action__startswith="user.identity_").order_by("pk")
+    assert [(event.action, event.actor_id, event.data["subject"]) for event in events] == [
+        ("user.identity_add", user.pk, "thief"), ("user.identity_remove", user.pk, "thief"),
+    ]  # fmt: skip
+
+    nothing_to_confirm = as_role("technician")
+    other: User = nothing_to_confirm.user  # type: ignore[attr-defined]
+    other.set_unusable_password()
+    other.save()
+    nothing_to_confirm.force_login(other, backend=BACKEND)
+    assert sign_in_by_provider(nothing_to_confirm, "?process=connect")["Location"] == "/"
+    assert not SocialAccount.objects.exists()
+    page = nothing_to_confirm.get("/accounts/password/set/").content.decode()
+    assert "new_password" not in page, "no password out of nothing either"
+    assert nothing_to_confirm.post("/accounts/password/set/", {"password1": "x", "password2": "x"}).status_code == 405
+
+
+def test_an_address_that_one_adds_oneself_signs_nobody_in(oidc: Provider, as_role: Callable[[str], Client]) -> None:
+    client = as_role("pathologist")
+    user: User = client.user  # type: ignore[attr-defined]
+    assert client.get("/accounts/email/").status_code == 404
+    assert client.post("/accounts/email/", {"email": "p@example.org", "action_add": ""}).status_code == 404
+    for verified in (False, True):
+        EmailAddress.objects.update_or_create(user=user, email="p@example.org", defaults={"verified": verified})
+        visitor = Client()
+        sign_in_by_provider(visitor)
+        assert (signed_in(visitor), SocialAccount.objects.count()) == (None, 0)
+    user.refresh_from_db()
+    assert user.has_usable_password()
+    User.objects.filter(pk=user.pk).update(email="P@example.org")
+    visitor = Client()
+    sign_in_by_provider(visitor)
+    assert signed_in(visitor) == user.pk
+    assert AuditEvent.objects.get(action="user.identity_add").target == f"user:{user.pk}"
 
 
 def test_a_disabled_person_is_refused_at_the_next_request(as_role: Callable[[str], Client], oidc: Provider) -> None:

@@ -6,7 +6,7 @@ from allauth.account.utils import perform_login
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.db.models import Count, Q
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -96,6 +96,12 @@ def user_second_factor_remove(request: HttpRequest, pk: int) -> HttpResponse:
 def password_lost(request: HttpRequest) -> HttpResponse:
     """No mail is sent by anybody: an admin hands out a new link."""
     return render(request, "account/password_reset.html")
+
+
+@public
+def no_such_page(request: HttpRequest) -> HttpResponse:
+    """In the place of a library's page that is not offered."""
+    raise Http404
 
 
 @never_cache
