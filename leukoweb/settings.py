@@ -110,6 +110,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "leukoweb.core.middleware.SecondFactorMiddleware",
     "leukoweb.core.middleware.DenyByDefaultMiddleware",
+    "leukoweb.core.identities.FreshSignInMiddleware",
     "leukoweb.core.middleware.DomainErrorMiddleware",
 ]
 

@@ -12,6 +12,7 @@ import time_machine
 from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.sessions.models import Session
 from django.core.cache import caches
@@ -109,6 +110,32 @@ def test_a_minute_at_an_unlocked_browser_connects_no_other_sign_in(
     page = nothing_to_confirm.get("/accounts/password/set/").content.decode()
     assert "new_password" not in page, "no password out of nothing either"
     assert nothing_to_confirm.post("/accounts/password/set/", {"password1": "x", "password2": "x"}).status_code == 405
+
+
+def test_who_has_only_a_provider_sets_up_a_second_factor_shortly_after_a_sign_in(
+    oidc: Provider, make_user: Callable[..., Any]
+) -> None:
+    """Not in a minute at an unlocked browser: there is no password to ask for."""
+    user = make_user("pathologist")
+    User.objects.filter(pk=user.pk).update(email="p@example.org", password="!")
+    client, began = Client(), timezone.now()
+    sign_in_by_provider(client)
+    assert signed_in(client) == user.pk
+
+    def set_up() -> Any:
+        assert client.get("/accounts/2fa/totp/activate/").status_code == 200
+        secret = client.session["mfa.totp.secret"]
+        now = int(timezone.now().timestamp()) // 30
+        return client.post("/accounts/2fa/totp/activate/", {"code": format_hotp_value(hotp_value(secret, now))})
+
+    with time_machine.travel(began + timedelta(minutes=6), tick=False):
+        assert set_up()["Location"] == "/accounts/2fa/"
+        assert not Authenticator.objects.exists()
+        assert "Sign out and in again first" in client.get("/accounts/2fa/").content.decode()
+        client.post("/accounts/logout/")
+        sign_in_by_provider(client)
+        assert set_up().status_code == 302
+        assert Authenticator.objects.filter(user=user, type="totp").exists()
 
 
 def test_an_address_that_one_adds_oneself_signs_nobody_in(oidc: Provider, as_role: Callable[[str], Client]) -> None:
