@@ -177,10 +177,10 @@ def test_the_newest_answer_is_the_one_that_a_choice_keeps_or_drops(desk: Any, st
     on_its_way: list[Any] = []
     page.route("**/answer/", lambda route: on_its_way.append(route))
     page.keyboard.press("2")
-    page.keyboard.press("4")
-    assert page.evaluate(f"{BOARD}.sync.queue.size") == 2
     while not on_its_way:
         page.wait_for_timeout(20)
+    page.keyboard.press("4")
+    page.wait_for_function(f"{BOARD}.sync.queue.size === 2")
     on_its_way[0].continue_()
     expect(page.locator("[data-clash]")).to_be_visible()
     page.unroute("**/answer/")
