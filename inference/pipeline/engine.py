@@ -141,11 +141,11 @@ def open_engine(
         raise EngineUnavailable(f"There is no precision {precision!r}; use auto, fp32 or bf16.", field="precision")
     margin = model.card.recheck_margins.get("bf16")
 
-    def opened(at: str) -> Engine:
+    def opened(at: str, *, few: bool = False) -> Engine:
         if name == "openvino":
             from inference.pipeline.engine_openvino import OpenVinoEngine
 
-            return OpenVinoEngine(model, precision=at, threads=threads, cache_dir=cache_dir)
+            return OpenVinoEngine(model, precision=at, threads=threads, cache_dir=cache_dir, few=few)
         from inference.pipeline.engine_torch import TorchEngine
 
         device = "cuda" if name == "torch-cuda" else "cpu"
@@ -155,7 +155,8 @@ def open_engine(
         return opened(precision)
     if margin is None or name == "torch" or not _has_bf16(name):
         return opened("fp32")
-    return RecheckedEngine(opened("bf16"), lambda: opened("fp32"), margin)
+    # Mostly one image of a batch is close: side by side it would leave every other core idle.
+    return RecheckedEngine(opened("bf16"), lambda: opened("fp32", few=True), margin)
 
 
 def _has_bf16(name: str) -> bool:

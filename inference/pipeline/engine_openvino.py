@@ -40,12 +40,14 @@ class OpenVinoEngine:
         precision: str = "fp32",
         threads: int | None = None,
         cache_dir: Path | None = None,
+        few: bool = False,
     ) -> None:
+        """``few``: all threads work on one image, for batches of one or two; otherwise images run side by side."""
         if precision == "bf16" and not cpu_has_bf16():
             raise EngineUnavailable("This CPU does not compute bfloat16.", hint="Use fp32.", field="precision")
         core = openvino.Core()
         config: dict[str, Any] = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
+            "PERFORMANCE_HINT": "LATENCY" if few else "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             # Activations stay in the hinted precision; the card's tolerance was measured that way.
             "EXECUTION_MODE_HINT": "PERFORMANCE",
