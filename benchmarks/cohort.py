@@ -10,6 +10,7 @@ Beside them the bare networks over the same inputs, in memory and in this proces
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def measured(folder: Path, env: dict[str, str], options: argparse.Namespace) -> 
     source = folder / "files"
     draw(source, options.patients, options.fields)
     begun = time.perf_counter()
-    call_command("import_slides", str(source), cohort=COHORT, stdout=open(os.devnull, "w"))  # noqa: SIM115
+    call_command("import_slides", str(source), cohort=COHORT, stdout=io.StringIO())
     taking_in = time.perf_counter() - begun
     cohort, chosen = Cohort.objects.get(name=COHORT), options.pipeline or Path(settings.STARTER_PIPELINE)
     starter_ensure()

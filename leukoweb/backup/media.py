@@ -10,10 +10,11 @@ from leukoweb.core.storage import BlobStore
 def files_copy(
     names: Iterable[str], source: BlobStore, target: BlobStore, *, verify: bool = False
 ) -> tuple[int, list[str]]:
-    """Copy each named file that ``target`` lacks, or has with another length than ``source``.
+    """Copy each named file that ``target`` has not intact; one with the length of ``source`` counts as intact unless
+    ``verify`` is set.
 
     Every copy is hashed; one that is not what its name says is taken away again, so that a damaged file is never kept
-    as a saved one. ``verify`` hashes what ``target`` has already as well, and copies it anew where it is damaged.
+    as a saved one. What ``target`` has intact is never touched: of a live file that was cut short it is all there is.
 
     Returns
     -------
@@ -22,21 +23,16 @@ def files_copy(
     copied, missing = 0, []
     for name in names:
         size = source.size(name)
-        if (
-            target.exists(name)
-            and (size is None or target.size(name) == size)
-            and not (verify and not target.intact(name))
-        ):
+        trusted = not verify and size is not None and target.size(name) == size
+        if trusted or target.intact(name):
             continue
-        if size is None:
-            missing.append(name)
-            continue
-        target.copy_in(name, source)
-        copied += 1
-        if not target.intact(name):
+        if size is not None:
+            target.copy_in(name, source)
+            if target.intact(name):
+                copied += 1
+                continue
             target.purge(name)
-            copied -= 1
-            missing.append(name)
+        missing.append(name)
     return copied, missing
 
 

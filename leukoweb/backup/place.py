@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -38,21 +37,13 @@ def held(destination: Path) -> Iterator[None]:
         )
     handle = os.open(destination / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        with contextlib.suppress(_NotSupported):
-            _lock(handle, destination)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise BackupFailed(f"Another backup works in {destination}.", hint="Wait until it has ended.") from error
+    except OSError:
+        pass  # a file system without locks: the operator's own timetable has to keep two backups apart
+    try:
         yield
     finally:
         os.close(handle)
-
-
-class _NotSupported(Exception):
-    """A file system without locks; then the operator's own timetable has to keep two backups apart."""
-
-
-def _lock(handle: int, destination: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BackupFailed(f"Another backup works in {destination}.", hint="Wait until it has ended.") from error
-    except OSError as error:
-        raise _NotSupported from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -164,6 +165,34 @@ def test_a_damaged_live_file_is_never_kept_as_a_saved_one(image: Any, tmp_path: 
     assert (report.missing, report.n_copied) == ([image.content_sha256], 0)
     assert not list((tmp_path / "b" / "blobs").glob("??/??/*"))
     assert backup_check(report.folder) == []
+
+
+@pytest.mark.parametrize("live", [b"", b"cut short", None])
+def test_the_last_intact_copy_is_never_overwritten(image: Any, tmp_path: Path, live: bytes | None) -> None:
+    """The live file was cut short, or is lost: what the pool has is all there is of it."""
+    name = image.content_sha256
+    report = backup_take(tmp_path / "b")
+    stored = blobs().path(name)
+    stored.chmod(0o640)
+    if live is None:
+        stored.unlink()
+    else:
+        stored.write_bytes(live)
+    pool = BlobStore(tmp_path / "b" / "blobs")
+    for verify in (False, True):
+        assert files_copy([name], blobs(), pool, verify=verify) == (0, [])
+        assert pool.intact(name)
+    assert backup_check(report.folder) == []
+
+
+def test_a_file_system_without_locks_takes_backups_all_the_same(
+    image: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("leukoweb.backup.place.fcntl.flock", unsupported)
+    assert backup_check(backup_take(tmp_path / "b").folder) == []
 
 
 def test_the_live_files_are_no_place_for_backups(image: Any, settings: Any, tmp_path: Path) -> None:
