@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 import django_filters
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from cases.models import CaptureDevice, Cohort, Patient, Slide
+from cases.models import CaptureDevice, Cohort, HpfImage, Patient, Slide
+from cases.selectors.slide_states import SlideStates
 
 YES_OR_NO = [("yes", "yes"), ("no", "no")]
 
@@ -38,9 +43,34 @@ class SlideFilter(django_filters.FilterSet):
         field_name="captured_on", lookup_expr="lte", label="Captured until", widget=_day()
     )
 
+    review = django_filters.ChoiceFilter(
+        method="by_review", label="Review", empty_label="any", choices=Slide.Review.choices
+    )
+
     class Meta:
         model = Slide
         fields: list[str] = []
+
+    def __init__(self, *args: Any, cohort: Cohort, columns: Mapping[str, SlideStates] | None, **kwargs: Any) -> None:
+        """``columns``: a filter for each of them; None: nothing is told of the state of a slide."""
+        super().__init__(*args, **kwargs)
+        if columns is None:
+            del self.filters["review"]
+        for name, source in (columns or {}).items():
+            added = django_filters.ChoiceFilter(
+                field_name=name, label=source.title, empty_label="any", choices=source.choices,
+                method=partial(self._by_state, cohort, source),
+            )  # fmt: skip
+            added.parent, added.model = self, Slide
+            self.filters[name] = added
+
+    @staticmethod
+    def _by_state(cohort: Cohort, source: SlideStates, rows: QuerySet[Slide], name: str, value: str) -> QuerySet[Slide]:
+        return source.narrow(rows, cohort, value)
+
+    def by_review(self, rows: QuerySet[Slide], name: str, value: str) -> QuerySet[Slide]:
+        """A slide without a field waits for its fields, not for a review."""
+        return rows.filter(Exists(HpfImage.objects.filter(slide=OuterRef("pk"))), review=value)
 
     def by_code(self, rows: QuerySet[Slide], name: str, value: str) -> QuerySet[Slide]:
         return rows.filter(Q(code__icontains=value) | Q(patient__code__icontains=value))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import django_tables2 as tables
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from cases.models import Patient, Slide
+from cases.selectors.slide_states import SlideState, SlideStates
 
 _NUMBER = {"td": {"class": "text-end num"}, "th": {"class": "text-end"}}
 _TABLE = {"class": "table align-middle"}
@@ -24,6 +30,14 @@ class PatientTable(tables.Table):
         empty_text = "No patient here."
 
 
+class StateColumn(tables.Column):
+    """What another app says of the slide, looked up for the chosen page alone (``SlideTable.look_up``)."""
+
+    def render(self, record: Slide, bound_column: Any, table: SlideTable) -> SafeString | str:
+        state = table.states[bound_column.name].get(record.pk)
+        return format_html('<span class="status status-{}">{}</span>', state.tone, state.words) if state else ""
+
+
 class SlideTable(tables.Table):
     code = tables.Column(linkify=("slide_detail", [tables.A("pk")]), verbose_name="Slide")
     patient = tables.Column(
@@ -33,12 +47,33 @@ class SlideTable(tables.Table):
     device = tables.Column(verbose_name="Camera", default="")
     stain = tables.Column(default="")
     captured_on = tables.DateColumn(format="Y-m-d", verbose_name="Captured", default="")
+    review = tables.TemplateColumn(
+        '{% if record.n_images %}{% include "cases/_review_status.html" with slide=record %}{% endif %}'
+    )
 
     class Meta:
         model = Slide
-        fields = ["code", "patient", "n_images", "device", "stain", "captured_on"]
+        fields = ["code", "patient", "n_images", "device", "stain", "captured_on", "review"]
         attrs = _TABLE
         empty_text = "No slide here."
+
+    def __init__(self, *args: Any, columns: Mapping[str, SlideStates] | None, **kwargs: Any) -> None:
+        """``columns`` is None: nothing is told of the state of a slide."""
+        self._sources = columns or {}
+        self.states: dict[str, Mapping[int, SlideState]] = {}
+        extra = [
+            (name, StateColumn(accessor="pk", verbose_name=source.title, orderable=False))
+            for name, source in self._sources.items()
+        ]
+        super().__init__(*args, extra_columns=extra, exclude=() if columns is not None else ("review",), **kwargs)
+
+    def look_up(self) -> None:
+        """For the rows of the page that is shown; a column that has nothing to tell is left out."""
+        slides = [row.record.pk for row in self.paginated_rows]
+        for name, source in self._sources.items():
+            self.states[name] = source.of(slides)
+            if not self.states[name]:
+                self.columns.hide(name)
 
 
 class ReferenceTable(tables.Table):

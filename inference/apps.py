@@ -6,12 +6,14 @@ class InferenceConfig(AppConfig):
     verbose_name = "AI pipeline"
 
     def ready(self) -> None:
+        from cases.selectors.slide_states import register_slide_states
         from cases.services.removals import register_freezer
         from inference.holds import results_on
+        from inference.selectors.slide_runs import SlideRuns
         from leukoweb.core.jobs.registry import register_kind
 
         register_freezer(results_on)
-
+        register_slide_states("run", SlideRuns())
         register_kind("inference.run", "inference.worker.prediction:run_pipeline", queue="infer", unit="images")
         register_kind("inference.saliency", "inference.worker.saliency:render_map", queue="infer", unit="maps")
         register_kind("training.run", "inference.worker.training:train_run", queue="train", unit="epochs")

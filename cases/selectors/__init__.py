@@ -22,6 +22,7 @@ from cases.selectors.reviews import (
     text_hints,
     text_jobs,
 )
+from cases.selectors.slide_states import slide_columns
 
 __all__ = [
     "cohort_get",
@@ -36,6 +37,7 @@ __all__ = [
     "reference_history",
     "reference_patients",
     "review_counts",
+    "slide_columns",
     "slide_get",
     "slide_list",
     "slides_to_review",

@@ -33,8 +33,10 @@ def cohort_list(request: HttpRequest) -> HttpResponse:
 def cohort_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """The slides of a cohort."""
     cohort = selectors.cohort_get(pk)
-    narrowed = SlideFilter(request.GET, queryset=selectors.slide_list(cohort=cohort))
-    table = SlideTable(narrowed.qs, order_by=("patient", "code"))
+    columns = selectors.slide_columns()  # none for a blinded person
+    rows = selectors.slide_list(cohort=cohort)
+    narrowed = SlideFilter(request.GET, queryset=rows, cohort=cohort, columns=columns)
+    table = SlideTable(narrowed.qs, order_by=("patient", "code"), columns=columns)
     return _list(request, "slides", table, {"cohort": cohort, "filter": narrowed})
 
 
@@ -48,6 +50,8 @@ def cohort_patients(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _list(request: HttpRequest, tab: str, table: Any, context: dict[str, Any]) -> HttpResponse:
     RequestConfig(request, paginate={"per_page": PER_PAGE, "silent": True}).configure(table)
+    if isinstance(table, SlideTable):
+        table.look_up()
     narrowed = any(value for name, value in request.GET.items() if name not in ("page", "sort"))
     context |= {"table": table, "tab": tab, "narrowed": narrowed}
     return render(request, "cases/cohort_detail.html", context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -49,8 +50,10 @@ def run_list() -> QuerySet[PipelineRun]:
 
 def newest_results(*, slide_code: str = "", cohort_name: str = "") -> list[PipelineRun]:
     """The newest finished run of each slide of one slide or cohort, by slide code; withdrawn patients left out."""
-    done = run_list().exclude(prediction=None).filter(
-        **({"slide__code": slide_code} if slide_code else {"slide__patient__cohort__name": cohort_name})
+    done = (
+        run_list()
+        .exclude(prediction=None)
+        .filter(**({"slide__code": slide_code} if slide_code else {"slide__patient__cohort__name": cohort_name}))
     )
     newest = done.filter(slide=OuterRef("slide")).order_by("-id").values("pk")[:1]
     return list(
@@ -87,6 +90,14 @@ class CohortProgress:
         return self.count(RunState.FAILED)
 
     @property
+    def n_cancelled(self) -> int:
+        return self.count(RunState.CANCELLED)
+
+    @property
+    def n_none(self) -> int:
+        return self.count(RunState.NONE)
+
+    @property
     def n_rerun(self) -> int:
         return self.count(RunState.OLD_IMAGES, RunState.OLD_PIPELINE)
 
@@ -103,7 +114,7 @@ class CohortProgress:
 
 def cohort_slide_states(cohort: Cohort, pipeline: PipelineVersion) -> dict[Slide, RunState]:
     """State of each slide of the cohort's patients who are not withdrawn, by code; five queries."""
-    states = _states(cohort, pipeline)
+    states = cohort_states(cohort, pipeline)
     slides = _slides(cohort).select_related("patient").order_by("code")
     return {slide: states.get(slide.pk, RunState.NONE) for slide in slides}
 
@@ -112,38 +123,64 @@ def _slides(cohort: Cohort) -> QuerySet[Slide]:
     return Slide.objects.filter(patient__cohort=cohort, patient__withdrawn_at=None)
 
 
-def _states(cohort: Cohort, pipeline: PipelineVersion) -> dict[int, RunState]:
-    """Slide id -> state; four queries of plain values, because a page asks again and again while runs go on."""
+def cohort_states(
+    cohort: Cohort, pipeline: PipelineVersion, wanted: Collection[RunState] = tuple(RunState)
+) -> dict[int, RunState]:
+    """Slide id -> state, of the slides whose state is ``wanted``; three queries of plain values, because a page asks
+    again and again while runs go on. What needs most of them, the hashes of the images, is read for those alone that
+    it decides about."""
+    return _states(_slides(cohort), PatientPrediction.objects.filter(slide__patient__cohort=cohort), pipeline, wanted)
+
+
+def states_of(slides: Collection[int], pipeline: PipelineVersion) -> dict[int, RunState]:
+    """The same for a few slides, such as those of one page."""
+    rows, predictions = Slide.objects.filter(pk__in=slides), PatientPrediction.objects.filter(slide__in=slides)
+    return _states(rows, predictions, pipeline, tuple(RunState))
+
+
+def _states(
+    slides: QuerySet[Slide],
+    predictions: QuerySet[PatientPrediction],
+    pipeline: PipelineVersion,
+    wanted: Collection[RunState],
+) -> dict[int, RunState]:
     newest = PipelineRun.objects.filter(slide=OuterRef("pk"), pipeline=pipeline).order_by("-id")
-    slides = _slides(cohort).order_by().annotate(newest_job_status=Subquery(newest.values("job__status")[:1]))
+    slides = slides.order_by().annotate(newest_job_status=Subquery(newest.values("job__status")[:1]))
     statuses = dict(slides.values_list("pk", "newest_job_status"))
-    contents = images_sha256_by_slide(statuses)
     done: dict[int, str] = {}
     by_others: set[int] = set()
-    rows = PatientPrediction.objects.filter(slide__patient__cohort=cohort).order_by("id")
-    for slide_id, pipeline_id, sha256 in rows.values_list("slide_id", "run__pipeline_id", "images_sha256"):
+    rows = predictions.order_by("id").values_list("slide_id", "run__pipeline_id", "images_sha256")
+    for slide_id, pipeline_id, sha256 in rows:
         if pipeline_id == pipeline.pk:
             done[slide_id] = sha256
         else:
             by_others.add(slide_id)
-    return {
-        slide: _state(status, done.get(slide), contents.get(slide), slide in by_others)
-        for slide, status in statuses.items()
+    # Two answers are possible: that of a result from today's images, and the other one.
+    other = {slide: _state(status, done.get(slide), None, slide in by_others) for slide, status in statuses.items()}
+    open_ones = [
+        slide for slide, state in other.items()
+        if slide in done and state is not RunState.RUNNING and (RunState.CURRENT in wanted or state in wanted)
+    ]  # fmt: skip
+    contents = images_sha256_by_slide(open_ones)
+    states = other | {
+        slide: _state(statuses[slide], done[slide], contents.get(slide, ""), slide in by_others) for slide in open_ones
     }
+    return {slide: state for slide, state in states.items() if state in wanted}
 
 
 def cohort_progress(cohort: Cohort, pipeline: PipelineVersion | None) -> CohortProgress:
     """Without an active pipeline: every slide, none of them run."""
     if pipeline is None:
         return CohortProgress(None, dict.fromkeys(_slides(cohort).values_list("pk", flat=True), RunState.NONE))
-    return CohortProgress(pipeline, _states(cohort, pipeline))
+    return CohortProgress(pipeline, cohort_states(cohort, pipeline))
 
 
 def _state(status: str | None, predicted: str | None, now: str | None, by_others: bool) -> RunState:
-    """The newest run's job decides while it is unfinished; then what the stored result was made from."""
+    """The newest run's job decides while it is unfinished; then what the stored result was made from. ``now`` is the
+    hash of today's images, empty if there are none, None if they are not those of the result."""
     if status in Job.ACTIVE:
         return RunState.RUNNING
-    if predicted is not None and predicted == (now or ""):
+    if predicted is not None and predicted == now:
         return RunState.CURRENT
     if status == Job.Status.FAILED:
         return RunState.FAILED

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from cases.models import Slide
 from cases.services.images import image_add
 from inference.models import PipelineRun, PipelineVersion
 from inference.pipeline.rules import RULE_SETS
+from inference.selectors.registry import pipeline_active
+from inference.selectors.runs import cohort_slide_states
 from inference.services.archives import pipeline_export
 from inference.services.registry import pipeline_activate
+from inference.services.runs import run_request
+from leukoweb.core.models import Job
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +77,80 @@ def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
     client.post(reverse("cohort_run_create", args=[cohort.pk]), headers={"HX-Request": "true"})
     assert run_jobs() == 3
     assert "3 of 3" in client.get(address).content.decode()
+
+
+def _asked(client: Any, cohort: Any, **query: str) -> tuple[str, set[str]]:
+    """The cohort's page and the slides in its table."""
+    text = client.get(reverse("cohort_detail", args=[cohort.pk]), query).content.decode()
+    return text, set(re.findall(r">(S\d{3})</a>", text))
+
+
+def _end(run: PipelineRun, status: str) -> None:
+    Job.objects.filter(pk=run.job_id).update(status=status, error="The disk is full.")
+
+
+def test_the_cohort_page_says_which_slides_failed_need_a_rerun_or_a_review(
+    run: PipelineRun, make_slide: Any, as_role: Any, technician: Any, field_png: Any, other_pipeline: Any,
+    admin_user: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    failed, cancelled, waiting, fresh = (make_slide(1) for _ in range(4))
+    cohort, client = fresh.patient.cohort, as_role("coordinator")
+    for slide, status in ((failed, "failed"), (cancelled, "cancelled"), (waiting, "queued")):
+        _end(run_request(actor=technician, slide=slide), status)
+    Slide.objects.filter(pk=failed.pk).update(review="passed", reviewed_at=timezone.now())
+    everything = {"S001", "S002", "S003", "S004", "S005"}
+    text, slides = _asked(client, cohort)
+    assert slides == everything
+    assert "status-failed" in text
+    for choice, codes in {
+        "done": {"S001"}, "failed": {"S002"}, "cancelled": {"S003"}, "active": {"S004"}, "none": {"S005"},
+        "rerun": set(),
+    }.items():  # fmt: skip
+        assert _asked(client, cohort, run=choice)[1] == codes, choice
+        assert set(cohort_states_as(cohort, choice)) == codes, choice
+    assert _asked(client, cohort, review="passed")[1] == {"S002"}
+    assert _asked(client, cohort, review="waiting")[1] == everything - {"S002"}
+    assert _asked(client, cohort, review="waiting", run="failed")[1] == set()
+    assert "?run=failed" in client.get(reverse("cohort_runs", args=[cohort.pk])).content.decode()
+    assert "The disk is full." in client.get(reverse("slide_runs", args=[failed.pk])).content.decode()
+
+    image_add(actor=None, slide=run.slide, data=field_png(99), name="late.png")
+    text, slides = _asked(client, cohort, run="rerun")
+    assert slides == {"S001"}
+    assert "images changed" in text
+    pipeline_activate(actor=admin_user, pipeline=other_pipeline)
+    text, slides = _asked(client, cohort, run="rerun")
+    assert slides == {"S001"}
+    assert "other pipeline" in text
+
+    hidden = {failed.patient_id}
+    monkeypatch.setattr("reader_study.middleware.hidden_patients", lambda user: hidden)
+    text, slides = _asked(as_role("pathologist"), cohort, run="rerun", review="passed")
+    assert slides == everything - {"S002"}, (
+        "filters of a blinded person do nothing, and the hidden patient is not there"
+    )
+    assert "status-" not in text.partition("<table")[2]
+
+
+def cohort_states_as(cohort: Any, choice: str) -> list[str]:
+    """The codes that the whole table of states gives for a choice of the filter, which reads less."""
+    wanted = {"done": "CURRENT", "active": "RUNNING", "failed": "FAILED", "cancelled": "CANCELLED", "none": "NONE"}
+    states = cohort_slide_states(cohort, pipeline_active())
+    return [slide.code for slide, state in states.items() if state.name == wanted.get(choice)]
+
+
+def test_the_cohort_page_takes_as_many_queries_for_many_slides(
+    pipeline: Any, make_slide: Any, as_role: Any, technician: Any
+) -> None:
+    client, cohort = as_role("admin"), make_slide(1).patient.cohort
+    _asked(client, cohort)
+    with CaptureQueriesContext(connection) as few:
+        _asked(client, cohort, run="none")
+    for _ in range(4):
+        make_slide(1)
+    with CaptureQueriesContext(connection) as many:
+        assert len(_asked(client, cohort, run="none")[1]) == 5
+    assert len(many) == len(few)
 
 
 def test_import_in_the_browser(pipeline_folder: Any, as_role: Any, db: None) -> None:
