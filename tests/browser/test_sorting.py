@@ -350,8 +350,14 @@ def test_two_windows_are_both_shown_and_the_person_chooses(sorter: Page, task: A
     open_board(other, task)
     other.keyboard.press("1")
     expect_all_saved(other)
+    held: list[Any] = []
+    sorter.route("**/decisions/", lambda route: held.append(route))  # both are decided before the first is answered
     sorter.keyboard.press("5")
     sorter.keyboard.press("6")
+    expect(badge(sorter)).to_contain_text("2 not yet on the server")
+    for route in held:
+        route.continue_()
+    sorter.unroute("**/decisions/")
     dialog = sorter.get_by_role("dialog")
     expect(dialog).to_contain_text("On the server: Acute myeloid leukemia")
     expect(dialog).to_contain_text("In this window: Chronic lymphocytic leukemia")
