@@ -42,6 +42,7 @@ urlpatterns = [
     path("slides/<int:pk>/runs/new/", runs.run_create, name="run_create"),
     path("cohorts/<int:pk>/runs/", runs.cohort_runs, name="cohort_runs"),
     path("cohorts/<int:pk>/runs/new/", runs.cohort_run_create, name="cohort_run_create"),
+    path("cohorts/<int:pk>/runs/cancel/", runs.cohort_run_cancel, name="cohort_run_cancel"),
     path("results/", results.result_list, name="result_list"),
     path("results/<uuid:run>/", results.result_detail, name="result_detail"),
     path("results/<uuid:run>/fields/", results.result_fields, name="result_fields"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db import transaction
+from django.db.models import Q
 
 from cases.models import Cohort, Slide
 from inference.models import PipelineRun, PipelineVersion
@@ -12,8 +13,9 @@ from inference.selectors.registry import pipeline_active
 from inference.selectors.runs import RunState, cohort_slide_states
 from inference.services.errors import ModeUnknown, PatientWithdrawn, PipelineMissing
 from leukoweb.core.audit import audit_record
-from leukoweb.core.jobs.ledger import job_create
+from leukoweb.core.jobs.ledger import job_create, waiting_cancel
 from leukoweb.core.models import User
+from leukoweb.core.permissions import has_action
 
 KIND = "inference.run"
 
@@ -64,6 +66,24 @@ def cohort_run_request(
             data={"pipeline": str(pipeline), "mode": mode, "n_slides": len(states), "n_queued": n_new},
         )  # fmt: skip
     return [run for run, _ in runs]
+
+
+@transaction.atomic
+def cohort_run_cancel(*, actor: User, cohort: Cohort, pipeline: PipelineVersion | None = None) -> int:
+    """Cancel the runs of this pipeline over this cohort that wait; those being computed end with their result.
+
+    Who may not cancel the jobs of others cancels the own ones. Returns how many were cancelled.
+    """
+    pipeline = _pipeline(pipeline)
+    runs = PipelineRun.objects.filter(pipeline=pipeline, slide__patient__cohort=cohort)
+    which = Q(pk__in=runs.values("job"))
+    n_cancelled = waiting_cancel(which if has_action(actor, "jobs.cancel") else which & Q(created_by=actor))
+    if n_cancelled:
+        audit_record(
+            actor=actor, action="run.cancel_cohort", target=f"cohort:{cohort.pk}",
+            data={"pipeline": str(pipeline), "n_cancelled": n_cancelled},
+        )  # fmt: skip
+    return n_cancelled
 
 
 def job_ids(runs: Iterable[PipelineRun]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -11,11 +12,13 @@ from inference.forms import CohortRunForm, RunForm
 from inference.models import PipelineVersion
 from inference.selectors.registry import pipeline_active
 from inference.selectors.runs import cohort_progress, run_words, runs_of_slide
+from inference.services import runs as services
 from inference.services.runs import cohort_run_request, job_ids, run_request
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
 from leukoweb.core.jobs.bell import ring_all
 from leukoweb.core.permissions import has_action, requires
+from leukoweb.core.words import counted
 
 
 @require_safe
@@ -71,6 +74,19 @@ def cohort_run_create(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("job_list")
 
 
+@require_POST
+@requires("inference.run")
+def cohort_run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    cohort = get_object_or_404(Cohort, pk=pk)
+    n = services.cohort_run_cancel(actor=person(request), cohort=cohort)
+    ours = "" if has_action(person(request), "jobs.cancel") else " that you asked for"
+    note = f"{counted(n, 'waiting run')}{ours} {'was' if n == 1 else 'were'} cancelled. What is being computed ends."
+    if request.headers.get("HX-Request"):
+        return _cohort_panel(request, cohort, note=note)
+    messages.info(request, note)
+    return redirect("job_list")
+
+
 def _slide_panel(request: HttpRequest, slide: Slide, error: DomainError | None = None) -> HttpResponse:
     runs = list(runs_of_slide(slide)[:20])
     context = {
@@ -85,6 +101,9 @@ def _slide_panel(request: HttpRequest, slide: Slide, error: DomainError | None =
     return render(request, "inference/_slide_runs.html", context)
 
 
-def _cohort_panel(request: HttpRequest, cohort: Cohort, error: DomainError | None = None) -> HttpResponse:
+def _cohort_panel(
+    request: HttpRequest, cohort: Cohort, error: DomainError | None = None, note: str = ""
+) -> HttpResponse:
     progress = cohort_progress(cohort, pipeline_active())
-    return render(request, "inference/_cohort_runs.html", {"cohort": cohort, "progress": progress, "error": error})
+    context = {"cohort": cohort, "progress": progress, "error": error, "note": note}
+    return render(request, "inference/_cohort_runs.html", context)

@@ -193,6 +193,15 @@ def job_cancel(*, actor: User, job: Job, reason: str = "") -> Job:
     return job
 
 
+def waiting_cancel(which: Q) -> int:
+    """End those of ``which`` that wait, in one UPDATE; returns how many. What runs is left to end by itself.
+
+    The caller has a reason and a name for all of them together, and records that.
+    """
+    fields = {"status": Status.CANCELLED, "finished_at": timezone.now(), "cancel_requested": True}
+    return _rows.filter(which, status=Status.QUEUED).update(**fields)
+
+
 def job_retry(*, actor: User | None, job: Job) -> Job:
     """Queue a failed or cancelled job again; it resumes from what it saved."""
     try:

@@ -35,6 +35,7 @@ def addresses(run: PipelineRun) -> list[tuple[str, str, str]]:
         ("post", reverse("run_create", args=[slide]), "inference.run"),
         ("get", reverse("cohort_runs", args=[run.slide.patient.cohort_id]), "slides.view"),
         ("post", reverse("cohort_run_create", args=[run.slide.patient.cohort_id]), "inference.run"),
+        ("post", reverse("cohort_run_cancel", args=[run.slide.patient.cohort_id]), "inference.run"),
         ("get", reverse("result_list"), "results.view"),
         ("get", reverse("result_detail", args=[public]), "results.view"),
         ("get", reverse("result_fields", args=[public]), "results.view"),

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from cases.models import Slide
+from cases.models import Cohort, Slide
 from cases.services.images import image_add
 from inference.models import PipelineRun, PipelineVersion
 from inference.pipeline.rules import RULE_SETS
@@ -22,7 +23,8 @@ from inference.selectors.runs import cohort_slide_states
 from inference.services.archives import pipeline_export
 from inference.services.registry import pipeline_activate
 from inference.services.runs import run_request
-from leukoweb.core.models import Job
+from leukoweb.core.models import AuditEvent, Job
+from tests.conftest import BACKEND
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +64,7 @@ def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
     assert run_jobs() == 3
     text = client.get(address).content.decode()
     assert "3 of 3" in text
-    assert "Run on all again" in text
+    assert "Run all 3 again?" in text, "asked first, with the number"
 
     image_add(actor=None, slide=slides[1], data=field_png(99), name="late.png")
     text = client.get(address).content.decode()
@@ -77,6 +79,34 @@ def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
     client.post(reverse("cohort_run_create", args=[cohort.pk]), headers={"HX-Request": "true"})
     assert run_jobs() == 3
     assert "3 of 3" in client.get(address).content.decode()
+
+
+@pytest.mark.both_databases
+def test_what_waits_in_a_cohort_is_cancelled_at_once(
+    pipeline: Any, make_slide: Any, as_role: Any, technician: Any, pathologist: Any
+) -> None:
+    runs = [run_request(actor=technician, slide=make_slide(1)) for _ in range(3)]
+    mine = run_request(actor=pathologist, slide=make_slide(1))
+    elsewhere = Cohort.objects.create(name="Elsewhere", purpose="external")
+    kept = run_request(actor=technician, slide=make_slide(1, cohort=elsewhere))
+    Job.objects.filter(pk=runs[0].job_id).update(status="running")
+    address = reverse("cohort_run_cancel", args=[runs[0].slide.patient.cohort_id])
+
+    def statuses() -> list[str]:
+        jobs = Job.objects.in_bulk([run.job_id for run in (*runs, mine, kept)])
+        return [jobs[run.job_id].status for run in (*runs, mine, kept)]
+
+    client = Client()
+    client.force_login(pathologist, backend=BACKEND)
+    text = client.post(address, headers={"HX-Request": "true"}).content.decode()
+    assert "1 waiting run that you asked for was cancelled" in text
+    assert statuses() == ["running", "queued", "queued", "cancelled", "queued"]
+    text = as_role("coordinator").post(address, headers={"HX-Request": "true"}).content.decode()
+    assert "2 waiting runs were cancelled" in text
+    assert "3</span> cancelled" in text
+    assert statuses() == ["running", "cancelled", "cancelled", "cancelled", "queued"]
+    events = AuditEvent.objects.filter(action="run.cancel_cohort").order_by("pk")
+    assert [event.data["n_cancelled"] for event in events] == [1, 2]
 
 
 def _asked(client: Any, cohort: Any, **query: str) -> tuple[str, set[str]]:
