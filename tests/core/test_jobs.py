@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import kombu
 import pytest
 from django.db import connections, transaction
 from django.utils import timezone
@@ -289,6 +290,72 @@ def test_a_dead_broker_neither_blocks_nor_fails(settings: Any) -> None:
     job.refresh_from_db()
     assert job.status == "queued"
     assert job.rung_at is None, "the reaper rings again"
+
+
+class Broker:
+    """Counts bells, and holds them until somebody takes or loses them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+        settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+        self.sent: list[str] = []
+        self.queues: dict[str, list[str]] = {}
+        monkeypatch.setattr(
+            "leukoweb.core.tasks.run_job.__class__.apply_async", lambda s, **options: self.take(**options)
+        )
+        monkeypatch.setattr(bell, "bells_waiting", lambda queue, connection: len(self.queues.get(queue, [])))
+        monkeypatch.setattr("leukoweb.core.jobs.daily.daily_create", list)
+
+    def take(self, args: list[str], queue: str, **options: Any) -> None:
+        self.sent.append(args[0])
+        self.queues.setdefault(queue, []).append(args[0])
+
+
+def an_hour_passes() -> None:
+    Job.objects.exclude(rung_at=None).update(rung_at=timezone.now() - timedelta(hours=1))
+
+
+@pytest.mark.django_db
+def test_a_long_queue_that_does_not_move_does_not_fill_the_broker(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = Broker(monkeypatch, settings)
+    Job.objects.bulk_create(Job(kind="test.work", queue=queue, title="x") for queue in ("ops", "train") * 500)
+    for _ in range(20):
+        bell.reap_and_ring()
+        an_hour_passes()
+    assert len(broker.sent) == 2 * ledger.RING_AGAIN, "its bells are still there: no more are needed"
+
+
+@pytest.mark.django_db
+def test_lost_bells_are_rung_again_oldest_first(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = Broker(monkeypatch, settings)
+    jobs = [make() for _ in range(3)]
+    assert bell.publish_all(job.pk for job in jobs) == 3
+    broker.queues.clear()  # the broker was wiped
+    assert bell.reap_and_ring() == 0, "they may be on their way"
+    an_hour_passes()
+    assert bell.reap_and_ring() == 3
+    assert broker.queues == {"ops": [str(job.pk) for job in jobs]}
+
+
+@pytest.mark.django_db
+def test_the_wait_of_a_bell_is_longer_while_others_of_its_queue_run(settings: Any) -> None:
+    waiting, running = make(), make()
+    assert ledger.job_claim(running.pk, "w")
+    Job.objects.filter(pk=waiting.pk).update(rung_at=timezone.now() - timedelta(seconds=60))
+    assert ledger.reap() == []
+    Job.objects.filter(pk=running.pk).update(status="done")
+    assert ledger.reap() == [waiting.pk]
+
+
+def test_the_bells_of_a_queue_are_counted_and_none_is_no_error() -> None:
+    with kombu.Connection("memory://") as connection:
+        assert bell.bells_waiting("bells", connection) == 0
+        queue = connection.SimpleQueue("bells")
+        for _ in range(3):
+            queue.put("x")
+        assert bell.bells_waiting("bells", connection) == 3
+        queue.clear()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from leukoweb.core.clocks import shared_now
+from leukoweb.core.jobs.ledger import RING_AGAIN
 from leukoweb.core.models import Job
 
 log = logging.getLogger(__name__)
@@ -56,10 +58,46 @@ def publish(job_id: uuid.UUID | str) -> bool:
     return True
 
 
+def bells_waiting(queue: str, connection: Any) -> int:
+    """How many messages of the queue no worker has taken yet; 0 where the broker knows no such queue.
+
+    Bells carry no expiry: Redis would keep an expired one all the same, and a worker whose clock is wrong would drop
+    good ones. What bounds them is that nothing is rung again while enough of them wait.
+    """
+    try:
+        return int(connection.default_channel.queue_declare(queue=queue, passive=True).message_count)
+    except connection.channel_errors:
+        return 0
+
+
+def ring_again(job_ids: Sequence[uuid.UUID]) -> int:
+    """Ring those whose queue has lost its bells: a queue with enough of them left in the broker needs no more.
+
+    Returns how many were sent. Any bell does: the worker that hears it takes its job, and the next round rings others.
+    """
+    if not settings.CELERY_BROKER_URL or not job_ids:
+        return 0
+    from leukoweb.core.tasks import run_job
+
+    queues = dict(Job._base_manager.filter(pk__in=job_ids).values_list("pk", "queue"))
+    try:
+        with run_job.app.connection_for_write(connect_timeout=2) as connection:
+            room = {queue: RING_AGAIN - bells_waiting(queue, connection) for queue in set(queues.values())}
+    except Exception as error:  # as in publish: no common ancestor
+        log.warning("the broker could not be reached (%s); waiting jobs are rung again later", error)
+        return 0
+    chosen: list[uuid.UUID] = []
+    for job_id in job_ids:
+        if job_id in queues and room[queues[job_id]] > 0:
+            room[queues[job_id]] -= 1
+            chosen.append(job_id)
+    return publish_all(chosen)
+
+
 def reap_and_ring() -> int:
     """One round of the reaper, which also queues the daily chores. Returns how many bells were rung."""
     from leukoweb.core.jobs import ledger
     from leukoweb.core.jobs.daily import daily_create
 
     daily_create()
-    return publish_all(ledger.reap())
+    return ring_again(ledger.reap())

@@ -26,6 +26,7 @@ from leukoweb.core.exceptions import Conflict
 from leukoweb.core.jobs import registry
 from leukoweb.core.models import Job, User
 
+RING_AGAIN = 20  # of each queue
 Status = Job.Status
 _rows = Job._base_manager
 
@@ -223,8 +224,8 @@ def reap() -> list[uuid.UUID]:
     """Mend what dead workers left and return the jobs whose bell should be rung again.
 
     A job whose lease ran out goes back to the queue, or fails after the attempts that decision 4 allows; with a cancel
-    on it, it ends. A waiting job is rung again when its bell may have been lost: soon if nothing else runs on its
-    queue, rarely otherwise.
+    on it, it ends. The oldest waiting jobs are rung again when their bells may have been lost: soon if nothing else
+    runs on their queue, rarely otherwise.
     """
     now = shared_now()
     abandoned = _rows.filter(status=Status.RUNNING, lease_until__lt=now)
@@ -241,10 +242,20 @@ def reap() -> list[uuid.UUID]:
         "kill in the system log. Then retry.",
     )  # fmt: skip
     abandoned.update(**_queued_or_cancelled(now), lease_until=None, rung_at=None)
+    return _due_bells(now)
+
+
+def _due_bells(now: datetime) -> list[uuid.UUID]:
+    """Of each queue's oldest few: those that were never rung, or long ago. The others' turn comes as these are done.
+
+    A queue of thousands that moves slowly must not be rung as a whole every few minutes: its bells would pile up in
+    the broker's memory.
+    """
     busy = set(_rows.filter(status=Status.RUNNING).values_list("queue", flat=True))
-    silent = now - timedelta(seconds=10)
-    patient = now - timedelta(seconds=120)
-    waiting = _rows.filter(_claimable(now), status=Status.QUEUED).filter(
-        Q(rung_at=None) | Q(rung_at__lt=patient) | (Q(rung_at__lt=silent) & ~Q(queue__in=busy))
-    )
-    return list(waiting.order_by("created_at").values_list("pk", flat=True)[:500])
+    waiting = _rows.filter(_claimable(now), status=Status.QUEUED)
+    due: list[uuid.UUID] = []
+    for queue in sorted(set(waiting.order_by().values_list("queue", flat=True).distinct())):
+        before = now - timedelta(seconds=120 if queue in busy else 10)
+        oldest = waiting.filter(queue=queue).order_by("created_at").values_list("pk", "rung_at")[:RING_AGAIN]
+        due += [pk for pk, rung_at in oldest if rung_at is None or rung_at < before]
+    return due
