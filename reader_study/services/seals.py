@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
+from datetime import timezone as fixed_offset
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -154,13 +156,32 @@ def _field(name: str) -> Any:
 SIGNED = tuple(name for name in COLUMNS if name not in ("recorded_at", "imported", "reread"))
 
 
-def readings_sha256(rows: list[dict[str, Any]]) -> str:
-    """SHA-256 of the canonical JSON of a session's readings in order: what the signature binds."""
+def readings_sha256(rows: list[dict[str, Any]], zone: tzinfo = UTC) -> str:
+    """SHA-256 of the canonical JSON of a session's readings in order: what the signature binds.
+
+    Times are written in UTC, however a file wrote them. ``zone`` is for `_older_form` alone.
+    """
     signed = [{name: row[name] for name in SIGNED} for row in sorted(rows, key=lambda row: row["position"])]
     for row in signed:
-        row["answered_at"] = row["answered_at"].isoformat(timespec="microseconds") if row["answered_at"] else None
+        if at := row["answered_at"]:
+            row["answered_at"] = at.astimezone(zone).isoformat(timespec="microseconds")
     text = json.dumps(signed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _older_form(rows: list[dict[str, Any]], sha256: str) -> bool:
+    """Whether an imported session was sealed over the same content with its times written as in their file.
+
+    The first version hashed ``2026-01-31T14:05+01:00`` as it stood, while the database gives back the moment alone, in
+    UTC. What is signed is proven all the same if the same moments, written in one offset or in the times of one place
+    (summer and winter), give the hash: any other content would have to collide with SHA-256.
+    """
+    offsets = (fixed_offset(timedelta(minutes=minutes)) for minutes in range(-12 * 60, 14 * 60 + 1, 15))
+    if any(readings_sha256(rows, zone) == sha256 for zone in offsets):
+        return True
+    summers = {tuple(ZoneInfo(name).utcoffset(row["answered_at"]) for row in rows if row["answered_at"]): name
+               for name in sorted(available_timezones())}  # fmt: skip
+    return any(readings_sha256(rows, ZoneInfo(name)) == sha256 for name in summers.values())
 
 
 def is_panels(session: ReadingSession) -> bool:
@@ -184,11 +205,11 @@ def seal_problem(session: ReadingSession) -> str:
         return "it is sealed and has no seal"
     seal = session.seal
     readings = list(session.readings.filter(reread=False))
-    if readings_sha256([{name: getattr(reading, name) for name in SIGNED} for reading in readings]) != (
-        seal.readings_sha256
-    ):
+    rows = [{name: getattr(reading, name) for name in SIGNED} for reading in readings]
+    imported = all(reading.imported for reading in readings)
+    if readings_sha256(rows) != seal.readings_sha256 and not (imported and _older_form(rows, seal.readings_sha256)):
         return "the readings are not those that were signed"
-    if all(reading.imported for reading in readings):
+    if imported:
         return ""
     event = AuditEvent.objects.filter(action="reading.seal", target=f"session:{session.pk}").order_by("-id").first()
     if event is None:

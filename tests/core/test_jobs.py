@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import kombu
@@ -18,6 +20,8 @@ from leukoweb.core.jobs import bell, ledger, registry
 from leukoweb.core.jobs.context import JobContext, LeaseLost
 from leukoweb.core.jobs.execute import execute
 from leukoweb.core.models import AuditEvent, Job
+from leukoweb.core.tasks import run_job
+from leukoweb.launcher import broker
 
 pytestmark = pytest.mark.both_databases
 calls: list[str] = []
@@ -318,24 +322,24 @@ def an_hour_passes() -> None:
 def test_a_long_queue_that_does_not_move_does_not_fill_the_broker(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broker = Broker(monkeypatch, settings)
+    fake = Broker(monkeypatch, settings)
     Job.objects.bulk_create(Job(kind="test.work", queue=queue, title="x") for queue in ("ops", "train") * 500)
     for _ in range(20):
         bell.reap_and_ring()
         an_hour_passes()
-    assert len(broker.sent) == 2 * ledger.RING_AGAIN, "its bells are still there: no more are needed"
+    assert len(fake.sent) == 2 * ledger.RING_AGAIN, "its bells are still there: no more are needed"
 
 
 @pytest.mark.django_db
 def test_lost_bells_are_rung_again_oldest_first(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    broker = Broker(monkeypatch, settings)
+    fake = Broker(monkeypatch, settings)
     jobs = [make() for _ in range(3)]
     assert bell.publish_all(job.pk for job in jobs) == 3
-    broker.queues.clear()  # the broker was wiped
+    fake.queues.clear()  # the broker was wiped
     assert bell.reap_and_ring() == 0, "they may be on their way"
     an_hour_passes()
     assert bell.reap_and_ring() == 3
-    assert broker.queues == {"ops": [str(job.pk) for job in jobs]}
+    assert fake.queues == {"ops": [str(job.pk) for job in jobs]}
 
 
 @pytest.mark.django_db
@@ -348,14 +352,23 @@ def test_the_wait_of_a_bell_is_longer_while_others_of_its_queue_run(settings: An
     assert ledger.reap() == [waiting.pk]
 
 
-def test_the_bells_of_a_queue_are_counted_and_none_is_no_error() -> None:
-    with kombu.Connection("memory://") as connection:
-        assert bell.bells_waiting("bells", connection) == 0
-        queue = connection.SimpleQueue("bells")
-        for _ in range(3):
-            queue.put("x")
-        assert bell.bells_waiting("bells", connection) == 3
-        queue.clear()
+def test_the_bells_of_a_queue_are_counted_and_a_dead_broker_is_an_error(tmp_path: Path, settings: Any) -> None:
+    """Against the server that ``make run`` starts, with the key prefix of the settings."""
+    server = subprocess.Popen(broker.command(tmp_path / "run" / "s", tmp_path / "data"), stdout=subprocess.DEVNULL)
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    try:
+        assert broker.wait_until_ready(tmp_path / "run" / "s")
+        with kombu.Connection(f"redis+socket://{tmp_path}/run/s", transport_options=options) as connection:
+            assert bell.bells_waiting("ops", connection) == 0
+            for _ in range(3):
+                run_job.apply_async(args=["x"], queue="ops", connection=connection)
+            assert (bell.bells_waiting("ops", connection), bell.bells_waiting("infer", connection)) == (3, 0)
+    finally:
+        server.terminate()
+        server.wait()
+    dead = kombu.Connection(f"redis+socket://{tmp_path}/run/s", transport_options=options)
+    with pytest.raises(dead.connection_errors):
+        bell.bells_waiting("ops", dead)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -19,7 +21,8 @@ from reader_study.models import Reading, ReadingSession, SessionSeal, Study
 from reader_study.selectors.washout import washout_warnings
 from reader_study.services.imports import readings_import, readings_import_by_system
 from reader_study.services.locking import study_lock_by_system
-from reader_study.services.seals import seal_verify
+from reader_study.services.seals import COLUMNS, _older_form, seal_problem, seal_verify
+from reader_study.services.seals import SIGNED as HASHED
 from tests.conftest import BACKEND
 from tests.reader_study.pages import SIGNED, url
 from tests.reader_study.protocols import reader
@@ -55,6 +58,39 @@ def csv(table: list[list[str]]) -> bytes:
 
 def take(study: Study, coordinator: User, data: bytes) -> int:
     return readings_import(actor=coordinator, study=study, data=data, signature=sign(coordinator))
+
+
+@pytest.mark.both_databases
+def test_a_seal_holds_whatever_offset_the_file_writes(study: Study, coordinator: User) -> None:
+    at = ["2026-01-31T14:05:00+01:00", "2026-01-31T23:59:59.25-05:30", "", "2025-07-01T09:00+02:00", "", ""]
+    text = csv(rows(study)).decode().splitlines()
+    data = "\n".join([text[0] + ",answered_at", *(f"{line},{t}" for line, t in zip(text[1:], at, strict=True))])
+    take(study, coordinator, data.encode())
+    session = ReadingSession.objects.get(reader__label="P1", number=1)
+    assert seal_problem(session) == ""
+    assert session.opened_at == datetime(2025, 7, 1, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("at", "holds"),
+    [
+        (["2026-01-31T14:05:00+05:45", "2026-01-31T14:06:00+05:45"], True),
+        (["2025-07-01T09:00:00+02:00", "2025-12-01T09:00:00+01:00"], True),  # one place, summer and winter
+        (["2025-07-01T09:00:00+02:00", "2025-12-01T09:01:00+01:00"], False),  # not what was signed
+    ],
+)
+def test_seals_of_the_first_version_hold_where_that_can_be_proven(at: list[str], holds: bool) -> None:
+    """They hashed the text of the file; the database gives the moments back in UTC."""
+    signed = [dict.fromkeys(COLUMNS) | {"position": n, "diagnosis": "AML"} for n in (1, 2)]
+    canonical = [{name: row[name] for name in HASHED} for row in signed]
+    for row, text in zip(canonical, at, strict=True):
+        row["answered_at"] = datetime.fromisoformat(text).isoformat(timespec="microseconds")
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    if not holds:
+        at[1] = "2025-12-01T09:00:00+01:00"
+    for row, text_ in zip(signed, at, strict=True):
+        row["answered_at"] = datetime.fromisoformat(text_).astimezone(UTC)
+    assert _older_form(signed, hashlib.sha256(text.encode()).hexdigest()) is holds
 
 
 @pytest.mark.both_databases

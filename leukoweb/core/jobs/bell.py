@@ -59,15 +59,14 @@ def publish(job_id: uuid.UUID | str) -> bool:
 
 
 def bells_waiting(queue: str, connection: Any) -> int:
-    """How many messages of the queue no worker has taken yet; 0 where the broker knows no such queue.
+    """How many messages of the queue no worker has taken yet.
 
     Bells carry no expiry: Redis would keep an expired one all the same, and a worker whose clock is wrong would drop
     good ones. What bounds them is that nothing is rung again while enough of them wait.
     """
-    try:
-        return int(connection.default_channel.queue_declare(queue=queue, passive=True).message_count)
-    except connection.channel_errors:
-        return 0
+    channel = connection.channel()  # not the default one, which would wait for a dead broker for ever
+    # Declared as Celery does, and not "passive": with a key prefix kombu then finds no queue on Redis.
+    return int(channel.queue_declare(queue=queue, durable=True, auto_delete=False).message_count)
 
 
 def ring_again(job_ids: Sequence[uuid.UUID]) -> int:
