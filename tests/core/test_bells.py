@@ -1,4 +1,4 @@
-"""Bells: sent after the commit, never in the way of a request, rung again when they may be lost, and never piling up."""
+"""Bells: sent after the commit, never in the way of a request, rung again when lost, and never piling up."""
 
 from __future__ import annotations
 
