@@ -34,9 +34,11 @@ $(VENV)/.ready-lite: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -e .
 	@touch $@
 
-# Tests: the whole suite on SQLite, then those that concern the database on PostgreSQL too. Two processes share the
-# files in alphabetical order, so that the long ones (browser) come first and both end together.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Tests: the whole suite on SQLite, then those that concern the database on PostgreSQL too. Three processes for two cores,
+# because tests with a browser wait half of their time; they share the files in alphabetical order, so that the long ones
+# (browser) come first and all end together.
+TEST_PROCESSES ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.ready
 	$(PYTEST) -m "not slow and not faults and not deid"
 	@$(BIN)/python -m tests.support.postgres $(PYTEST) -m "both_databases and not slow and not faults and not deid"; \

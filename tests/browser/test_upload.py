@@ -11,12 +11,11 @@ import pytest
 
 from cases import services
 from cases.models import Cohort, HpfImage, Slide, UploadBatch, UploadItem
+from tests.browser.test_pages import axe_problems
 from tests.cases.shell.pictures import picture
 from tests.support.zips import UnmarkedName
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
 
 
 @pytest.fixture
@@ -42,17 +41,10 @@ def choose(page: Any, path: Path, kind: str = "Folder of images") -> None:
     page.get_by_label(kind).set_input_files(path)
 
 
-def serious(page: Any) -> list[str]:
-    """Serious and critical findings of axe on the page as it is now."""
-    page.add_script_tag(path=str(AXE)) if page.evaluate("!window.axe") else None
-    found = page.evaluate("axe.run()")["violations"]
-    return [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")]
-
-
 def test_a_folder_goes_to_its_slides_and_the_bad_file_is_explained(
     browser_as: Callable[..., Any], cohort: Cohort, folder: Path
 ) -> None:
-    page = browser_as("technician", bypass_csp=True)
+    page = browser_as("technician")
     page.goto(f"/upload/?cohort={cohort.pk}")
     choose(page, folder)
     page.get_by_text("12 files").wait_for()
@@ -65,14 +57,14 @@ def test_a_folder_goes_to_its_slides_and_the_bad_file_is_explained(
     page.get_by_label("Slide code for drop/18_b").fill("=1+1")
     assert page.get_by_role("button", name="Start the upload").is_disabled()
     page.get_by_label("Slide code for drop/18_b").fill("18 left hand")
-    assert serious(page) == []
+    assert axe_problems(page) == []
     page.get_by_role("button", name="Start the upload").dblclick()
     page.get_by_text("11 stored, 1 refused.").wait_for()
     row = page.locator("[data-part=error-rows] tr")
     assert row.count() == 1
     assert row.inner_text().startswith("drop/17_a/11.png\tE_TRUNCATED")
     assert UploadItem.objects.values("batch").distinct().count() == 1, "a double click is one upload"
-    assert serious(page) == []
+    assert axe_problems(page) == []
     slides = sorted(Slide.objects.values_list("patient__code", "code"))
     assert slides == [("LA-17", "LA-17-S1"), ("LA-18", "18 left hand")]
     assert not UploadItem.objects.filter(sha256="").exists(), "hashed in the browser before it was sent"
@@ -81,7 +73,7 @@ def test_a_folder_goes_to_its_slides_and_the_bad_file_is_explained(
     page.get_by_role("link", name="Slide LA-17-S1", exact=True).click()
     page.get_by_role("heading", name="Slide LA-17-S1").wait_for()
     assert page.locator(".thumbs li").count() == 10
-    assert serious(page) == []
+    assert axe_problems(page) == []
 
 
 def test_a_code_of_another_cohort_leaves_the_plan_open(
@@ -203,7 +195,7 @@ def test_pages_of_slides_are_accessible(browser_as: Callable[..., Any], cohort: 
     other = services.slide_ensure(actor=None, cohort=cohort, patient_code="Q", slide_code="Q-S1")
     for target in (slide, other):
         services.image_add(actor=None, slide=target, data=picture(1), name="a.png")
-    page = browser_as("admin", bypass_csp=True)
+    page = browser_as("admin")
     c, p, s = cohort.pk, slide.patient_id, slide.pk
     for address in (
         "/cohorts/", "/cohorts/new/", f"/cohorts/{c}/", f"/cohorts/{c}/patients/", f"/cohorts/{c}/duplicates/",
@@ -212,4 +204,4 @@ def test_pages_of_slides_are_accessible(browser_as: Callable[..., Any], cohort: 
     ):  # fmt: skip
         page.goto(address)
         page.wait_for_load_state("networkidle")
-        assert serious(page) == [], address
+        assert axe_problems(page) == [], address
