@@ -117,7 +117,7 @@ def find_text_of_slide(context: JobContext) -> str:
             TextHint.objects.get_or_create(content_sha256=sha256, version=VERSION, defaults={"boxes": boxes})
         context.progress(len(known), len(contents))
     with_text = TextHint.objects.filter(content_sha256__in=contents, version=VERSION).exclude(boxes=[]).count()
-    return f"{with_text} of {len(contents)} fields seem to hold text"
+    return f"{with_text} of {counted(len(contents), 'field')} seem to hold text"
 
 
 def measure_images(context: JobContext) -> str:

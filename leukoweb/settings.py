@@ -17,6 +17,7 @@ import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from leukoweb.core import laptop
+from leukoweb.core.zones import zone_name
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -128,6 +129,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "leukoweb.core.context.site",
             ],
+            "builtins": ["leukoweb.core.templatetags.words"],
         },
     }
 ]
@@ -364,7 +366,7 @@ SPECTACULAR_SETTINGS = {
 DJANGO_TABLES2_TEMPLATE = "django_tables2/bootstrap5-responsive.html"
 
 LANGUAGE_CODE = "en-gb"
-TIME_ZONE = "UTC"
+TIME_ZONE = zone_name(env.str("TIME_ZONE", default="UTC"))
 USE_TZ = True
 USE_I18N = False
 

@@ -162,8 +162,9 @@ def _complete(rows: Sequence[ReadingRow], expected: Expected, problems: Problems
             lines.setdefault(row.case, row.line)
             places.setdefault(row.position, row.line)
         if missing := sorted(wanted - set(lines)):
+            cases = "case" if len(missing) == 1 else "cases"
             message = (
-                f"Session {session[1]} of {session[0]} lacks {len(missing)} cases: {', '.join(missing[:10])}. "
+                f"Session {session[1]} of {session[0]} lacks {len(missing)} {cases}: {', '.join(missing[:10])}. "
                 "Write a case that was not read with an empty diagnosis and a reason."
             )
             problems.add(0, "case", "E_READING", message)

@@ -10,6 +10,7 @@ from django.db import IntegrityError, models, transaction
 
 from cases.models import Patient
 from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.words import day_text
 
 
 class Withdrawn(Conflict):
@@ -35,7 +36,7 @@ def require_valid(instance: models.Model) -> None:
 def require_live(patient: Patient) -> None:
     if patient.withdrawn_at is not None:
         raise Withdrawn(
-            f"Patient {patient.code} was withdrawn on {patient.withdrawn_at:%Y-%m-%d}.",
+            f"Patient {patient.code} was withdrawn on {day_text(patient.withdrawn_at)}.",
             hint="A withdrawn patient takes no images, slides or corrections.",
         )
 

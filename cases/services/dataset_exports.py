@@ -135,7 +135,7 @@ def _taxonomy(version: DatasetVersion) -> bytes:
 def _words(version: DatasetVersion, rows: list[Exported]) -> str:
     gone, moved = dataset_withdrawn(version), dataset_moved(version).count()
     lines = [
-        f"Dataset {version}: {len(rows)} images. Research use only. Not for diagnosis.",
+        f"Dataset {version}: {counted(len(rows), 'image')}. Research use only. Not for diagnosis.",
         f"SHA-256 of manifest.json: {version.manifest_sha256}",
         f"Taxonomy {version.taxonomy}, class map {version.class_map}.",
     ]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from cases.consensus import CLEARED, EXCLUDE, LABEL, VERDICTS
 from cases.models import AdjudicationDecision, HpfImage, SortingDecision, SortingItem, SortingSeat, SortingTask
@@ -18,6 +17,7 @@ from cases.services.exposures import exposures_record
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError, NotAllowed, NotFound
 from leukoweb.core.models import User
+from leukoweb.core.words import when_text
 
 MAX_DECISIONS = 500
 MAX_REASON = 300
@@ -163,7 +163,7 @@ def _open_seat(actor: User, seat: SortingSeat, decisions: Sequence[Decision]) ->
     if seat.user_id != actor.pk or not seat.active:
         raise NotAllowed("This is not your place (any more).", hint="Ask who made the task.")
     if task.closed_at is not None:
-        raise TaskClosed(f"The task {task} was closed on {timezone.localtime(task.closed_at):%Y-%m-%d %H:%M}.")
+        raise TaskClosed(f"The task {task} was closed on {when_text(task.closed_at)}.")
     names = {label["name"] for label in task.taxonomy.labels}
     for one in decisions:
         _require_sense(one, names)

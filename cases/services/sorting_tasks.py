@@ -20,6 +20,7 @@ from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound
 from leukoweb.core.models import User
 from leukoweb.core.permissions import has_action
+from leukoweb.core.words import when_text
 
 BATCH = 1000
 Hiding = Callable[[User], Collection[int]]
@@ -206,7 +207,7 @@ def task_close(*, actor: User, task: SortingTask) -> SortingTask:
     list(SortingSeat.objects.select_for_update().filter(task=task).order_by("pk"))
     task = SortingTask.objects.select_for_update().get(pk=task.pk)
     if task.closed_at is not None:
-        raise Conflict(f"The task was closed on {task.closed_at:%Y-%m-%d}.")
+        raise Conflict(f"The task was closed on {when_text(task.closed_at)}.")
     task.closed_at = timezone.now()
     task.save(update_fields=["closed_at"])
     audit_record(actor=actor, action="sorting.close", target=f"sorting:{task.pk}")

@@ -16,6 +16,7 @@ from inference.worker.engines import OpenModel, open_model
 from inference.worker.images import Prepared, batches
 from inference.worker.saliency import maps_of
 from leukoweb.core.jobs.context import JobContext
+from leukoweb.core.words import counted
 
 BATCH = 8
 
@@ -32,7 +33,7 @@ def render_slide(context: JobContext) -> str:
     todo = [field.image for field in lacking if field.image is not None]
     recipes = list({model.recipe.sha256: model.recipe for model in models.values()}.values())
     done = len(fields) - len(todo)
-    context.progress(done, len(fields), f"{len(todo)} fields without maps")
+    context.progress(done, len(fields), f"{counted(len(todo), 'field')} without maps")
     for batch in batches(todo, recipes, BATCH):
         if not Patient.objects.filter(pk=run.slide.patient_id, withdrawn_at=None).exists():
             raise PatientWithdrawn("This patient was withdrawn while the maps were being made; none was kept.")
@@ -40,11 +41,11 @@ def render_slide(context: JobContext) -> str:
             context.check()
             _compute(context, model, batch)
         done += len(batch)
-        context.progress(done, len(fields), f"{done} of {len(fields)} fields have maps")
+        context.progress(done, len(fields), f"{done} of {counted(len(fields), 'field')} done")
     for field in fields:
         context.check()
         _draw(field, models)
-    return f"{len(todo)} fields computed, {len(fields) - len(todo)} were there."
+    return f"{counted(len(todo), 'field')} computed, {len(fields) - len(todo)} had maps before."
 
 
 def _compute(context: JobContext, model: OpenModel, batch: Sequence[tuple[HpfImage, Prepared]]) -> None:

@@ -24,6 +24,7 @@ from inference.services.training import check_dataset, check_start
 from inference.worker.training_images import decode_all, image_sets, verify_files, verify_manifest
 from inference.worker.training_start import initial_weights
 from leukoweb.core.jobs.context import JobContext
+from leukoweb.core.words import counted
 from leukoweb.statistics.results import to_json_value
 
 KEPT_STATES = 2
@@ -39,8 +40,8 @@ def train_run(context: JobContext) -> str:
     say = Log(context, run)
     if "device" not in run.environment:
         gone = dataset_withdrawn(run.dataset)
-        left = f" {gone} images are left out: their patients were withdrawn after the freeze." if gone else ""
-        say(f"Started: {len(entries)} images of {run.dataset}, {', '.join(plan.models)}.{left}")
+        left = f" {counted(gone, 'image')} left out, of patients withdrawn after the freeze." if gone else ""
+        say(f"Started: {counted(len(entries), 'image')} of {run.dataset}, {', '.join(plan.models)}.{left}")
         run.environment = environment(plan) | run.environment
         run.save(update_fields=["environment"])
     _progress(context, run, "checking the files of the dataset")

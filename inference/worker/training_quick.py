@@ -16,6 +16,7 @@ from inference.pipeline.training_config import PARTS
 from inference.worker.training_images import cache_folder
 from inference.worker.training_start import Start
 from leukoweb.core.jobs.context import JobContext
+from leukoweb.core.words import counted
 from leukoweb.statistics.results import to_json_value
 
 
@@ -36,7 +37,8 @@ def train_quick(
     network = build_network(plan.architecture, len(training.classes), initial_weights=start.source).to(device)
     normalise = Normalise(plan.recipe, device)
     if plan.recalibrate_frozen:
-        say(f"{PARTS[part.part][2]}: measuring batch-norm statistics of {len(training.targets)} images anew.")
+        images = counted(len(training.targets), "image")
+        say(f"{PARTS[part.part][2]}: measuring batch-norm statistics of {images} anew.")
         heads.recalibrate_backbone(network, training, normalise, plan.settings.batch_size)
     started = time.monotonic()
     table = _Features(network, normalise, plan.recipe.sha256, context, bf16=plan.settings.precision == "bf16")

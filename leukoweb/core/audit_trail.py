@@ -13,12 +13,13 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from importlib import import_module
 from typing import IO, Any
 
 from django.db.models import BooleanField, Case, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
+from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
 from leukoweb.core.models import AuditEvent, User
@@ -44,7 +45,7 @@ def register_details_rule(prefix: str, path: str) -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """Filters; empty ones let everything pass. Days are UTC and both included."""
+    """Filters; empty ones let everything pass. Days are those of the installation's time zone, both included."""
 
     who: str = ""
     action: str = ""
@@ -68,10 +69,11 @@ def audit_events(*, for_user: User, asked: Asked) -> QuerySet[AuditEvent]:
         found = found.filter(action=asked.action)
     if asked.on:
         found = found.filter(Q(target=asked.on) | Q(target__startswith=f"{asked.on}:"))
+    zone = timezone.get_current_timezone()
     if asked.since:
-        found = found.filter(at__gte=datetime.combine(asked.since, time(), UTC))
+        found = found.filter(at__gte=datetime.combine(asked.since, time(), zone))
     if asked.until:
-        found = found.filter(at__lt=datetime.combine(asked.until + timedelta(days=1), time(), UTC))
+        found = found.filter(at__lt=datetime.combine(asked.until + timedelta(days=1), time(), zone))
     if asked.text:
         found = found.filter(open=True).annotate(said=Cast("data", TextField()))
         written = json.dumps(asked.text)[1:-1]  # SQLite keeps JSON in ASCII

@@ -73,7 +73,7 @@ def _reading(inputs: Document, result: Document, protocol: Document) -> list[str
     twice = [r for r in readers if sum(e["reader"] == r and e["arm"] != "ai_assisted" for e in sessions) > 1]
     here = [e for e in sessions if not e["imported"]]
     measured = measured_washout(result)
-    out = [f"{len(readers)} readers ({_list(readers)}) gave one diagnosis for each patient."]
+    out = [f"{len(readers)} reader{'s' * (len(readers) != 1)} ({_list(readers)}) gave one diagnosis for each patient."]
     if twice:
         out.append(
             f"{_list(twice)} read again, {protocol['washout_days']} days or more after the first reading by protocol"

@@ -36,9 +36,9 @@ def is_over(session: ReadingSession, now: datetime) -> bool:
 
 
 def date_text(at: datetime, zone: str) -> str:
-    """``Thursday 7 January 2027, 14:03 (Europe/Berlin)``"""
+    """``Thursday 2027-01-07, 14:03 (Europe/Berlin)``"""
     local = at.astimezone(zone_of(zone))
-    return f"{local:%A} {local.day} {local:%B %Y, %H:%M} ({local.tzinfo})"
+    return f"{local:%A %Y-%m-%d, %H:%M} ({local.tzinfo})"
 
 
 def washout_end(session: ReadingSession) -> datetime | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from reader_study.services.clock import date_text
 
@@ -12,5 +14,5 @@ register = template.Library()
 
 
 @register.filter
-def reader_date(at: datetime, zone: str) -> str:
-    return date_text(at, zone)
+def reader_date(at: datetime, zone: str) -> SafeString:
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(timespec="seconds"), date_text(at, zone))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from django import template
@@ -15,12 +14,6 @@ if TYPE_CHECKING:
     from reader_study.selectors.grid import Row
 
 register = template.Library()
-
-
-@register.filter
-def figure(value: float, digits: int) -> str:
-    """A number with so many decimals; a dash where it is undefined."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
 
 
 @register.filter

@@ -5,6 +5,7 @@ from __future__ import annotations
 from inference.services.version import app_version
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
+from leukoweb.core.words import counted
 from leukoweb.statistics.results import StatisticsError
 from reader_study.analysis.run import analyse
 from reader_study.models import Analysis
@@ -25,4 +26,4 @@ def run_analysis(context: JobContext) -> str:
     with context.write():
         analysis.result = result_store(analysis=analysis, result=result)
     draw_ahead(analysis, result, context.check)
-    return f"{len(result['evaluators'])} evaluators, {len(analysis.inputs['cases'])} cases"
+    return f"{counted(len(result['evaluators']), 'evaluator')}, {counted(len(analysis.inputs['cases']), 'case')}"

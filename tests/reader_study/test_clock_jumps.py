@@ -44,7 +44,7 @@ def test_a_clock_that_falls_back_to_the_year_2000_shortens_no_washout(made: Made
     signature = Signature(user, "R", "meaning", "password")
     with time_machine.travel(EMPTY_BATTERY, tick=True):
         answer_everything(session)
-        with pytest.raises(ClockSetBack, match="1 January 2000"):
+        with pytest.raises(ClockSetBack, match="2000-01-01"):
             session_seal(session=session, signature=signature)
         with pytest.raises(ClockSetBack):
             session_open(actor=user, session=made.session(number=2), agreed=True, time_zone="UTC", version=1)

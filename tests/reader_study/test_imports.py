@@ -121,7 +121,7 @@ def test_readings_are_stored_marked_and_sealed(study: Study, coordinator: User) 
         (lambda t: t[3].__setitem__(3, ""), "Line 5: No diagnosis and no reason"),
         (lambda t: t[3].__setitem__(5, "6"), "Line 5: confidence '6' is not a number from 1 to 5"),
         (lambda t: t[3].__setitem__(0, t[0][0]), "Line 5: The case stands on line 2 already"),
-        (lambda t: t.pop(), "lacks 1 cases"),
+        (lambda t: t.pop(), "lacks 1 case:"),
         (lambda t: t[2].append("extra"), "Line 4: 7 cells, 6 expected"),
     ],
 )

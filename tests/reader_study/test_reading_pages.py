@@ -119,10 +119,10 @@ def test_the_washout_is_refused_with_the_date_to_the_minute(reader: Any) -> None
             found = second.records[-1]
             assert found.status == (302 if opens else 409)
             if not opens:
-                assert "Monday 15 February 2027, 10:00 (Europe/Berlin)" in found.body.decode()
+                assert "Monday 2027-02-15, 10:00 (Europe/Berlin)" in found.body.decode()
                 assert second.ask("GET", second.base + "board/").status_code == 404
                 home = second.ask("GET", "/read/").recorded.decode()
-                assert "Monday 15 February 2027, 10:00 (Europe/Berlin)" in home
+                assert "Monday 2027-02-15, 10:00 (Europe/Berlin)" in home
         tokens = [set(s.cases.values_list("token", flat=True)) for s in made.sessions]
         assert tokens[0].isdisjoint(tokens[1])
         assert made.session(0, 2).state == "open"

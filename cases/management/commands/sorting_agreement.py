@@ -13,6 +13,7 @@ from cases.agreement import PairReport, agreement_report
 from cases.management.failures import told_in_one_line
 from cases.models import SortingTask
 from cases.selectors.sorting_agreement import sorted_table
+from leukoweb.statistics.ratings_report import interval_text, printed
 from leukoweb.statistics.results import Estimate
 
 
@@ -62,9 +63,9 @@ class Command(BaseCommand):
 
 
 def words(estimate: Estimate) -> str:
-    """``0.812 (0.744 to 0.871)``, or the number alone with the reason why there is no interval."""
+    """``0.81 (0.74 to 0.87)``, or the number alone with the reason why there is no interval."""
     if not estimate.defined:
         return f"- ({estimate.note})"
     if not estimate.has_interval:
-        return f"{estimate.estimate:.3f} ({estimate.note or 'no interval'})"
-    return f"{estimate.estimate:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+        return f"{printed(estimate.estimate)} ({estimate.note or 'no interval'})"
+    return interval_text(estimate.as_dict())

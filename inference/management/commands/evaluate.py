@@ -17,6 +17,7 @@ from inference.selectors.evaluation import cohort_patients
 from inference.selectors.registry import pipeline_active, pipeline_named
 from inference.services.errors import PipelineMissing
 from leukoweb.core.exceptions import DomainError, NotFound
+from leukoweb.statistics.ratings_report import interval_text, p_text
 
 
 class Command(BaseCommand):
@@ -67,20 +68,12 @@ class Command(BaseCommand):
             for evaluator, figures in found["evaluators"].items():
                 macro = figures["macro"]["f1"]
                 self.stdout.write(
-                    f"  {level} classes, {evaluator}: macro F1 {_words(macro)}, exact match "
-                    f"{_words(figures['exact_match'])}"
+                    f"  {level} classes, {evaluator}: macro F1 {interval_text(macro)}, exact match "
+                    f"{interval_text(figures['exact_match'])}"
                 )
             for other, difference in found["hierarchy_minus"].items():
                 if difference:
                     self.stdout.write(
                         f"  {level} classes, hierarchy minus {other}: macro F1 "
-                        f"{_words(difference['difference']['f1'], signed=True)}, p {difference['p']:.3f}"
+                        f"{interval_text(difference['difference']['f1'])}, p {p_text(difference['p'])}"
                     )
-
-
-def _words(figure: dict[str, Any], *, signed: bool = False) -> str:
-    sign = "+" if signed else ""
-    if figure["estimate"] is None:
-        return "undefined"
-    limits = f" ({figure['low']:{sign}.3f} to {figure['high']:{sign}.3f})" if figure["low"] is not None else ""
-    return f"{figure['estimate']:{sign}.3f}{limits}"

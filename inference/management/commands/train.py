@@ -16,6 +16,7 @@ from inference.services.training import estimate_request, training_continue, tra
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.models import Job
+from leukoweb.statistics.ratings_report import interval_text
 
 SHORT = {part.removeprefix("model_"): part for part in PARTS} | {"s3": "single_3", "s5": "single_5"}
 
@@ -53,8 +54,7 @@ class Command(BaseCommand):
         for part in run.parts.select_related("model"):
             if part.model is not None and part.best_macro_f1 is not None:
                 f1 = part.report["macro"]["f1"]
-                limits = f" ({f1['low']:.3f} to {f1['high']:.3f})" if f1["low"] is not None else ""
-                self.stdout.write(f"{part.model}: macro F1 {f1['estimate']:.3f}{limits}, epoch {part.best_epoch}")
+                self.stdout.write(f"{part.model}: macro F1 {interval_text(f1)}, epoch {part.best_epoch}")
         if run.pipeline is not None:
             self.stdout.write(f"Candidate pipeline: {run.pipeline.name}:{run.pipeline.version}")
 

@@ -24,7 +24,8 @@ SPOOL_BYTES = 4 << 20
 
 
 def _day() -> forms.DateField:
-    return forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    help_text = f"A day in {settings.TIME_ZONE}"
+    return forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}), help_text=help_text)
 
 
 class AuditForm(forms.Form):

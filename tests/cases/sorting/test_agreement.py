@@ -112,14 +112,14 @@ def test_the_page_the_api_and_the_command_say_the_same(task: SortingTask, as_rol
     coordinator = as_role("coordinator")
     page = coordinator.get(f"/sorting/{task.public_id}/agreement/").content.decode()
     kappa = expected.kappa
-    told = f'{kappa.estimate:.3f} <span class="interval">({kappa.low:.3f} to {kappa.high:.3f})</span>'
+    told = f'{kappa.estimate:.2f} <span class="interval">({kappa.low:.2f} to {kappa.high:.2f})</span>'
     assert told in page
     answer = coordinator.get(f"/api/v1/sorting/tasks/{task.public_id}/agreement/").json()
     assert answer["pairs"][0]["kappa"]["estimate"] == pytest.approx(kappa.estimate)
     out = StringIO()
     call_command("sorting_agreement", "First", stdout=out)
     assert (
-        f"40 images of 8 patients, kappa {kappa.estimate:.3f} ({kappa.low:.3f} to {kappa.high:.3f})" in out.getvalue()
+        f"40 images of 8 patients, kappa {kappa.estimate:.2f} ({kappa.low:.2f} to {kappa.high:.2f})" in out.getvalue()
     )
     assert kappa.high - kappa.low > expected.kappa_naive.high - expected.kappa_naive.low
 

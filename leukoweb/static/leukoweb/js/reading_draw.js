@@ -71,5 +71,5 @@ export function drawSaved(badge, { pending, at, failing, closed }) {
   if (closed) badge.textContent = waiting;
   else if (failing) badge.textContent = `${pending ? waiting : "No connection"}, trying again`;
   else if (pending) badge.textContent = "Saving";
-  else badge.textContent = at ? `Saved ${at.toLocaleTimeString([], { hour12: false })}` : "";
+  else badge.textContent = at ? `Saved ${at.toLocaleTimeString([], { hour12: false })} local time` : "";
 }

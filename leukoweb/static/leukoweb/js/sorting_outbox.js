@@ -225,7 +225,7 @@ export class Outbox {
 export function badgeWords({ state, nPending, nUnkept = 0, savedAt, lasting = true }) {
   const count = `${nPending} not yet on the server`;
   const where = nUnkept || !lasting ? "kept in this window only" : "kept in this browser";
-  if (nPending === 0) return savedAt ? `All saved ${savedAt.toLocaleTimeString([], { hour12: false })}` : "All saved";
+  if (nPending === 0) return savedAt ? `All saved ${savedAt.toLocaleTimeString([], { hour12: false })} local time` : "All saved";
   if (state === "offline") return `Offline: ${count}, ${where}`;
   if (state === "signed-out") return `Signed out: ${count}, ${where}`;
   if (state === "conflict") return `${count}: decided in another window too`;
