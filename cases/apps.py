@@ -10,11 +10,26 @@ class CasesConfig(AppConfig):
         from leukoweb.core.jobs.daily import register_daily
         from leukoweb.core.jobs.registry import register_kind
 
-        register_kind("cases.ingest_archive", "cases.worker:ingest_archive", queue="ops", unit="images")
-        register_kind("cases.find_text", "cases.worker:find_text_of_slide", queue="ops", unit="images")
-        register_kind("cases.measure", "cases.worker:measure_images", queue="ops", unit="images")
-        register_kind("cases.import_dataset", "cases.worker:import_dataset", queue="ops", unit="steps")
-        register_kind("cases.sweep_media", "cases.worker:sweep_media", queue="ops")
+        register_kind(
+            "cases.ingest_archive", "cases.worker:ingest_archive", queue="ops", unit="images",
+            title="Unpack an archive", link="cases.links:archive_links",
+        )  # fmt: skip
+        register_kind(
+            "cases.find_text", "cases.worker:find_text_of_slide", queue="ops", unit="images",
+            title="Look for text in a slide", link="cases.links:text_links",
+        )  # fmt: skip
+        register_kind(
+            "cases.measure", "cases.worker:measure_images", queue="ops", unit="images",
+            title="Measure image quality", link="cases.links:measure_links",
+        )  # fmt: skip
+        register_kind(
+            "cases.import_dataset", "cases.worker:import_dataset", queue="ops", unit="steps",
+            title="Import a dataset", link="cases.links:dataset_links",
+        )  # fmt: skip
+        register_kind(
+            "cases.sweep_media", "cases.worker:sweep_media", queue="ops",
+            title="Sweep stored files",
+        )  # fmt: skip
         register_daily("cases.sweep_media", "Remove stored files that no record names")
         # A code is corrected because something stood in it that should not.
         for action in ("patient.recode", "slide.recode"):

@@ -8,6 +8,7 @@ from cases.models import Cohort, Slide
 from cases.selectors import review_counts
 from cases.selectors.sorting_queue import seats_of
 from inference.models import PatientPrediction, PipelineVersion
+from leukoweb.core.filters import recently
 from leukoweb.core.models import Job, User
 from leukoweb.core.permissions import has_action
 from reader_study.selectors.reading import home_sessions
@@ -23,7 +24,7 @@ def home_context(user: User) -> dict[str, Any]:
         .select_related("patient__cohort")
         .order_by("-id")[:8],
         "active_jobs": Job.objects.filter(status__in=Job.ACTIVE)[:8],
-        "n_failed_jobs": Job.objects.filter(status=Job.Status.FAILED).count(),
+        "n_failed_jobs": Job.objects.filter(recently(7), status=Job.Status.FAILED).count(),
         "pipeline": PipelineVersion.objects.filter(is_active=True).first(),
     }
     if has_action(user, "sorting.sort"):

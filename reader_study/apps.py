@@ -17,8 +17,14 @@ class ReaderStudyConfig(AppConfig):
         from reader_study.selectors.blindfold import hidden_patients
         from reader_study.services.withdrawn import patient_gone
 
-        register_kind("analysis.run", "reader_study.worker.analysis:run_analysis", queue="ops", unit="parts")
-        register_kind("reading.remind", "reader_study.worker.reminders:remind", queue="ops", unit="mails")
+        register_kind(
+            "analysis.run", "reader_study.worker.analysis:run_analysis", queue="ops", unit="parts",
+            title="Analysis of a study", link="reader_study.links:analysis_links",
+        )  # fmt: skip
+        register_kind(
+            "reading.remind", "reader_study.worker.reminders:remind", queue="ops", unit="mails",
+            title="Mail readers",
+        )  # fmt: skip
         register_daily("reading.remind", "Mail readers whose session has opened")
         register_role_hook("reader_study.services.voiding:role_changed")
         register_freezer(cases_on)

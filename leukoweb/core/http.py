@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from wsgiref.util import FileWrapper
 
 from django.conf import settings
@@ -28,6 +28,14 @@ def whole_number(text: str | None) -> int | None:
     ``int`` alone raises at a letter, at a superscript two (which ``isdigit`` lets through) and at 5,000 digits.
     """
     return int(text) if text and len(text) <= 9 and text.isascii() and text.isdecimal() else None
+
+
+def query_kept(request: HttpRequest, names: Collection[str]) -> str:
+    """The filters of this address, for the links to its other pages: those of ``names`` that are set."""
+    kept = request.GET.copy()
+    for name in [name for name in kept if name not in names or not kept[name]]:
+        del kept[name]
+    return kept.urlencode()
 
 
 def blob_response(sha256: str, *, content_type: str) -> HttpResponseBase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.urls import reverse
 from django.utils import timezone
 
 from leukoweb.core.blindfold import lift, put_on
@@ -299,3 +301,30 @@ def test_of_two_racing_workers_one_wins() -> None:
         for thread in threads:
             thread.join()
         assert sorted(won) == [False, False, False, True]
+
+
+@pytest.mark.django_db
+def test_the_page_of_jobs_is_narrowed_over_its_pages(as_role: Any) -> None:
+    client, address, now = as_role("technician"), reverse("job_list"), timezone.now()
+    for number in range(30):
+        Job.objects.filter(pk=make().pk).update(status="failed", title=f"Broken {number:02}", finished_at=now)
+    Job.objects.filter(title="Broken 00").update(finished_at=now - timedelta(days=8))
+    Job.objects.filter(pk=make().pk).update(status="done", title="Whole", finished_at=now + timedelta(seconds=1))
+    make()
+
+    def shown(**query: Any) -> set[str]:
+        return set(re.findall(r'class="job-title">([^<]+)<', client.get(address, query).content.decode()))
+
+    assert {"Whole", "Some work"} < shown()
+    failed = client.get(address, {"status": "failed", "days": "7"}).content.decode()
+    assert "Some work" not in failed
+    assert "?status=failed&amp;days=7&amp;page=2" in failed
+    both = shown(status="failed", days=7) | shown(status="failed", days=7, page=2)
+    assert both == {f"Broken {number:02}" for number in range(1, 30)}
+    assert shown(status="queued") == shown(status="queued", kind="test.work") == {"Some work"}
+    assert shown(kind="inference.run") == set()
+    assert shown(q="roken 07") == {"Broken 07"}
+    assert client.get(address, {"status": "odd", "kind": "odd", "days": "x"}).status_code == 200
+    home = client.get(reverse("home")).content.decode()
+    assert "29 failed" in home
+    assert f"{address}?status=failed&amp;days=7" in home

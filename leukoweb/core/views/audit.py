@@ -16,7 +16,7 @@ from leukoweb.core.audit import chain_verify
 from leukoweb.core.audit_trail import KINDS, Asked, audit_actions, audit_events, audit_export
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.health import chain_finding
-from leukoweb.core.http import person
+from leukoweb.core.http import person, query_kept
 from leukoweb.core.permissions import requires
 
 PER_PAGE = 50
@@ -54,11 +54,8 @@ def audit_list(request: HttpRequest) -> HttpResponse:
     form.fields["action"].widget = forms.Select(choices=[("", "Any"), *((name, name) for name in audit_actions())])
     valid = form.is_valid()
     events = audit_events(for_user=person(request), asked=form.asked) if valid else None
-    kept = request.GET.copy()
-    for name in [name for name in kept if name not in form.fields or not kept[name]]:
-        del kept[name]
     context = {
-        "form": form, "query": kept.urlencode(), "chain": chain_finding(),
+        "form": form, "query": query_kept(request, form.fields), "chain": chain_finding(),
         "report": chain_verify() if request.GET.get("verify") else None,
         "page": Paginator(events, PER_PAGE).get_page(request.GET.get("page")) if events is not None else None,
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -13,37 +14,65 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from leukoweb.core.exceptions import NotAllowed
-from leukoweb.core.http import person
+from leukoweb.core.filters import JobFilter
+from leukoweb.core.http import person, query_kept
 from leukoweb.core.jobs import ledger
 from leukoweb.core.jobs.bell import ring
+from leukoweb.core.jobs.links import links_of
 from leukoweb.core.models import Job, User
 from leukoweb.core.permissions import has_action, requires
+
+PER_PAGE = 25
+SHOWN_ACTIVE = 200
+ACTIVE_LISTS = (
+    (Job.Status.RUNNING, "Running", "Nothing runs at the moment."),
+    (Job.Status.QUEUED, "Waiting", "Nothing waits."),
+)
 
 
 @require_safe
 @requires("jobs.view")
 def job_list(request: HttpRequest) -> HttpResponse:
     """Whole page, or only the lists when htmx asks each two seconds."""
-    active = Job.objects.filter(status__in=Job.ACTIVE).select_related("created_by").order_by("created_at")
-    running = [job for job in active[:200] if job.status == Job.Status.RUNNING]
-    waiting = [job for job in active[:200] if job.status == Job.Status.QUEUED]
-    ended = Job.objects.exclude(status__in=Job.ACTIVE).select_related("created_by").order_by("-finished_at")
+    narrowed = JobFilter(request.GET, queryset=Job.objects.select_related("created_by"))
     context = {
-        "running": running,
-        "waiting": waiting,
-        "n_active": active.count(),
-        "page": Paginator(ended, 25).get_page(request.GET.get("page")),
-        "nobody_works": _nobody_works(waiting, running),
-        "now": timezone.now(),
+        "filter": narrowed,
+        "narrowed": any(narrowed.data.get(name) for name in narrowed.filters),
+        "query": query_kept(request, narrowed.filters),
+        "nobody_works": _nobody_works(),
+        **_lists(narrowed, request),
     }
     return render(request, "core/_job_lists.html" if request.headers.get("HX-Request") else "core/jobs.html", context)
 
 
-def _nobody_works(waiting: list[Job], running: list[Job]) -> set[str]:
-    """Queues where the oldest job has waited for a minute and nothing runs: probably no worker is up."""
-    busy = {job.queue for job in running}
+def _lists(narrowed: JobFilter, request: HttpRequest) -> dict[str, Any]:
+    """The lists that can hold anything under this filter, each job with its link."""
+    wanted = narrowed.form.cleaned_data.get("status", "") if narrowed.is_valid() else ""
+    active = narrowed.qs.filter(status__in=Job.ACTIVE).order_by("created_at")
+    shown = list(active[:SHOWN_ACTIVE])
+    ended = narrowed.qs.exclude(status__in=Job.ACTIVE).order_by("-finished_at")
+    page = Paginator(ended, PER_PAGE).get_page(request.GET.get("page"))
+    links = links_of([*shown, *page], person(request))
+    return {
+        "lists": [
+            (title, [(job, links.get(job.pk)) for job in shown if job.status == status], empty)
+            for status, title, empty in ACTIVE_LISTS
+            if wanted in ("", status)
+        ],
+        "ended": [(job, links.get(job.pk)) for job in page],
+        "show_ended": wanted not in Job.ACTIVE,
+        "n_active": active.count(),
+        "n_shown": SHOWN_ACTIVE,
+        "page": page,
+    }
+
+
+def _nobody_works() -> set[str]:
+    """Queues where a job has waited for a minute and nothing runs, whosever it is: probably no worker is up."""
+    busy = Job._base_manager.filter(status=Job.Status.RUNNING).values("queue")
     limit = timezone.now() - timedelta(seconds=60)
-    return {job.queue for job in waiting if job.queue not in busy and job.created_at < limit and not job.not_before}
+    stuck = Job.objects.filter(status=Job.Status.QUEUED, created_at__lt=limit, not_before=None).exclude(queue__in=busy)
+    return set(stuck.order_by().values_list("queue", flat=True).distinct())
 
 
 @require_safe

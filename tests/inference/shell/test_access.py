@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from cases.models import Exposure
+from cases.models import Exposure, Patient
 from inference.models import PipelineRun
+from leukoweb.core.jobs.ledger import job_create
 from leukoweb.core.permissions import ACTIONS
 
 pytestmark = pytest.mark.django_db
@@ -109,3 +112,34 @@ def test_seeing_a_result_by_any_way_is_recorded_once(run: PipelineRun, as_role: 
         assert client.get(reverse(name, args=[run.public_id, *more])).status_code == 200
     exposure = Exposure.objects.get()
     assert (exposure.user, exposure.patient, exposure.kind) == (client.user, run.slide.patient, "result")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_job_leads_to_what_it_was_about_where_the_person_may_see_it(
+    run: PipelineRun, as_role: Any, role: str, technician: Any, django_assert_max_num_queries: Any
+) -> None:
+    """One job of every kind that leads anywhere; each link opens."""
+    image, dataset = run.slide.images.first(), run.slide.patient.cohort.name
+    payloads = {
+        "cases.find_text": {"slide": run.slide_id}, "cases.measure": {"cohort": None},
+        "cases.import_dataset": {"cohort": dataset}, "inference.saliency": {"image": image.content_sha256},
+        "inference.saliency_slide": {"run": run.pk}, "training.evaluate": {"pipeline": run.pipeline_id},
+        "inference.calibrate": {"model": run.pipeline.model_1_id},
+    }  # fmt: skip
+    for kind, payload in payloads.items():
+        job_create(kind=kind, title=kind, payload=payload, actor=technician)
+        job_create(kind=kind, title=f"Gone: {kind}", payload=dict.fromkeys(payload, 0), actor=technician)
+    client: Client = as_role(role)
+    client.get(reverse("job_list"))
+    with django_assert_max_num_queries(25):
+        text = client.get(reverse("job_list")).content.decode()
+    links = dict(re.findall(r'id="link-[^"]+" href="([^"]+)" aria-label="([^"]+)"', text))
+    result = reverse("result_detail", args=[run.public_id])
+    assert (result in links) == (role != "technician")
+    assert not any("Gone" in words for words in links.values() if "curation" not in words)
+    for address in links:
+        assert client.get(address).status_code == 200, address
+    Patient.objects.filter(pk=run.slide.patient_id).update(withdrawn_at=timezone.now())
+    text = client.get(reverse("job_list")).content.decode()
+    left = set(re.findall(r'id="link-[^"]+" href="([^"]+)"', text))
+    assert not any(f"/slides/{run.slide_id}/" in address or "/results/" in address for address in left)
