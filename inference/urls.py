@@ -44,6 +44,7 @@ urlpatterns = [
     path("cohorts/<int:pk>/runs/new/", runs.cohort_run_create, name="cohort_run_create"),
     path("cohorts/<int:pk>/runs/cancel/", runs.cohort_run_cancel, name="cohort_run_cancel"),
     path("results/", results.result_list, name="result_list"),
+    path("results/seen/", results.result_list_seen, name="result_list_seen"),
     path("results/<uuid:run>/", results.result_detail, name="result_detail"),
     path("results/<uuid:run>/fields/", results.result_fields, name="result_fields"),
     path("results/<uuid:run>/export.json", results.result_json, name="result_json"),

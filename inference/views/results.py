@@ -7,12 +7,13 @@ import uuid
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from cases.models import HpfImage
-from cases.services.exposures import exposure_record
+from cases.services.exposures import exposure_record, exposures_record
+from inference.filters import ResultFilter, patients_unseen
 from inference.models import PipelineRun, PipelineVersion
 from inference.selectors.comparison import differences
 from inference.selectors.exports import csv_rows, result_as_dict
@@ -25,12 +26,13 @@ from inference.services.saliency import overlay_png, saliency_request
 from inference.views.csv import csv_response
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person
+from leukoweb.core.http import person, query_kept
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.models import Job, User
 from leukoweb.core.permissions import requires
 
 FIELDS_PER_PAGE = 60
+PER_PAGE = 50
 
 
 def opened(user: User, public_id: uuid.UUID) -> Result:
@@ -43,9 +45,27 @@ def opened(user: User, public_id: uuid.UUID) -> Result:
 @require_safe
 @requires("results.view")
 def result_list(request: HttpRequest) -> HttpResponse:
-    """Runs and their states, without diagnoses: looking at one is a deed of its own."""
-    page = Paginator(run_list(), 50).get_page(request.GET.get("page"))
-    return render(request, "inference/result_list.html", {"page": page, "runs": [(r, run_words(r)) for r in page]})
+    """Runs and their states, without diagnoses: looking at one is a deed of its own, and so is narrowing by one."""
+    narrowed = ResultFilter(request.GET, queryset=run_list())
+    n_unseen = patients_unseen(request.GET, person(request)).count()
+    page = Paginator(narrowed.qs.none() if n_unseen else narrowed.qs, PER_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "runs": [(run, run_words(run)) for run in page],
+        "filter": narrowed,
+        "narrowed": any(narrowed.data.get(name) for name in narrowed.filters),
+        "query": query_kept(request, narrowed.filters),
+        "n_unseen": n_unseen,
+    }
+    return render(request, "inference/result_list.html", context)
+
+
+@require_POST
+@requires("results.view")
+def result_list_seen(request: HttpRequest) -> HttpResponse:
+    """Record that this person sees the results that the narrowing by diagnosis tells, then show it."""
+    exposures_record(person(request), patients_unseen(request.GET, person(request)), "result")
+    return redirect(f"{reverse('result_list')}?{query_kept(request, ResultFilter.base_filters)}")
 
 
 @require_safe

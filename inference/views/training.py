@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from inference.filters import TrainingFilter
 from inference.models import TrainingPart, TrainingRun
 from inference.pipeline import figures
 from inference.pipeline.training_config import PARTS, PRESETS
@@ -17,7 +18,7 @@ from inference.selectors.training import parts_of, run_progress, training_runs
 from inference.services import training
 from inference.training_forms import TrainingForm
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person
+from leukoweb.core.http import person, query_kept
 from leukoweb.core.jobs import ledger
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.permissions import requires
@@ -28,8 +29,14 @@ NOTES_SHOWN = 40
 @require_safe
 @requires("training.view")
 def training_list(request: HttpRequest) -> HttpResponse:
-    page = Paginator(training_runs(), 25).get_page(request.GET.get("page"))
-    return render(request, "inference/training_list.html", {"page": page})
+    narrowed = TrainingFilter(request.GET, queryset=training_runs())
+    context = {
+        "page": Paginator(narrowed.qs, 25).get_page(request.GET.get("page")),
+        "filter": narrowed,
+        "narrowed": any(narrowed.data.get(name) for name in narrowed.filters),
+        "query": query_kept(request, narrowed.filters),
+    }
+    return render(request, "inference/training_list.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

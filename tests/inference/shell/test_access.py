@@ -40,6 +40,7 @@ def addresses(run: PipelineRun) -> list[tuple[str, str, str]]:
         ("post", reverse("cohort_run_create", args=[run.slide.patient.cohort_id]), "inference.run"),
         ("post", reverse("cohort_run_cancel", args=[run.slide.patient.cohort_id]), "inference.run"),
         ("get", reverse("result_list"), "results.view"),
+        ("post", reverse("result_list_seen"), "results.view"),
         ("get", reverse("result_detail", args=[public]), "results.view"),
         ("get", reverse("result_fields", args=[public]), "results.view"),
         ("get", reverse("result_json", args=[public]), "results.view"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import uuid
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from cases.models import Exposure
+from cases.models import Cohort, Exposure
 from cases.services.images import images_move
 from cases.services.withdrawals import patient_withdraw
 from inference.models import PipelineRun
@@ -259,3 +260,56 @@ def test_a_single_model_by_majority(
         data = client.get(reverse("result_json", args=[run.public_id])).json()
         assert data["images"][0]["model_1"] is None
         assert set(data["images"][0]["single_model"]) == set(model.classes)
+
+
+def _listed(client: Any, **query: Any) -> set[str]:
+    """Codes of the slides on the list of results."""
+    return set(re.findall(r">Slide (\S+)</a>", client.get(reverse("result_list"), query).content.decode()))
+
+
+def test_results_are_found_by_code_cohort_pipeline_and_state(
+    run: PipelineRun, other_pipeline: Any, make_slide: Any, as_role: Any, technician: Any, monkeypatch: Any
+) -> None:
+    elsewhere = Cohort.objects.create(name="Elsewhere", purpose="external")
+    waiting = run_request(actor=technician, slide=make_slide(1, cohort=elsewhere))
+    failed = run_request(actor=technician, slide=make_slide(1), pipeline=other_pipeline)
+    Job.objects.filter(pk=failed.job_id).update(status="failed")
+    client, done = as_role("pathologist"), run.slide.code
+    assert _listed(client) == {done, waiting.slide.code, failed.slide.code}
+    assert _listed(client, q=run.slide.patient.code.lower()) == {done}
+    assert _listed(client, cohort=elsewhere.pk) == {waiting.slide.code}
+    assert _listed(client, pipeline=other_pipeline.pk) == {failed.slide.code}
+    assert _listed(client, state="done") == {done}
+    assert _listed(client, state="queued") == {waiting.slide.code}
+    assert _listed(client, state="failed", cohort=elsewhere.pk) == set()
+    monkeypatch.setattr("inference.views.results.PER_PAGE", 1)
+    text = client.get(reverse("result_list"), {"q": "S00"}).content.decode()
+    assert "?q=S00&amp;page=2" in text
+
+
+def test_narrowing_by_a_diagnosis_is_seeing_the_results_of_all_who_are_asked_about(
+    run: PipelineRun, make_slide: Any, as_role: Any, technician: Any, run_jobs: Any
+) -> None:
+    elsewhere = Cohort.objects.create(name="Elsewhere", purpose="external")
+    other = run_request(actor=technician, slide=make_slide(2, cohort=elsewhere))
+    run_jobs()
+    found, client = run.prediction.diagnosis or "none", as_role("pathologist")
+    question = client.get(reverse("result_list"), {"diagnosis": found}).content.decode()
+    assert "the results of 2 patients" in question
+    assert run.slide.code not in question
+    assert other.slide.code not in question
+    assert not Exposure.objects.exists(), "asking records nothing and tells nothing"
+
+    here = f"?diagnosis={found}&cohort={run.slide.patient.cohort_id}"
+    answer = client.post(reverse("result_list_seen") + here, follow=True)
+    assert run.slide.code in answer.content.decode()
+    assert list(Exposure.objects.values_list("user", "patient", "kind")) == [
+        (client.user.pk, run.slide.patient_id, "result")
+    ]
+    assert "the results of 1 patient<" in client.get(reverse("result_list"), {"diagnosis": found}).content.decode()
+    client.post(reverse("result_list_seen") + f"?diagnosis={found}")
+    wanted = {r.slide.code for r in PipelineRun.objects.all() if (r.prediction.diagnosis or "none") == found}
+    assert _listed(client, diagnosis=found) == wanted
+    client.post(reverse("result_list_seen"))
+    assert Exposure.objects.count() == 2
+    assert as_role("technician").post(reverse("result_list_seen") + here).status_code == 403
