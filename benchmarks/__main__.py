@@ -40,7 +40,7 @@ BENCHMARKS = {
     "upload": Benchmark("benchmarks.upload", "a folder to stored and checked, against cp and sha256"),
     "cohort": Benchmark("benchmarks.cohort", "a cohort through a worker, and again where nothing is computed"),
     "startup": Benchmark("benchmarks.startup", "import time, a second start, a worker's first prediction"),
-    "viewer": Benchmark("benchmarks.viewer_latency", "key press to the next field in Chromium", own_json=False),
+    "viewer": Benchmark("benchmarks.viewer_latency", "key press to the next field in Chromium"),
     "statistics": Benchmark("benchmarks.statistics_bench", "resamples and kappas against scikit-learn", own_json=False),
     "training": Benchmark("benchmarks.training_step", "a training step, three ways", own_json=False),
     "head": Benchmark("benchmarks.head_training", "features and head of the quick retraining"),

@@ -4,7 +4,8 @@
 
 The worker is started after the runs were queued: from its start to the first result counts what it imports and
 compiles. Then the same runs again (every prediction is stored) and a pipeline of the same models with other rules.
-Beside them the bare networks over the same inputs, in memory and in this process.
+Beside them the bare networks over the same inputs, in memory and in this process. Last, one worker a core on one queue,
+from one core to all: another cohort for each number of workers, each worker held to a core of its own.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ OTHER_RULES = "paper-fig1"
 COHORT = "Benchmark"
 
 
-def draw(folder: Path, patients: int, fields: int) -> None:
-    """Files of their own: a drawn field is brightened a little per file, so that no prediction is shared."""
+def draw(folder: Path, patients: int, fields: int, series: int = 0) -> None:
+    """Files of their own: a drawn field is changed a little per file and series, so that no prediction is shared."""
     from cases.phantoms import LABELS, draw_field
 
     drawn = [np.asarray(draw_field(label, seed=7 + i, width_px=1280).image) for i, label in enumerate(LABELS)]
@@ -38,7 +39,8 @@ def draw(folder: Path, patients: int, fields: int) -> None:
         patient, field = divmod(number, fields)
         pixels = np.clip(drawn[patient % len(drawn)].astype(np.int16) + number % 9, 0, 255).astype(np.uint8)
         pixels[0, : 1 + number % 1200] = number % 251
-        path = folder / f"B{patient:03d}" / f"{field:03d}.jpg"
+        pixels[1, : 1 + series] = 255 - series
+        path = folder / f"B{series}{patient:03d}" / f"{field:03d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path, "JPEG", quality=90)
 
@@ -46,10 +48,12 @@ def draw(folder: Path, patients: int, fields: int) -> None:
 class Worker:
     """A worker that ends when nothing waits; its CPU seconds are told when it has ended."""
 
-    def __init__(self, env: dict[str, str]) -> None:
+    def __init__(self, env: dict[str, str], core: int | None = None) -> None:
         command = [sys.executable, "manage.py", "run_jobs", "--queues", "infer", "--drain"]
         self.begun = time.perf_counter()
         self.process = subprocess.Popen(command, cwd=ROOT, env=env)
+        if core is not None:
+            os.sched_setaffinity(self.process.pid, {core})
 
     def seconds_to(self, n: int, results: Any) -> float:
         """Until there are ``n`` results."""
@@ -148,9 +152,42 @@ def measured(folder: Path, env: dict[str, str], options: argparse.Namespace) -> 
     alone = bare_s(chosen, source)
     rows.append(["the bare networks, from memory", alone, n / alone, first / alone if first else None])
     title = f"{options.patients} patients with {options.fields} fields of 1280 x 960, three models each ({chosen.name})"
-    return Result(
-        "cohort", "python -m benchmarks.cohort", [Table(title, ["", "s", "fields a second", "times faster"], rows)]
-    )
+    tables = [
+        Table(title, ["", "s", "fields a second", "times faster"], rows),
+        Table(
+            "One queue, workers held to a core each, after the first result",
+            ["workers", "fields a second", "times one worker"],
+            scaling(folder, env, options, pipeline),
+        ),
+    ]
+    return Result("cohort", "python -m benchmarks.cohort", tables)
+
+
+def scaling(folder: Path, env: dict[str, str], options: argparse.Namespace, pipeline: Any) -> list[list[Any]]:
+    """1, 2, 4, ... workers, as many as there are cores; each number with a cohort that nobody has seen."""
+    from django.core.management import call_command
+
+    from cases.models import Cohort
+    from inference.models import PatientPrediction
+    from inference.services.runs import cohort_run_request
+
+    cores = sorted(os.sched_getaffinity(0))
+    rows: list[list[Any]] = []
+    for series in range(1, len(cores).bit_length() + 1):
+        several = min(2 ** (series - 1), len(cores))
+        source, name = folder / f"series{series}", f"{COHORT} {series}"
+        draw(source, options.patients, options.fields, series)
+        call_command("import_slides", str(source), cohort=name, stdout=io.StringIO())
+        cohort_run_request(actor=None, cohort=Cohort.objects.get(name=name), pipeline=pipeline, everything=True)
+        before = PatientPrediction.objects.count()
+        started = [Worker(env, core) for core in cores[:several]]
+        first = started[0].seconds_to(before + 1, PatientPrediction.objects)
+        last = started[0].seconds_to(before + options.patients, PatientPrediction.objects)
+        for worker in started:
+            worker.wait()
+        rate = (options.patients - 1) * options.fields / (last - first)
+        rows.append([several, rate, rate / rows[0][1] if rows else 1.0])
+    return rows
 
 
 if __name__ == "__main__":

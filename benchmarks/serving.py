@@ -1,10 +1,11 @@
-"""A web server of its own for a benchmark, and a small HTTP client: one connection, kept open."""
+"""A web server of its own for a benchmark, a small HTTP client (one connection, kept open) and a page in Chromium."""
 
 from __future__ import annotations
 
 import http.client
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -108,6 +109,29 @@ def sign_in(username: str) -> str:
     session[STAMP] = timezone.now().timestamp()
     session.save()
     return f"{settings.SESSION_COOKIE_NAME}={session.session_key}"
+
+
+def chromium() -> str | None:
+    """Path of the machine's Chromium; ``CHROMIUM`` names another."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def browser_page(port: int, cookie: str) -> Iterator[Any]:
+    """A page in Chromium without a GPU, signed in by a cookie of `sign_in`; it opens addresses by their path."""
+    path = chromium()
+    if path is None:
+        raise SystemExit("No Chromium on this machine; set CHROMIUM to its path.")
+    from playwright.sync_api import sync_playwright
+
+    base = f"http://127.0.0.1:{port}"
+    name, value = cookie.split("=")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        context = browser.new_context(base_url=base, viewport={"width": 1440, "height": 900})
+        context.add_cookies([{"name": name, "value": value, "url": base}])
+        yield context.new_page()
+        browser.close()
 
 
 def setup(env: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""From files to stored and checked images: browser's way (one PUT per file), command line, against cp and sha256sum.
+"""From files to stored and checked images: Chromium, its requests alone, command line, against cp and sha256sum.
 
     python -m benchmarks.upload [--files 300] [--many 7255]
 
@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.results import ROOT, Result, Table, add_options, report
-from benchmarks.serving import Client, environment, gunicorn, setup, sign_in
+from benchmarks.serving import Client, browser_page, chromium, environment, gunicorn, setup, sign_in
 
 AT_ONCE = 4  # as the upload page sends
 
@@ -160,6 +160,18 @@ class Api:
             raise SystemExit(f"{len(failed)} files were not taken in: {failed[0]!r}")
 
 
+def upload_page(port: int, cookie: str, source: Path, cohort: int, n: int) -> float:
+    """The folder chosen in Chromium, which reads, hashes and sends it. Seconds from the choice until all are stored."""
+    with browser_page(port, cookie) as page:
+        page.goto(f"/upload/?cohort={cohort}")
+        begun = time.perf_counter()
+        page.get_by_label("Folder of images").set_input_files(source, timeout=60_000)
+        page.get_by_text(f"{n} files").wait_for(timeout=300_000)
+        page.get_by_role("button", name="Start the upload").click()
+        page.get_by_text(f"{n} stored.").wait_for(timeout=3_600_000)
+        return time.perf_counter() - begun
+
+
 def timed(deed: Callable[[], Any]) -> tuple[float, Any]:
     os.sync()
     start = time.perf_counter()
@@ -182,7 +194,7 @@ def main() -> None:
         from django.core.management import call_command
 
         from cases import services
-        from cases.models import HpfImage, Slide
+        from cases.models import Cohort, HpfImage
         from leukoweb.core.models import User
 
         call_command("migrate", verbosity=0)
@@ -196,12 +208,23 @@ def main() -> None:
         ways["manage.py import_slides"], peak = timed(lambda: import_slides(source, "By command", env))
         User.objects.create_user(username="technician", password="not used", role="technician")
         cohort = services.cohort_create(actor=None, name="By API", purpose="external")
-        shutil.rmtree(folder / "data" / "blobs")  # the same pixels are written again
+        blobs = folder / "data" / "blobs"
+        shutil.rmtree(blobs)  # the same pixels are written again
         with gunicorn(env) as port:
             api = Api(port, sign_in("technician"))
             ways[f"upload page's requests, {AT_ONCE} at once"], _ = timed(lambda: api.upload(source, cohort.pk))
-        stored = HpfImage.objects.filter(slide__patient__cohort=cohort).count()
-        assert stored == options.files, f"{stored} of {options.files} files are stored"
+            if chromium():
+                shutil.rmtree(blobs)
+                chosen = folder / "chosen"
+                for slide in sorted(source.iterdir()):
+                    shutil.copytree(slide, chosen / f"page-{slide.name}")
+                by_page = services.cohort_create(actor=None, name="By page", purpose="external")
+                ways["upload page in Chromium, from the choice of the folder"] = upload_page(
+                    port, sign_in("technician"), chosen, by_page.pk, options.files
+                )
+        for cohort in Cohort.objects.all():
+            stored = HpfImage.objects.filter(slide__patient__cohort=cohort).count()
+            assert stored == options.files, f"{cohort}: {stored} of {options.files} files are stored"
         rows: list[list[Any]] = []
         base = ways["copy, flush to disk and hash, file by file"]
         for way, seconds in ways.items():
@@ -216,11 +239,11 @@ def main() -> None:
             )
         ]
         if options.many:
-            tables.append(many(folder, env, options.many, Slide, HpfImage))
+            tables.append(many(folder, env, options.many, HpfImage))
         report(Result("upload", "python -m benchmarks.upload", tables), options.results)
 
 
-def many(folder: Path, env: dict[str, str], n: int, slides: Any, images: Any) -> Table:
+def many(folder: Path, env: dict[str, str], n: int, images: Any) -> Table:
     """A tenth of the files, then all of them: time and memory of the command line."""
     rows = []
     for part in (n // 10, n):
