@@ -8,12 +8,14 @@ class InferenceConfig(AppConfig):
     def ready(self) -> None:
         from cases.selectors.slide_states import register_slide_states
         from cases.services.removals import register_freezer
+        from cases.services.sweeping import register_sweep
         from inference.holds import results_on
         from inference.selectors.slide_runs import SlideRuns
         from leukoweb.core.jobs.registry import register_kind
 
         register_freezer(results_on)
         register_slide_states("run", SlideRuns())
+        register_sweep("inference.services.training_sweep:trainings_sweep", "training file")
         register_kind(
             "inference.run", "inference.worker.prediction:run_pipeline", queue="infer", unit="images",
             title="Pipeline on a slide", link="inference.links:run_links",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Q
+from django.utils.module_loading import import_string
 
 from cases.models import UploadItem
 from cases.services.content import cache_sweep, named_contents, signatures_sweep
@@ -18,6 +19,12 @@ from leukoweb.core.storage import blobs
 from leukoweb.core.words import counted
 
 DAY_S = 24 * 3600.0
+_others: dict[str, str] = {}
+
+
+def register_sweep(path: str, what: str) -> None:
+    """Called from an app's ``ready()``: ``package.module:function(before) -> number removed``, and a word for one."""
+    _others[path] = what
 
 
 @dataclass(frozen=True)
@@ -25,16 +32,18 @@ class Swept:
     files: int
     archives: int
     cached: int
+    others: tuple[tuple[int, str], ...] = ()
 
     def __str__(self) -> str:
-        parts = (self.files, "stored file"), (self.archives, "archive"), (self.cached, "cached file")
-        files, archives, cached = (counted(*part) for part in parts)
-        return f"{files}, {archives} and {cached} removed."
+        more = [part for part in self.others if part[0]]
+        parts = [(self.files, "stored file"), (self.archives, "archive"), (self.cached, "cached file"), *more]
+        *first, last = (counted(*part) for part in parts)
+        return f"{', '.join(first)} and {last} removed."
 
 
 def media_sweep(*, older_than_s: float = DAY_S) -> Swept:
     """Delete stored files that no row names, pixels of withdrawn patients and all that was made of them, temporary
-    files and abandoned archives.
+    files, abandoned archives and what other apps' work left.
 
     Rows are read first: a file that gets its row meanwhile is young, and the young are left alone.
     """
@@ -42,7 +51,8 @@ def media_sweep(*, older_than_s: float = DAY_S) -> Swept:
     named = named_contents()
     files = blobs().sweep(named, older_than_s=older_than_s)
     signatures_sweep()
-    return Swept(files, _sweep_archives(before), cache_sweep(named, before=before))
+    others = tuple((import_string(path.replace(":", "."))(before), what) for path, what in _others.items())
+    return Swept(files, _sweep_archives(before), cache_sweep(named, before=before), others)
 
 
 def _sweep_archives(before: float) -> int:

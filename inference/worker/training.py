@@ -23,11 +23,17 @@ from inference.selectors.training import duration, run_progress, training_entrie
 from inference.services.training import check_dataset, check_start
 from inference.worker.training_images import decode_all, image_sets, verify_files, verify_manifest
 from inference.worker.training_start import initial_weights
+from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
 from leukoweb.core.words import counted
 from leukoweb.statistics.results import to_json_value
 
 KEPT_STATES = 2
+
+
+class StateGone(DomainError):
+    code = "E_STATE_GONE"
+    status = 409
 
 
 def train_run(context: JobContext) -> str:
@@ -126,6 +132,17 @@ def _train_part(context: JobContext, run: TrainingRun, part: TrainingPart, data:
     shutil.rmtree(run_folder(run) / part.part, ignore_errors=True)
 
 
+def require_state(run: TrainingRun, part: TrainingPart) -> None:
+    """StateGone where the file of the last finished epoch is not here: epochs on record are never written again."""
+    path = run_folder(run) / part.part / part.state_name
+    if part.state_name and not path.is_file():
+        raise StateGone(
+            f"{PARTS[part.part][2]} cannot go on after epoch {part.epochs_done}: its state is not in {path.parent}.",
+            hint="Backups hold no states of unfinished trainings. Start a new training with the same options; what "
+            "it has registered stays. With several machines, DATA_DIR/training must be one folder for all of them.",
+        )
+
+
 def _train_full(context: JobContext, run: TrainingRun, part: TrainingPart, data: Any, start: Any, say: Log) -> Any:
     import torch
 
@@ -133,6 +150,7 @@ def _train_full(context: JobContext, run: TrainingRun, part: TrainingPart, data:
     from inference.pipeline.train_memory import fit_to_memory
 
     plan, folder = run.plan, run_folder(run) / part.part
+    require_state(run, part)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and torch.cuda.device_count() > 1 and plan.max_devices != 1:
         from inference.worker.training_devices import train_on_devices

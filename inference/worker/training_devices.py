@@ -41,22 +41,20 @@ def train_on_devices(
     n = min(torch.cuda.device_count(), run.plan.max_devices or torch.cuda.device_count())
     folder = run_folder(run) / part.part
     spec_folder = folder / f"devices-{context.claim.fence}"
-    write_spec(spec_folder, run, data, start.source, resume=folder / part.state_name if part.state_name else None)
-    say(f"Training on {n} devices.")
-    process = launch(spec_folder, n)
-    done = part.epochs_done
+    drop_pixels(folder)  # of an attempt that was killed
+    done, process = part.epochs_done, None
     try:
+        resume = folder / part.state_name if part.state_name else None
+        write_spec(spec_folder, run, data, start.source, resume=resume)
+        say(f"Training on {n} devices.")
+        process = launch(spec_folder, n)
         while process.poll() is None:
             time.sleep(POLL_S)
             context.check()
             done = _record(context, part, spec_folder, folder, done, save_epoch)
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        _end(process)
+        drop_pixels(folder)
     _record(context, part, spec_folder, folder, done, save_epoch)
     if process.returncode:
         words = (spec_folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
@@ -64,6 +62,21 @@ def train_on_devices(
     from inference.pipeline.distributed import finished
 
     return finished(spec_folder, data)
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None and process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def drop_pixels(folder: Path) -> None:
+    """Remove the decoded images that `write_spec` wrote: a withdrawal would not find them here. States stay."""
+    for path in folder.glob("devices-*/*.npy"):
+        path.unlink(missing_ok=True)
 
 
 def write_spec(

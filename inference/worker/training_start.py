@@ -39,7 +39,10 @@ def initial_weights(run: TrainingRun, part: TrainingPart) -> Start:
     if kind == "file":
         path = Path(settings.DATA_DIR) / "weights" / value
         if not path.is_file():
-            raise ConfigInvalid(f"The weights file {value!r} is gone from {path.parent}.", field="initial_weights")
+            raise ConfigInvalid(
+                f"The weights file {value!r} is gone from {path.parent}.", field="initial_weights",
+                hint="Backups do not hold that folder: put the file back there, then continue.",
+            )  # fmt: skip
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return Start(path, f"file {value}", sha256, datasets=tuple(sorted(datasets_behind([], sha256))))

@@ -1,0 +1,92 @@
+"""What a killed training leaves: pixels go, the state to continue from stays, and a state that is gone is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cases.services.sweeping import media_sweep
+from inference.models import TrainingRun
+from inference.pipeline.dataset import ImageSet
+from inference.services.training import training_create, training_start
+from inference.worker import training_devices
+from inference.worker.training import run_folder
+from inference.worker.training_start import Start
+from leukoweb.core.models import Job
+from tests.inference.training.conftest import config
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def run(frozen: Any) -> TrainingRun:
+    """Queued; its last state on record is that of epoch 2, made on several GPUs."""
+    made = training_create(actor=None, dataset=frozen, config=config())
+    training_start(actor=None, run=made)
+    made.parts.update(epochs_done=2, state_name="devices-3/epoch-00002.safetensors")
+    return TrainingRun.objects.get(pk=made.pk)
+
+
+def written(folder: Path, *names: str) -> list[Path]:
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return paths
+
+
+def test_the_sweep_keeps_what_continue_needs_and_no_pixels(run: TrainingRun, data_dir: Path) -> None:
+    kept, *gone = written(
+        run_folder(run) / "model_1", "devices-3/epoch-00002.safetensors", "devices-3/epoch-00001.safetensors",
+        "devices-3/training.npy", "devices-2/validation.npy",
+    )  # fmt: skip
+    orphan, somebodys = written(data_dir / "training", f"{'0' * 32}/model_1/training.npy", "notes/mine.txt")
+    assert str(media_sweep(older_than_s=-1)).endswith("0 cached files and 1 training file removed.")
+    assert not orphan.parent.parent.exists(), "no run has this name"
+    assert all(path.exists() for path in (kept, *gone, somebodys)), "a run that waits or trains is left alone"
+    Job.objects.update(status="failed")
+    assert media_sweep().others[0][0] == 0, "files of today are left alone"
+    media_sweep(older_than_s=-1)
+    assert kept.exists()
+    assert somebodys.exists()
+    assert not any(path.exists() for path in gone)
+    assert not (run_folder(run) / "model_1" / "devices-2").exists()
+    Job.objects.update(status="done")
+    media_sweep(older_than_s=-1)
+    assert not run_folder(run).exists()
+
+
+def test_a_state_that_is_gone_is_said_with_what_to_do(run: TrainingRun, run_jobs: Callable[[], int]) -> None:
+    """As after a restore: the epochs are on record, the file to go on from is in no backup."""
+    run_jobs()
+    job = Job.objects.get(kind="training.run")
+    assert (job.status, job.error_code) == ("failed", "E_STATE_GONE")
+    assert "cannot go on after epoch 2" in job.error
+    assert "Start a new training with the same options" in job.hint
+
+
+def test_a_training_on_devices_that_fails_leaves_no_pixels(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run_folder(run) / "model_1"
+    state, _ = written(folder, "devices-3/epoch-00002.safetensors", "devices-3/training.npy")
+    seen: list[str] = []
+
+    def launch(spec: Path, n: int) -> Any:
+        seen.extend(sorted(path.name for path in folder.glob("*/*.npy")))
+        (spec / "log.txt").write_text("CUDA error\n")
+        return SimpleNamespace(poll=lambda: 1, returncode=1)
+
+    monkeypatch.setattr(training_devices, "launch", launch)
+    side = ImageSet(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("a", "b"), ("X", "Y"))
+    context: Any = SimpleNamespace(claim=SimpleNamespace(fence=4), check=lambda: None)
+    with pytest.raises(training_devices.DevicesFailed, match="CUDA error"):
+        training_devices.train_on_devices(
+            context, run, run.parts.get(), (side, side), Start(None, "random"), lambda text: None
+        )
+    assert seen == ["training.npy", "validation.npy"], "those of the killed attempt went before"
+    assert not list(folder.rglob("*.npy"))
+    assert state.exists()
