@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from leukoweb.core.blindfold import lift, put_on
-from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.exceptions import Conflict, DomainError, StorageDown
 from leukoweb.core.jobs import bell, ledger, registry
 from leukoweb.core.jobs.context import JobContext, LeaseLost
 from leukoweb.core.jobs.execute import execute
@@ -188,6 +191,57 @@ def test_an_error_with_a_message_fails_at_once() -> None:
     execute(job.pk)
     job.refresh_from_db()
     assert (job.status, job.error_code, job.hint, len(calls)) == ("failed", "E_EMPTY_SLIDE", "Upload some.", 1)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [
+        (StorageDown("The object store does not answer."), "E_STORAGE_DOWN"),
+        (OSError(errno.ENOSPC, "No space left on device"), "E_STORAGE"),
+    ],
+)
+def test_a_full_disk_or_a_store_that_is_away_costs_no_attempt(
+    trouble: Exception, code: str, as_role: Callable[[str], Client]
+) -> None:
+    def away(context: JobContext) -> str:
+        raise trouble
+
+    behaviour["now"] = away
+    job = make()
+    for _ in range(2 * 3):
+        Job.objects.filter(pk=job.pk).update(not_before=None)
+        assert execute(job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.error_code) == ("queued", 0, code)
+    assert job.not_before is not None
+    assert timedelta(seconds=20) < job.not_before - timezone.now() < timedelta(seconds=61)
+    page = unescape(as_role("admin").get(reverse("job_list")).content.decode())
+    assert f"{job.error} Tried again at" in page
+    behaviour["now"] = lambda context: "all good"
+    Job.objects.filter(pk=job.pk).update(not_before=None)
+    execute(job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.error, job.stalled_since) == ("done", "", None)
+
+
+@pytest.mark.django_db
+def test_after_a_day_without_progress_a_stalled_job_fails_in_words() -> None:
+    def away(context: JobContext) -> str:
+        if Job.objects.get(pk=job.pk).done_units == 0:
+            context.progress(1, 3)  # from here on it gets no further
+        raise StorageDown("The object store does not answer.", hint="Tell your admin.")
+
+    behaviour["now"] = away
+    job, yesterday = make(), timezone.now() - timedelta(hours=25)
+    for expected in ("queued", "failed"):
+        Job.objects.filter(pk=job.pk).update(not_before=None, stalled_since=yesterday)
+        execute(job.pk)
+        job.refresh_from_db()
+        assert job.status == expected, "progress begins the day anew"
+    assert job.error == "It was tried again for a day. The object store does not answer."
+    assert (job.hint, job.lease_until) == ("Tell your admin.", None)
+    assert ledger.job_retry(actor=None, job=job).stalled_since is None
 
 
 @pytest.mark.django_db

@@ -108,10 +108,9 @@ def test_an_error_in_the_database_reaches_pages_and_scripts_in_words(
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("error", "words"), [(MemoryError(), "ran out of memory"), (OSError(errno.ENOSPC, "x"), "disk is full")]
-)
-def test_a_job_that_runs_into_it_says_so_and_the_next_one_runs(error: Exception, words: str, monkeypatch: Any) -> None:
+def test_a_job_that_runs_into_it_says_so_and_the_next_one_runs(monkeypatch: Any) -> None:
+    error, words = MemoryError(), "ran out of memory"
+
     def handler(context: Any) -> str:
         if context.payload["bad"]:
             raise error

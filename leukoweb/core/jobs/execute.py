@@ -7,7 +7,7 @@ import os
 import socket
 import uuid
 
-from leukoweb.core.exceptions import DomainError
+from leukoweb.core.exceptions import DomainError, StorageDown, StorageFull
 from leukoweb.core.jobs import ledger, registry
 from leukoweb.core.jobs.context import JobCancelled, JobContext, LeaseLost
 from leukoweb.core.troubles import trouble_of
@@ -34,14 +34,23 @@ def execute(job_id: uuid.UUID) -> bool:
         log.info("job %s %s: cancelled", claim.kind, claim.job_id)
     except LeaseLost:
         log.warning("job %s %s: another worker has it now; stopped without writing", claim.kind, claim.job_id)
-    except DomainError as error:
-        ledger.job_fail(claim, code=error.code, message=error.message, hint=error.hint)
-        log.warning("job %s %s: failed: %s", claim.kind, claim.job_id, error.message)
     except Exception as error:  # the boundary: whatever happens is written on the row and the worker lives on
-        log.exception("job %s %s: unexpected error", claim.kind, claim.job_id)
-        trouble = trouble_of(error)
-        ledger.job_put_back(claim, message=trouble.message if trouble else f"{type(error).__name__}: {error}")
+        _failed(claim, error)
     else:
         ledger.job_finish(claim, note or "")
         log.info("job %s %s: done", claim.kind, claim.job_id)
     return True
+
+
+def _failed(claim: ledger.Claim, error: Exception) -> None:
+    """What is wrong with the work fails it at once; what is wrong with the machine is waited for, or tried again."""
+    trouble = trouble_of(error)
+    if isinstance(trouble, StorageDown | StorageFull):
+        ledger.job_stall(claim, code=trouble.code, message=trouble.message, hint=trouble.hint)
+        log.warning("job %s %s: waits: %s", claim.kind, claim.job_id, trouble.message)
+    elif isinstance(error, DomainError):
+        ledger.job_fail(claim, code=error.code, message=error.message, hint=error.hint)
+        log.warning("job %s %s: failed: %s", claim.kind, claim.job_id, error.message)
+    else:
+        log.error("job %s %s: unexpected error", claim.kind, claim.job_id, exc_info=error)
+        ledger.job_put_back(claim, message=trouble.message if trouble else f"{type(error).__name__}: {error}")

@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, DateTimeField, F, PositiveSmallIntegerField, Q, TextField, Value, When
-from django.db.models.functions import Concat
+from django.db.models.functions import Coalesce, Concat
 from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
@@ -27,6 +27,8 @@ from leukoweb.core.jobs import registry
 from leukoweb.core.models import Job, User
 
 RING_AGAIN = 20  # of each queue
+STALL_PAUSE_S = 30
+STALL_LIMIT = timedelta(days=1)
 Status = Job.Status
 _rows = Job._base_manager
 
@@ -122,11 +124,18 @@ def job_progress(claim: Claim, *, done: int, total: int, note: str = "") -> bool
     attempt = Case(
         When(done_units__lt=done, then=Value(0)), default=F("attempt"), output_field=PositiveSmallIntegerField()
     )
-    return bool(_mine(claim).update(done_units=done, total_units=total, note=note[:300], attempt=attempt))
+    stalled = Case(When(done_units__lt=done, then=None), default=F("stalled_since"), output_field=DateTimeField())
+    return bool(
+        _mine(claim).update(
+            done_units=done, total_units=total, note=note[:300], attempt=attempt, stalled_since=stalled
+        )
+    )
 
 
 def job_finish(claim: Claim, note: str = "") -> bool:
-    fields: dict[str, Any] = {"status": Status.DONE, "finished_at": timezone.now(), "lease_until": None}
+    fields: dict[str, Any] = {
+        "status": Status.DONE, "finished_at": timezone.now(), "lease_until": None, "stalled_since": None
+    }  # fmt: skip
     if note:
         fields["note"] = note[:300]
     return bool(_mine(claim).update(**fields))
@@ -162,6 +171,27 @@ def job_put_back(claim: Claim, *, message: str) -> bool:
             **_queued_or_cancelled(now), not_before=later, lease_until=None, error=message, rung_at=None
         )
     )
+
+
+def job_stall(claim: Claim, *, code: str, message: str, hint: str) -> bool:
+    """The machine cannot do the work now (no room, no object store): try again in half a minute to a minute.
+
+    It costs no attempt, or a short outage would fail a whole queue. After a day without any progress the job fails.
+    """
+    now = shared_now()
+    stalled = {"lease_until": None, "error_code": code[:40], "hint": hint}
+    if _mine(claim).filter(stalled_since__lt=now - STALL_LIMIT).update(
+        status=Status.FAILED, finished_at=now, error=f"It was tried again for a day. {message}", **stalled
+    ):
+        return True
+    attempt = Case(When(attempt__gt=0, then=F("attempt") - 1), default=0, output_field=PositiveSmallIntegerField())
+    later = now + timedelta(seconds=STALL_PAUSE_S + claim.job_id.int % STALL_PAUSE_S)  # not all at the same moment
+    return bool(
+        _mine(claim).update(
+            **_queued_or_cancelled(now), **stalled, not_before=later, error=message, rung_at=None, attempt=attempt,
+            stalled_since=Coalesce("stalled_since", Value(now, output_field=DateTimeField())),
+        )
+    )  # fmt: skip
 
 
 def _queued_or_cancelled(now: datetime) -> dict[str, Any]:
@@ -209,7 +239,7 @@ def job_retry(*, actor: User | None, job: Job) -> Job:
         with transaction.atomic():
             again = _rows.filter(pk=job.pk, status__in=[Status.FAILED, Status.CANCELLED]).update(
                 status=Status.QUEUED, attempt=0, cancel_requested=False, not_before=None, finished_at=None,
-                error="", error_code="", hint="", rung_at=None,
+                error="", error_code="", hint="", rung_at=None, stalled_since=None,
             )  # fmt: skip
             if not again:
                 raise Conflict("Only a failed or cancelled job can be retried.")

@@ -36,6 +36,9 @@ class Job(models.Model):
     owner = models.CharField(max_length=80, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
+    stalled_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when each start has met a full disk or a store that is away"
+    )
     cancel_requested = models.BooleanField(default=False)
     done_units = models.PositiveIntegerField(default=0)
     total_units = models.PositiveIntegerField(default=0)
