@@ -116,7 +116,8 @@ def test_a_job_that_runs_into_it_says_so_and_the_next_one_runs(monkeypatch: Any)
             raise error
         return "fine"
 
-    monkeypatch.setitem(registry._kinds, "test.trouble", registry.Kind("test.trouble", "x:y", "ops", "units", "Trouble", ""))
+    made = registry.Kind("test.trouble", "x:y", "ops", "units", "Trouble", "")
+    monkeypatch.setitem(registry._kinds, "test.trouble", made)
     monkeypatch.setattr(registry.Kind, "handler", lambda self: handler)
     bad, good = (
         ledger.job_create(kind="test.trouble", title="t", payload={"bad": bad}, actor=None) for bad in (True, False)
