@@ -6,6 +6,7 @@ class CasesConfig(AppConfig):
     verbose_name = "Patients, slides and images"
 
     def ready(self) -> None:
+        from leukoweb.core.audit_targets import register_parts, register_target
         from leukoweb.core.audit_trail import register_details_action
         from leukoweb.core.jobs.daily import register_daily
         from leukoweb.core.jobs.registry import register_kind
@@ -34,3 +35,6 @@ class CasesConfig(AppConfig):
         # A code is corrected because something stood in it that should not.
         for action in ("patient.recode", "slide.recode"):
             register_details_action(action, "slides.mend")
+        for kind in ("patient", "slide", "cohort", "taxonomy", "dataset", "sorting"):
+            register_target(kind, f"cases.selectors.audit:{kind}_names")
+        register_parts("patient", "cases.selectors.audit:patient_parts")

@@ -11,8 +11,11 @@ class InferenceConfig(AppConfig):
         from cases.services.sweeping import register_sweep
         from inference.holds import results_on
         from inference.selectors.slide_runs import SlideRuns
+        from leukoweb.core.audit_targets import register_target
         from leukoweb.core.jobs.registry import register_kind
 
+        for kind in ("run", "model", "pipeline", "training"):
+            register_target(kind, f"inference.selectors.audit:{kind}_names")
         register_freezer(results_on)
         register_slide_states("run", SlideRuns())
         register_sweep("inference.services.training_sweep:trainings_sweep", "training file")

@@ -9,6 +9,7 @@ class ReaderStudyConfig(AppConfig):
         from cases.services.removals import register_freezer
         from cases.services.sorting_tasks import register_hiding
         from cases.services.withdrawals import register_follower
+        from leukoweb.core.audit_targets import register_parts, register_target
         from leukoweb.core.audit_trail import register_details_rule
         from leukoweb.core.hooks import register_role_hook
         from leukoweb.core.jobs.daily import register_daily
@@ -32,3 +33,6 @@ class ReaderStudyConfig(AppConfig):
         register_follower(patient_gone)
         for prefix in ("study.", "session.", "reading.", "analysis."):
             register_details_rule(prefix, "reader_study.selectors.audit:own_studies")
+        for kind in ("study", "session", "analysis"):
+            register_target(kind, f"reader_study.selectors.audit:{kind}_names")
+        register_parts("study", "reader_study.selectors.audit:study_parts")

@@ -21,6 +21,13 @@ FORBIDDEN = {
     r"(?:src|href)=\"(?:https?:)?//": "a file from elsewhere",
     r"hx-on|hx-vals='js:": "evaluated htmx attribute",
 }
+SAID_OTHERWISE = {  # decision 0050
+    r"\|(date|time)\b": "a day or time that is not printed by |when, |when_seconds, |clock or |day",
+    r"default(_if_none)?:\"(–|—)\"|>(–|—)<": "what is not defined is a plain '-'",
+    r"\|floatformat:\d \}\} to \{\{": "an estimate with its interval that is not printed by |estimate",
+    r"\}\} (cases|overlaps|epochs)\b": "a count that is not printed by |counted, which knows one from many",
+}
+SAYS_CASE_IS = "reading_start.html"
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.relative_to(ROOT / "templates").as_posix())
@@ -39,6 +46,14 @@ def test_the_rules_catch_planted_violations() -> None:
         assert re.search(pattern, text), text
     for allowed in ('<script src="a.js"></script>', '<script type="application/json">{}</script>', '<a href="/">'):
         assert not [pattern for pattern in FORBIDDEN if re.search(pattern, allowed)], allowed
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.relative_to(ROOT / "templates").as_posix())
+def test_days_times_estimates_and_counts_have_one_form(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    if path.name == SAYS_CASE_IS:
+        text = text.replace("{% if n_training == 1 %}case is{% else %}{{ n_training }} cases are{% endif %}", "")
+    assert [advice for pattern, advice in SAID_OTHERWISE.items() if re.search(pattern, text)] == []
 
 
 @pytest.mark.django_db

@@ -11,7 +11,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from importlib import import_module
@@ -22,6 +22,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
+from leukoweb.core.audit_targets import Named, target_names, target_parts
 from leukoweb.core.models import AuditEvent, User
 from leukoweb.core.permissions import has_action
 from leukoweb.statistics.cells import safe_cell
@@ -56,7 +57,10 @@ class Asked:
 
 
 def audit_events(*, for_user: User, asked: Asked) -> QuerySet[AuditEvent]:
-    """Newest first; ``event.open`` says whether its details may be shown. Nobody without ``audit.view`` gets any."""
+    """Newest first; ``event.open`` says whether its details may be shown. Nobody without ``audit.view`` gets any.
+
+    The history of an object holds what belongs to it: that of one's own study its sessions and analyses too.
+    """
     if not has_action(for_user, "audit.view"):
         return AuditEvent.objects.none()
     details = details_for(for_user)
@@ -68,7 +72,8 @@ def audit_events(*, for_user: User, asked: Asked) -> QuerySet[AuditEvent]:
     if asked.action:
         found = found.filter(action=asked.action)
     if asked.on:
-        found = found.filter(Q(target=asked.on) | Q(target__startswith=f"{asked.on}:"))
+        parts = Q(target__in=target_parts(for_user, asked.on))
+        found = found.filter(Q(target=asked.on) | Q(target__startswith=f"{asked.on}:") | parts)
     zone = timezone.get_current_timezone()
     if asked.since:
         found = found.filter(at__gte=datetime.combine(asked.since, time(), zone))
@@ -80,6 +85,13 @@ def audit_events(*, for_user: User, asked: Asked) -> QuerySet[AuditEvent]:
         said = Q(said__icontains=asked.text) | Q(said__icontains=written)
         found = found.filter(said | Q(reason__icontains=asked.text))
     return found.order_by("-id")
+
+
+def named_events(user: User, events: Iterable[AuditEvent]) -> list[tuple[AuditEvent, Named | None]]:
+    """Each event with what its object is called, where this person may know that."""
+    found = list(events)
+    names = target_names(user, [event.target for event in found])
+    return [(event, names.get(event.target)) for event in found]
 
 
 def details_for(user: User) -> Q:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q
 
+from leukoweb.core.words import when_text
 from reader_study.models import CaseIdentity, Reading, ReadingSession, SessionImage, Study, StudyCase
 from reader_study.selectors.studies import PANEL
 
@@ -20,7 +21,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One case in one session. ``seconds`` of active time; ``at`` of the answer."""
+    """One case in one session. ``seconds`` of active time; ``at`` of the answer, or of the first look until then."""
 
     code: str
     state: str = ""
@@ -30,7 +31,8 @@ class Cell:
     @property
     def words(self) -> str:
         time = f", {self.seconds:.0f} s" if self.seconds else ""
-        return f"{self.code}: {WORDS[self.state]}{time}"
+        at = f", {when_text(self.at)}" if self.at else ""
+        return f"{self.code}: {WORDS[self.state]}{time}{at}"
 
 
 @dataclass
@@ -43,6 +45,14 @@ class Row:
     @property
     def n_done(self) -> int:
         return sum(cell.state in ("answered", "done", "gone") for cell in self.cells)
+
+    @property
+    def first_at(self) -> datetime | None:
+        return min((cell.at for cell in self.cells if cell.at), default=None)
+
+    @property
+    def last_at(self) -> datetime | None:
+        return max((cell.at for cell in self.cells if cell.at), default=None)
 
     @property
     def median_seconds(self) -> float | None:

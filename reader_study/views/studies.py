@@ -17,6 +17,7 @@ from leukoweb.core.models import User
 from leukoweb.core.permissions import requires
 from reader_study.conduct_forms import CoordinatorForm, StudyForm
 from reader_study.protocol import diff, dump_yaml
+from reader_study.selectors.audit import study_turns
 from reader_study.selectors.grid import study_grid
 from reader_study.selectors.studies import PANEL, protocol_current, protocol_history, study_get, study_list
 from reader_study.services import invitations, studies
@@ -53,7 +54,8 @@ def study_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     codes, rows = study_grid(study)
     people = study.coordinators.order_by("username")
     context = {
-        "study": study, "codes": codes, "rows": rows, "protocol": protocol_current(study), "coordinators": people,
+        "study": study, "codes": codes, "rows": rows, "protocol": protocol_current(study),
+        "turns": study_turns(study), "coordinators": people,
         "running": study.state in ("locked", "reading"), "frozen": study.state in ("frozen", "stopped"),
         "waiting": any(row.session.imported and row.session.state == "planned" for row in rows),
         "coordinator_form": CoordinatorForm(study=study),

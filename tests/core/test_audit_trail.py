@@ -14,6 +14,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from cases.models import Cohort, Patient, Slide
 from leukoweb.core.audit import audit_record, chain_verify
 from leukoweb.core.audit_trail import COLUMNS, Asked, audit_events, audit_export
 from leukoweb.core.chain import body_sha256
@@ -88,6 +89,38 @@ def test_a_page_keeps_its_filters_and_asks_as_much_of_many_events_as_of_few(as_r
     assert 'href="?on=slide&amp;who=syst&amp;page=2"' in page
     assert "/audit/events.csv?on=slide&amp;who=syst" in page
     assert "63 events" in page
+
+
+def test_objects_are_called_by_their_names_and_lead_to_their_pages(as_role: Any, technician: Any) -> None:
+    cohort = Cohort.objects.create(name="Basel", purpose=Cohort.Purpose.DEVELOPMENT)
+    patient = Patient.objects.create(cohort=cohort, code="B-7")
+    slide = Slide.objects.create(patient=patient, code="B-7-1")
+    admin, counts = as_role("admin"), []
+    for n in (1, 20):
+        for _ in range(n):
+            for target in (f"patient:{patient.pk}", f"slide:{slide.pk}", f"user:{technician.pk}", "patient:999999"):
+                record("patient.create", target)
+        with CaptureQueriesContext(connection) as queries:
+            page = admin.get("/audit/", {"action": "patient.create"}).content.decode()
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+    for name, address in (("patient B-7", f"/patients/{patient.pk}/"), ("slide B-7-1", f"/slides/{slide.pk}/")):
+        assert f'<a href="{address}">{name}</a>' in page
+    assert f'href="/users/#user-{technician.pk}">user {technician.username}</a>' in page
+    assert "patient:999999" in page
+    events = found(admin, on=f"patient:{patient.pk}")
+    assert {AuditEvent.objects.get(pk=pk).target for pk in events} == {f"patient:{patient.pk}", f"slide:{slide.pk}"}
+    history = admin.get("/audit/", {"on": f"patient:{patient.pk}"}).content.decode()
+    assert "<h1>History of patient B-7</h1>" in history
+    for address in (f"/patients/{patient.pk}/", f"/slides/{slide.pk}/"):
+        link = f"/audit/?on={address.split('/')[1][:-1]}:{address.split('/')[2]}"
+        assert link in admin.get(address).content.decode()
+        assert link not in as_role("technician").get(address).content.decode(), "no link to what one may not read"
+
+
+def test_a_history_of_what_is_no_key_is_empty(as_role: Any) -> None:
+    for wrong in ("patient:x", f"patient:{'9' * 40}", "study:-1", "study:1.5", "analysis:no-uuid", "user:", "patient:"):
+        assert found(as_role("coordinator"), on=wrong) == []
 
 
 def test_what_a_code_was_before_it_was_corrected_is_for_those_who_correct_codes(as_role: Any) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -15,30 +13,11 @@ from leukoweb.core import words
 from leukoweb.core.zones import zone_name
 from leukoweb.statistics.results import Estimate
 
-TEMPLATES = Path(__file__).parents[2] / "templates"
 AT = datetime(2026, 7, 26, 22, 30, 5, tzinfo=UTC)
-SAID_OTHERWISE = {
-    r"\|(date|time)\b": "print days and times by |when, |when_seconds, |clock or |day",
-    r"default(_if_none)?:\"(–|—)\"|>(–|—)<": "what is not defined is a plain '-'",
-    r"\|floatformat:\d \}\} to \{\{": "print an estimate with its interval by |estimate",
-    r"\}\} (cases|overlaps|epochs)\b": "count by |counted, which knows one from many",
-}
 
 
 def shown(text: str, **values: object) -> str:
     return Template(text).render(Context(values))
-
-
-def test_templates_print_days_times_and_estimates_by_the_one_way() -> None:
-    allowed = {("reader_study/reading_start.html", r"\}\} (cases|overlaps|epochs)\b")}  # it says "case is" itself
-    texts = {str(path.relative_to(TEMPLATES)): path.read_text("utf-8") for path in sorted(TEMPLATES.rglob("*.html"))}
-    found = [
-        f"{name}: {advice}"
-        for name, text in texts.items()
-        for pattern, advice in SAID_OTHERWISE.items()
-        if re.search(pattern, text) and (name, pattern) not in allowed
-    ]
-    assert found == []
 
 
 def test_a_time_is_iso_and_names_its_zone() -> None:

@@ -11,7 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from leukoweb.core.audit import audit_record
 from leukoweb.core.models import AuditEvent, User
+from leukoweb.core.templatetags.words import when as shown_when
+from leukoweb.core.words import when_text
 from reader_study.models import CaseIdentity, DraftReading, SessionCase, SessionImage, Study
 from reader_study.protocol import dump_yaml
 from reader_study.selectors.grid import study_grid
@@ -128,6 +131,32 @@ def test_the_whole_way_by_pages(client: Client, coordinator: User) -> None:
     study.refresh_from_db()
     assert study.state == "unblinded"
     assert client.get(url("study_protocol", study)).content.count(b"Version ") >= 3
+    page = client.get(url("study_detail", study)).content.decode()
+    for words in ("<strong>Frozen</strong> by coord", "<strong>Unblinded</strong> by coord", ": as planned"):
+        assert words in page
+    history = f"/audit/?on=study:{study.pk}"
+    assert history in page
+    told = client.get(history).content.decode()
+    for words in (f"History of study {study}", "study.unblind", "session.void", f"P1, session 1 of {study}"):
+        assert words in told
+
+
+def test_the_history_of_a_study_is_for_its_own_coordinators(client: Client, coordinator: User) -> None:
+    study = make_locked(coordinator)
+    audit_record(actor=None, action="reading.open", target=f"session:{sessions(study)[0].pk}", data={"case": "secret"})
+    own = client.get(f"/audit/?on=study:{study.pk}").content.decode()
+    assert study.title in own
+    assert "reading.open" in own
+    for role in ("coordinator", "admin"):
+        other = Client()
+        other.force_login(user(role, f"other-{role}"), backend=BACKEND)
+        for address in ("/audit/", f"/audit/?on=study:{study.pk}", "/audit/?action=reading.open"):
+            page = other.get(address).content.decode()
+            assert study.title not in page
+            assert "secret" not in page
+        alone = other.get(f"/audit/?on=study:{study.pk}").content.decode()
+        assert "study.lock" in alone
+        assert 'session:' not in alone.split("<tbody>")[1], "which sessions belong to it is for its coordinators"
 
 
 def test_an_amendment_shows_its_changes_before_it_is_signed(client: Client, coordinator: User) -> None:
@@ -181,6 +210,8 @@ def test_the_grid_shows_states_and_times_and_never_an_answer(client: Client, coo
     assert (rows[0].n_done, rows[0].median_seconds, rows[0].minutes_left) == (2, 61, 4)
     page = client.get(url("study_detail", study)).content.decode()
     assert "2 of 6" in page
+    assert f"cases seen {shown_when(rows[0].first_at)} to {shown_when(rows[0].last_at)}" in page
+    assert f"answered, 61 s, {when_text(by_code[names[0]].at)}" in page
     assert not re.search(r"\bAML\b", page)
     assert codes == sorted(codes)
 

@@ -13,7 +13,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from leukoweb.core.audit import chain_verify
-from leukoweb.core.audit_trail import KINDS, Asked, audit_actions, audit_events, audit_export
+from leukoweb.core.audit_targets import target_names
+from leukoweb.core.audit_trail import KINDS, Asked, audit_actions, audit_events, audit_export, named_events
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.health import chain_finding
 from leukoweb.core.http import person, query_kept
@@ -54,10 +55,12 @@ def audit_list(request: HttpRequest) -> HttpResponse:
     form.fields["action"].widget = forms.Select(choices=[("", "Any"), *((name, name) for name in audit_actions())])
     valid = form.is_valid()
     events = audit_events(for_user=person(request), asked=form.asked) if valid else None
+    page = Paginator(events, PER_PAGE).get_page(request.GET.get("page")) if events is not None else None
     context = {
         "form": form, "query": query_kept(request, form.fields), "chain": chain_finding(),
         "report": chain_verify() if request.GET.get("verify") else None,
-        "page": Paginator(events, PER_PAGE).get_page(request.GET.get("page")) if events is not None else None,
+        "page": page, "events": named_events(person(request), page) if page else [],
+        "about": target_names(person(request), [form.asked.on]).get(form.asked.on) if valid else None,
     }  # fmt: skip
     return render(request, "core/audit.html", context, status=200 if valid else 400)
 
