@@ -5,6 +5,7 @@ Constant queries: about 12, and one for every 500 contents that a perceptual has
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,10 @@ class Plan:
     @property
     def n_patients(self) -> int:
         return len({image.row.patient_id for image in self.images})
+
+    def fingerprint(self, name: str) -> str:
+        """Of all that a freeze as ``name`` would write: tells whether somebody looked at exactly this. SHA-256, hex."""
+        return hashlib.sha256(name.strip().encode() + b"\0" + self.manifest()).hexdigest()
 
     def manifest(self) -> bytes:
         taxonomy = {

@@ -23,20 +23,40 @@ class CannotFreeze(Conflict):
         first = plan.problems[0]
         more = f" And {len(plan.problems) - 1} more." if len(plan.problems) > 1 else ""
         super().__init__(first.message + more, code=first.code, hint=first.hint)
-        self.problems = plan.problems
+        self.plan, self.problems = plan, plan.problems
+
+
+class NotAsShown(Conflict):
+    """What would be frozen is not what was looked at; ``plan`` is what it would be now."""
+
+    code = "E_NOT_AS_SHOWN"
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(
+            "Nothing was frozen: this is not what you were shown before. The choices were changed since, or labels, "
+            "exclusions or images were.", hint="Look at it again, then freeze it.",
+        )  # fmt: skip
+        self.plan = plan
 
 
 @transaction.atomic
-def dataset_freeze(*, actor: User | None, name: str, choices: Choices) -> DatasetVersion:
+def dataset_freeze(*, actor: User | None, name: str, choices: Choices, shown: str | None = None) -> DatasetVersion:
     """Freeze what `dataset_plan` finds now as the next version of ``name``.
 
     The manifest is stored under its hash before the rows are written, so a kill leaves at most a file that the
     sweep removes.
 
+    Parameters
+    ----------
+    shown
+        `Plan.fingerprint` of the preview that was looked at; not given where nobody looks (commands, the API).
+
     Raises
     ------
     CannotFreeze
         An external cohort, unsettled duplicates across patients, no image, a leak: see `dataset_plan`.
+    NotAsShown
+        The plan of this moment has another fingerprint than ``shown``.
     DomainError
         A name that is empty, too long or has a colon.
     Conflict
@@ -48,6 +68,8 @@ def dataset_freeze(*, actor: User | None, name: str, choices: Choices) -> Datase
     plan = dataset_plan(choices)
     if plan.problems:
         raise CannotFreeze(plan)
+    if shown is not None and shown != plan.fingerprint(name):
+        raise NotAsShown(plan)
     number = (DatasetVersion.objects.filter(name=name).aggregate(last=Max("version"))["last"] or 0) + 1
     sha256 = blobs().put(plan.manifest())
     try:

@@ -21,7 +21,7 @@ from cases.selectors.dataset_plan import Plan, dataset_plan
 from cases.services.dataset_exports import LAYOUTS, dataset_export, export_name, labels_seen
 from cases.services.dataset_imports import Target
 from cases.services.dataset_uploads import dataset_receive
-from cases.services.datasets import dataset_freeze
+from cases.services.datasets import CannotFreeze, NotAsShown, dataset_freeze
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.http import person, whole_number, zip_response
@@ -43,23 +43,35 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires("datasets.freeze")
 def dataset_create(request: HttpRequest) -> HttpResponse:
-    """The form; a POST shows what would be frozen, or freezes it."""
+    """The form; a POST shows what would be frozen, or freezes it if that is what was shown."""
     form = DatasetForm(request.POST or None)
-    plan: Plan | None = None
+    plan, changed = None, None
     if request.method == "POST" and form.is_valid():
+        name, shown = form.cleaned_data["name"], request.POST.get("shown", "")
         try:
             choices = form.choices()
             if "freeze" in request.POST:
-                version = dataset_freeze(actor=person(request), name=form.cleaned_data["name"], choices=choices)
+                version = dataset_freeze(actor=person(request), name=name, choices=choices, shown=shown)
                 messages.success(request, f"{version} is frozen.")
                 return redirect("dataset_detail", version.public_id)
             plan = dataset_plan(choices)
+        except NotAsShown as error:
+            plan, changed = error.plan, error
         except DomainError as error:
             add_errors(form, error)
-    context: dict[str, Any] = {"form": form, "plan": plan, "tasks": SortingTask.objects.exists()}
-    if plan:
-        context |= {"counts": counts_table(plan.counts), "flow": plan.flow, "checks": plan.checks}
-    return render(request, "cases/dataset_form.html", context, status=400 if form.errors else 200)
+            plan = error.plan if isinstance(error, CannotFreeze) else None
+    context = {"form": form, "tasks": SortingTask.objects.exists(), "changed": changed, **_previewed(form, plan)}
+    status = 409 if changed else 400 if form.errors else 200
+    return render(request, "cases/dataset_form.html", context, status=status)
+
+
+def _previewed(form: DatasetForm, plan: Plan | None) -> dict[str, Any]:
+    if plan is None:
+        return {"plan": None}
+    return {
+        "plan": plan, "counts": counts_table(plan.counts), "flow": plan.flow, "checks": plan.checks,
+        "shown": plan.fingerprint(form.cleaned_data["name"]),
+    }  # fmt: skip
 
 
 def counts_table(counts: dict[str, Any]) -> list[tuple[str, str, list[int], int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -164,6 +165,10 @@ def form_of(small: Small, **more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
+def shown_in(answer: Any) -> str:
+    return re.search(r'name="shown" value="([0-9a-f]{64})"', answer.content.decode())[1]  # type: ignore[index]
+
+
 def test_a_version_is_previewed_and_frozen_on_the_page(small: Small, as_role: Any) -> None:
     admin = as_role("admin")
     assert admin.get(reverse("dataset_create")).status_code == 200
@@ -173,8 +178,18 @@ def test_a_version_is_previewed_and_frozen_on_the_page(small: Small, as_role: An
     assert "No patient is in both parts" in text
     assert text.count('class="class-chip" data-class=') == 5  # the heads of the table of counts
     assert not DatasetVersion.objects.exists()
-    answer = admin.post(reverse("dataset_create"), form_of(small, freeze="1"))
+    shown = shown_in(preview)
+    # Enter in a field presses the first button of the form, so that one must show, not freeze.
+    assert re.findall(r'<button[^>]* name="(\w+)"', text.split('class="stack">')[1])[0] == "preview"
+    for unseen in ({"shown": ""}, {"shown": "0" * 64}, {"seed": 6}, {"percent": 30}, {"name": "Other"}, {"folds": 2}):
+        answer = admin.post(reverse("dataset_create"), form_of(small, **{"freeze": "1", "shown": shown} | unseen))
+        assert answer.status_code == 409, unseen
+        assert "this is not what you were shown" in answer.content.decode()
+    assert not DatasetVersion.objects.exists()
+    shown = shown_in(admin.post(reverse("dataset_create"), form_of(small, seed=6, freeze="1", shown=shown)))
+    answer = admin.post(reverse("dataset_create"), form_of(small, seed=6, freeze="1", shown=shown))
     version = DatasetVersion.objects.get()
+    assert version.choices["seed"] == 6
     assert answer.url == reverse("dataset_detail", args=[version.public_id])
     assert version.created_by == admin.user
     for bad in ({"percent": 90}, {"cohorts": []}, {"name": "a:b", "freeze": "1"}, {"folds": 1}):
