@@ -133,7 +133,7 @@ def test_the_page_frames_what_looks_like_text(as_role: Any, filled: Slide) -> No
 
 
 def test_the_search_for_text_is_one_job_that_goes_on(
-    technician: Any, filled: Slide, run_jobs: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+    technician: Any, filled: Slide, as_role: Any, run_jobs: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[tuple[int, int]] = []
 
@@ -145,6 +145,14 @@ def test_the_search_for_text_is_one_job_that_goes_on(
     monkeypatch.setattr("cases.worker.find_text", found)
     job = text_search_request(actor=technician, slide=filled)
     assert text_search_request(actor=technician, slide=filled).pk == job.pk
+    # The end of the search brings its part of the page alone: ticks and a typed reason stay.
+    page = as_role("technician").get(reverse("slide_review", args=[filled.pk])).content.decode()
+    assert "data-reload-on-job-end" not in page
+    part = page[page.index('id="burnt-in"') : page.index("</section>")]
+    assert 'hx-trigger="job-ended from:body"' in part
+    assert 'hx-select-oob="#review-sheet:innerHTML"' in part
+    assert "<form" not in part
+    assert page.count('id="review-sheet"') == 1
     TextHint.objects.create(content_sha256=filled.images.last().content_sha256, version=VERSION)
     run_jobs()
     job.refresh_from_db()

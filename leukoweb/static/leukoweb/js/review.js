@@ -21,10 +21,10 @@ const SIZES = ["s", "m", "l"];
 export function init(root) {
   const sheet = root.querySelector("[data-review-sheet]");
   if (!sheet) return null;
-  const fields = [...sheet.querySelectorAll(".review-field")];
+  const fields = () => [...sheet.querySelectorAll(".review-field")]; // anew: an ended search brings its frames
   const form = root.querySelector("[data-review-form]");
   const ticks = [...form.querySelectorAll("input[type=checkbox]")];
-  const at = () => fields.indexOf(document.activeElement);
+  const at = () => fields().indexOf(document.activeElement);
   const go = (field) => {
     field?.focus({ preventScroll: true });
     field?.scrollIntoView({ block: "center" });
@@ -32,16 +32,17 @@ export function init(root) {
   const resize = (by) => {
     const now = SIZES.indexOf(sheet.dataset.size ?? "m");
     sheet.dataset.size = SIZES[Math.min(SIZES.length - 1, Math.max(0, now + by))];
-    go(fields[at()]);
+    go(fields()[at()]);
   };
   const help = root.querySelector("[data-review-help]");
   const keymap = new Keymap(REVIEW_KEYS);
   const actions = {
-    next: () => go(fields[Math.min(fields.length - 1, at() + 1)]),
-    previous: () => go(fields[Math.max(0, at() - 1)]),
+    next: () => go(fields()[Math.min(fields().length - 1, at() + 1)]),
+    previous: () => go(fields()[Math.max(0, at() - 1)]),
     "next-text": () => {
-      const marked = fields.filter((field) => field.classList.contains("has-text"));
-      go(marked.find((field) => fields.indexOf(field) > at()) ?? marked[0]);
+      const all = fields();
+      const marked = all.filter((field) => field.classList.contains("has-text"));
+      go(marked.find((field) => all.indexOf(field) > at()) ?? marked[0]);
     },
     larger: () => resize(1),
     smaller: () => resize(-1),
