@@ -22,10 +22,11 @@ from cases.selectors.duplicates import Alike, duplicates_find, live_seen, pair_s
 from cases.services.curation import duplicate_settle, images_by_public_id, images_exclude, measure_request
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person, whole_number
+from leukoweb.core.http import person, uuids, whole_number
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.models import Job
 from leukoweb.core.permissions import requires
+from leukoweb.core.words import counted
 
 PER_PAGE = 60
 PAIRS_PER_PAGE = 20
@@ -36,6 +37,11 @@ AGAIN_AT_MOST = 60  # their ids travel in the address
 @requires("curation.manage")
 def curation_home(request: HttpRequest) -> HttpResponse:
     """Images with their measures; sorted and narrowed by the address."""
+    return _list(request, ExcludeForm(auto_id="exclude_%s"))
+
+
+def _list(request: HttpRequest, exclude: ExcludeForm) -> HttpResponse:
+    """The list; with a refused ``exclude`` what was ticked and typed stays."""
     form = ImagesFilterForm(request.GET)
     sort = request.GET.get("sort", "slide")
     keys = ordered(form.narrow(images_measured()), sort).values_list("pk", flat=True)
@@ -45,34 +51,46 @@ def curation_home(request: HttpRequest) -> HttpResponse:
         query.pop(name, None)
     context = {
         "form": form, "page": page, "images": images_in_order(page.object_list), "sort": sort,
-        "sorts": SORTS, "query": query.urlencode(), "exclude": ExcludeForm(auto_id="exclude_%s"),
+        "sorts": SORTS, "query": query.urlencode(), "exclude": exclude,
+        "here": f"{reverse('curation_home')}?{request.GET.urlencode()}",
+        "ticked": uuids(request.POST.getlist("images")), "everything": "everything" in request.POST,
         "n_unmeasured": n_unmeasured(), "narrowed": any(query.values()),
         "job": Job.objects.filter(kind="cases.measure", status__in=Job.ACTIVE).first(),
         "any_images": HpfImage.objects.exists(),
     }  # fmt: skip
-    return render(request, "cases/curation_home.html", context)
+    return render(request, "cases/curation_home.html", context, status=400 if exclude.errors else 200)
 
 
 @require_POST
 @requires("curation.manage")
 def curation_exclude(request: HttpRequest) -> HttpResponse:
     """The ticked images, or everything that fits the filter in the address, out or in again."""
-    back = _back(request)
-    form = ExcludeForm(request.POST)
-    if not form.is_valid():
-        messages.error(request, f"Nothing was changed. {' '.join(str(e) for e in form.errors.values())}")
-        return redirect(back)
-    chosen = form.cleaned_data
-    try:
-        images = _chosen(request, everything=chosen["everything"])
-        excluded = chosen["action"] == "exclude"
-        n = images_exclude(
-            actor=person(request), images=images, reason=chosen["reason"], note=chosen["note"], excluded=excluded
-        )
-        messages.success(request, f"{n} image{'' if n == 1 else 's'} {'taken out' if excluded else 'taken in again'}.")
-    except DomainError as error:
-        messages.error(request, f"{error.message} {error.hint}".strip())
-    return redirect(back)
+    form = ExcludeForm(request.POST, auto_id="exclude_%s")
+    if form.is_valid():
+        chosen = form.cleaned_data
+        try:
+            images = _chosen(request, everything=chosen["everything"])
+            excluded = chosen["action"] == "exclude"
+            n = images_exclude(
+                actor=person(request), images=images, reason=chosen["reason"], note=chosen["note"], excluded=excluded
+            )
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, f"{counted(n, 'image')} {'taken out' if excluded else 'taken in again'}.")
+            return redirect(_back(request))
+    if request.POST.get("back"):  # ticked on another page of ours, which takes what was chosen from its address
+        told = " ".join(str(error) for errors in form.errors.values() for error in errors)
+        messages.error(request, f"Nothing was changed. {told}")
+        return redirect(f"{_back(request)}?{_chosen_again(request)}")
+    return _list(request, form)
+
+
+def _chosen_again(request: HttpRequest) -> str:
+    ticked = request.POST.getlist("images")[:AGAIN_AT_MOST]
+    return urlencode(
+        {"images": ticked, "reason": request.POST.get("reason", ""), "note": request.POST.get("note", "")[:300]}, True
+    )
 
 
 @require_POST
@@ -135,6 +153,13 @@ def curation_duplicates(request: HttpRequest) -> HttpResponse:
     return render(request, "cases/curation_duplicates.html", context)
 
 
+def _duplicates(request: HttpRequest) -> str:
+    """The list of pairs, narrowed and turned as it was when this pair was opened from it."""
+    numbers = {name: whole_number(request.GET.get(name)) for name in ("cohort", "page")}
+    query = urlencode({name: number for name, number in numbers.items() if number})
+    return reverse("curation_duplicates") + (f"?{query}" if query else "")
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires("curation.manage")
 def curation_pair(request: HttpRequest, first: uuid.UUID, second: uuid.UUID) -> HttpResponse:
@@ -149,9 +174,10 @@ def curation_pair(request: HttpRequest, first: uuid.UUID, second: uuid.UUID) -> 
             add_errors(form, error)
         else:
             messages.success(request, "The pair is settled.")
-            return redirect("curation_duplicates")
+            return redirect(_duplicates(request))
     context: dict[str, Any] = {
         "pair_images": [one, other], "identical": identical, "form": form,
         "across": one.slide.patient_id != other.slide.patient_id, "history": pair_settlements(one, other),
+        "back": _duplicates(request),
     }  # fmt: skip
     return render(request, "cases/curation_pair.html", context, status=400 if form.errors else 200)

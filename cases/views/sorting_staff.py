@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from typing import Any
 
@@ -22,7 +21,7 @@ from cases.services.sorting_tasks import seat_stop, task_close, task_create
 from cases.services.taxonomies import taxonomy_ensure, taxonomy_version_create
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.http import person, whole_number
+from leukoweb.core.http import person, uuids, whole_number
 from leukoweb.core.permissions import requires
 
 PER_PAGE = 24
@@ -50,7 +49,7 @@ def sorting_task(request: HttpRequest, task_id: uuid.UUID) -> HttpResponse:
 @requires("sorting.manage")
 def sorting_task_create(request: HttpRequest) -> HttpResponse:
     chosen = request.GET.get("images", "")
-    cohorts = Cohort.objects.filter(patients__slides__images__public_id__in=_ids(chosen)).distinct()
+    cohorts = Cohort.objects.filter(patients__slides__images__public_id__in=uuids(chosen.split(","))).distinct()
     initial = {"taxonomy": taxonomy_ensure(), "images": chosen, "cohorts": cohorts}
     form = SortingTaskForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
@@ -61,7 +60,7 @@ def sorting_task_create(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"Task {task} was made; its sorters find it on their start page.")
             return redirect("sorting_task", task.public_id)
-    context = {"form": form, "n_chosen": len(_ids(form["images"].value() or ""))}
+    context = {"form": form, "n_chosen": len(uuids((form["images"].value() or "").split(",")))}
     return render(request, "cases/sorting_task_form.html", context, status=400 if form.errors else 200)
 
 
@@ -101,7 +100,10 @@ def sorting_agreement(request: HttpRequest, task_id: uuid.UUID) -> HttpResponse:
     pair = _pair(request.GET.get("pair", ""))
     report = agreement_report(table.labels_only() if labels_only else table, pair=pair)
     short = _short_names(task, report.classes)
-    context: dict[str, Any] = {"task": task, "report": report, "labels_only": labels_only, "short": short}
+    context: dict[str, Any] = {
+        "task": task, "report": report, "labels_only": labels_only, "short": short,
+        "picked": pair is not None and report.chosen is not None,
+    }  # fmt: skip
     if report.chosen:
         found = report.chosen.found
         context["by_class"] = list(zip(short, found.by_class, found.table.sum(1), found.table.sum(0), strict=True))
@@ -110,15 +112,6 @@ def sorting_agreement(request: HttpRequest, task_id: uuid.UUID) -> HttpResponse:
             for row, (name, counts) in enumerate(zip(short, found.table.tolist(), strict=True))
         ]
     return render(request, "cases/sorting_agreement.html", context)
-
-
-def _ids(text: str) -> list[uuid.UUID]:
-    """Ids of images, separated by commas; what is no id is left out here and refused by the form."""
-    found = []
-    for one in text.split(","):
-        with contextlib.suppress(ValueError):
-            found.append(uuid.UUID(one))
-    return found
 
 
 def _pair(text: str) -> tuple[int, int] | None:

@@ -42,10 +42,13 @@ def training_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires("training.run")
 def training_create(request: HttpRequest) -> HttpResponse:
+    """The form with a recipe's values; another recipe leaves dataset, models and name as they were chosen."""
     preset = request.GET.get("preset", "paper")
-    form = TrainingForm(request.POST or None, preset=preset if preset in PRESETS else "paper",
-                        initial={"dataset": request.GET.get("dataset")})  # fmt: skip
-    if request.method == "POST" and form.is_valid():
+    chosen = {"dataset": request.POST.get("dataset") or request.GET.get("dataset"), "name": request.POST.get("name"),
+              "models": request.POST.getlist("models")}  # fmt: skip
+    form = TrainingForm(None if "recipe" in request.POST else request.POST or None,
+                        preset=preset if preset in PRESETS else "paper", initial=chosen)  # fmt: skip
+    if form.is_valid():
         try:
             run = training.training_create(
                 actor=person(request), dataset=form.cleaned_data["dataset"], config=form.config,

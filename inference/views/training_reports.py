@@ -21,7 +21,7 @@ from inference.services.training import labels_seen
 from inference.training_forms import PromoteForm
 from inference.views.training import _part, svg
 from leukoweb.core.forms import data_of
-from leukoweb.core.http import person, whole_number
+from leukoweb.core.http import person, uuids, whole_number
 from leukoweb.core.jobs.bell import ring
 from leukoweb.core.permissions import requires
 
@@ -36,7 +36,8 @@ def training_report(request: HttpRequest, run: uuid.UUID, part: str) -> HttpResp
     images = worst_images(row.report)
     labels_seen(person(request), {image["row"].slide.patient for image in images})
     context = {"run": row.run, "part": row, "report": row.report, "title": PARTS[part][2], "worst": images,
-               "exclude": ExcludeForm(auto_id="exclude_%s")}  # fmt: skip
+               "exclude": ExcludeForm(auto_id="exclude_%s", initial=request.GET.dict()),
+               "ticked": uuids(request.GET.getlist("images"))}  # fmt: skip
     return render(request, "inference/training_report.html", context)
 
 

@@ -1,7 +1,9 @@
-"""The person behind a request, and the bytes of a stored file as a response."""
+"""The person behind a request, what its address names, and the bytes of a stored file as a response."""
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections.abc import Collection, Iterable
 from wsgiref.util import FileWrapper
 
@@ -36,6 +38,15 @@ def query_kept(request: HttpRequest, names: Collection[str]) -> str:
     for name in [name for name in kept if name not in names or not kept[name]]:
         del kept[name]
     return kept.urlencode()
+
+
+def uuids(values: Iterable[str]) -> set[uuid.UUID]:
+    """The ids among ``values``; what is none is left out."""
+    found = set()
+    for value in values:
+        with contextlib.suppress(ValueError):
+            found.add(uuid.UUID(value))
+    return found
 
 
 def blob_response(sha256: str, *, content_type: str) -> HttpResponseBase:

@@ -14,6 +14,7 @@ from cases.services.curation import contents_measure
 from cases.services.datasets import dataset_freeze
 from cases.services.images import image_add
 from cases.services.uploads import slide_ensure
+from leukoweb.core.models import Job
 from tests.browser.test_pages import assert_accessible_in_every_theme, assert_fits_a_phone
 from tests.cases.datasets.rows import choices_of, labelled
 from tests.cases.datasets.test_curation import encoded, smear
@@ -59,6 +60,21 @@ def test_curation_by_keyboard_and_side_by_side(
     page.get_by_role("button", name="Apply").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text("2 images taken out.")).to_be_visible()
+
+    # A job that ends loads the page anew only where nothing is lost by it.
+    Job.objects.create(kind="cases.measure", title="Measure", total_units=9)
+    page.goto("/curation/?sort=sharpness")
+    page.evaluate("window.before = true")
+    ended = "document.body.dispatchEvent(new CustomEvent('job-ended', { bubbles: true }))"
+    boxes.nth(1).check()
+    page.evaluate(ended)
+    expect(page.get_by_role("link", name="Load again")).to_be_visible()
+    expect(boxes.nth(1)).to_be_checked()
+    assert page.evaluate("window.before") is True
+    boxes.nth(1).uncheck()
+    with page.expect_navigation():
+        page.evaluate(ended)
+    Job.objects.all().delete()
     assert len(excluded_images()) == 2
     assert_fits_a_phone(page)
 

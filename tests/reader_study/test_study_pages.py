@@ -270,6 +270,15 @@ def test_every_page_of_a_coordinator_says_that_it_is_being_read(client: Client, 
         assert (found["state"], found["progress"], found["n_open"], found["n_sessions"]) == ("reading", words, 1, 3)
 
 
+def test_errors_of_an_import_of_answers_are_not_folded_away(client: Client, coordinator: User) -> None:
+    study = make_locked(coordinator)
+    folded = "<details><summary>Import answers"
+    assert folded in client.get(url("analysis_list", study)).content.decode()
+    answer = client.post(url("analysis_evaluator_create", study), {"name": "Other"})
+    assert answer.status_code == 400
+    assert "<details open><summary>Import answers" in answer.content.decode()
+
+
 def test_who_ends_a_study_sees_first_where_the_sessions_stand(client: Client, coordinator: User) -> None:
     study = make_locked(coordinator)
     all_of_them = sessions(study)

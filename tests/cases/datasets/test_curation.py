@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -336,9 +338,21 @@ def test_the_list_sorts_narrows_and_takes_out(small: Small, as_role: Any) -> Non
     assert len(excluded_images()) == 8
     for state, n in (("in", 33), ("out", 8), ("unmeasured", 33), ("text", 0)):
         assert admin.get(reverse("curation_home"), {"state": state}).context["page"].paginator.count == n, state
-    assert "Tick at least one" in admin.post(url, {"action": "exclude", "reason": "blur"}, follow=True).content.decode()
+    forgot = {"action": "exclude", "reason": "other", "images": [str(image.public_id) for image in images[2:5]]}
+    answer = admin.post(url, forgot)  # "other" needs a note; what was ticked and chosen stays, and so does the list
+    text = answer.content.decode()
+    assert answer.status_code == 400
+    assert "Say what the other reason is." in text
+    assert set(re.findall(r'name="images" value="([^"]+)" checked', text)) == set(forgot["images"])
+    assert '<option value="other" selected>' in text
+    assert answer.context["page"].paginator.count == 8
+    assert "data-touched" in text  # so that the end of a job does not load the page anew
+    forgot["back"] = reverse("training_list")
+    kept = parse_qs(urlsplit(admin.post(url, forgot)["Location"]).query)
+    assert (kept["images"], kept["reason"]) == (forgot["images"], ["other"])
+    assert "Tick at least one" in admin.post(url, {"action": "exclude", "reason": "blur"}).content.decode()
     bad = {"action": "exclude", "reason": "blur", "images": ["x"]}
-    assert "named wrongly" in admin.post(url, bad, follow=True).content.decode()
+    assert "named wrongly" in admin.post(url, bad).content.decode()
 
 
 def test_two_fields_are_compared_and_settled_on_a_page(small: Small, as_role: Any) -> None:
@@ -348,11 +362,17 @@ def test_two_fields_are_compared_and_settled_on_a_page(small: Small, as_role: An
     assert "1 pair across patients" in listed
     url = reverse("curation_pair", args=[other.public_id, one.public_id])
     assert url.split("/")[-3] in listed
+    narrowed = f"?cohort={small[0].pk}&page=1"
+    there = reverse("curation_duplicates")
+    listed = admin.get(there, {"cohort": small[0].pk}).content.decode()
+    assert f'/{narrowed}"'.replace("&", "&amp;") in listed
+    assert f'href="{there}{narrowed}"'.replace("&", "&amp;") in admin.get(url + narrowed).content.decode()
     for odd in ("²", "9" * 5000, "x"):
         assert admin.get(reverse("curation_duplicates"), {"cohort": odd}).status_code == 200
     assert admin.post(url, {"outcome": "keep_both", "note": "x"}).status_code == 400
     assert admin.post(url, {"outcome": "keep_first"}).status_code == 400  # two patients: a note is needed
-    assert admin.post(url, {"outcome": "keep_first", "note": "Logbook"}).status_code == 302
+    settled = admin.post(url + narrowed, {"outcome": "keep_first", "note": "Logbook"})
+    assert settled["Location"] == there + narrowed
     assert "Same" not in (page := admin.get(url).content.decode())
     assert "The same: keep the first" in page
     assert "across patients.</strong>" not in admin.get(reverse("curation_duplicates")).content.decode()

@@ -114,6 +114,9 @@ def test_the_page_the_api_and_the_command_say_the_same(task: SortingTask, as_rol
     kappa = expected.kappa
     told = f'{kappa.estimate:.2f} <span class="interval">({kappa.low:.2f} to {kappa.high:.2f})</span>'
     assert told in page
+    assert 'href="?only=labels"' in page
+    chosen = coordinator.get(f"/sorting/{task.public_id}/agreement/?pair=0-1").content.decode()
+    assert 'href="?pair=0-1&amp;only=labels"' in chosen, "the pair that was chosen stays"
     answer = coordinator.get(f"/api/v1/sorting/tasks/{task.public_id}/agreement/").json()
     assert answer["pairs"][0]["kappa"]["estimate"] == pytest.approx(kappa.estimate)
     out = StringIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,19 @@ def test_a_draft_is_measured_then_started_cancelled_and_continued(
     assert Job.objects.get(training_run=run).status == "queued"
 
 
+def test_another_recipe_keeps_what_was_chosen(as_role: Callable[[str], Client], frozen: Any) -> None:
+    admin = as_role("admin")
+    typed = form(frozen, models=["model_2", "model_3"], name="Mine", epochs=7) | {"recipe": "quick"}
+    page = admin.post(reverse("training_create") + "?preset=quick", typed)
+    shown = page.context["form"]
+    assert (page.status_code, shown.preset, TrainingRun.objects.count()) == (200, "quick", 0)
+    assert (shown["models"].value(), shown["name"].value()) == (["model_2", "model_3"], "Mine")
+    assert shown["dataset"].value() == str(frozen.pk)
+    assert shown["epochs"].value() != 7, "the recipe's own"
+    first = re.findall(r'<button[^>]* name="(\w+)"', page.content.decode().split('class="stack"')[1])[0]
+    assert first == "start", "Enter in a field must not put a recipe over what was typed"
+
+
 def test_refusals_stand_in_the_form(as_role: Callable[[str], Client], frozen: Any) -> None:
     admin = as_role("admin")
     answer = admin.post(reverse("training_create"), form(frozen, initial_weights="live") | {"start": "1"})
@@ -102,6 +116,8 @@ def check_the_worst_go_back_to_curation(admin: Client, trained: TrainingRun) -> 
     ticked = {"images": [str(worst[0]["row"].public_id)], "back": address}
     answer = admin.post(reverse("curation_exclude"), ticked | {"action": "exclude", "reason": "blur"})
     assert answer["Location"] == address
+    refused = admin.post(reverse("curation_exclude"), ticked | {"action": "exclude", "reason": "other"}, follow=True)
+    assert f'value="{ticked["images"][0]}" checked' in refused.content.decode()
     assert Exclusion.objects.filter(image=worst[0]["row"], excluded=True).exists()
     again = admin.post(reverse("curation_sort_again"), ticked)
     assert again["Location"].startswith(reverse("sorting_task_create"))
