@@ -96,7 +96,8 @@ def analysis_detail(request: HttpRequest, analysis: uuid.UUID, section: str = "e
     if not hasattr(found, "result"):
         return render(request, "reader_study/analysis_pending.html", {"analysis": found, "job": found.job})
     analysis_opened(actor=person(request), analysis=found)
-    return render(request, "reader_study/analysis_detail.html", _section(found, section))
+    notes = request.GET.get("show") == "notes"
+    return render(request, "reader_study/analysis_detail.html", _section(found, section) | {"show_notes": notes})
 
 
 def _section(analysis: Analysis, section: str) -> dict[str, Any]:
@@ -112,11 +113,13 @@ def _section(analysis: Analysis, section: str) -> dict[str, Any]:
     levels = [level["name"] for level in result["plan"]["levels"]]
     own = [table for table in tables if table.section == section]
     present = {table.section for table in tables}
+    blocks = shown_tables(own, figures, levels, walk_links(analysis))
     return {
         "analysis": analysis, "study": analysis.study, "result": result, "section": section,
         "title": titles[section], "stamps": result["marks"]["words"],
         "sections": [(key, title) for key, title in SECTIONS if key in present],
-        "blocks": shown_tables(own, figures, levels, walk_links(analysis)), "files": FILES,
+        "blocks": blocks, "files": FILES,
+        "has_notes": any(cell.note for block in blocks for row in block.rows for cell in row),
         "kinds": TABLE_KINDS, "figure_kinds": FIGURE_KINDS,
         "remarks": [row for row in result["remarks"] if not row["level"]] if section == "endpoints" else [],
     }  # fmt: skip

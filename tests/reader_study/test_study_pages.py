@@ -212,6 +212,7 @@ def test_the_grid_shows_states_and_times_and_never_an_answer(client: Client, coo
     assert "2 of 6" in page
     assert f"cases seen {shown_when(rows[0].first_at)} to {shown_when(rows[0].last_at)}" in page
     assert f"answered, 61 s, {when_text(by_code[names[0]].at)}" in page
+    assert f"<li>{by_code[names[0]].words}</li>" in page, "as text, for fingers and keyboards too"
     assert not re.search(r"\bAML\b", page)
     assert codes == sorted(codes)
 

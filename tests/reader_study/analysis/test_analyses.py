@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -235,6 +236,13 @@ def test_from_sealed_sessions_to_pages_and_files(
         response = client.get(address + section)
         assert response.status_code == 200, section
         assert "SYNTHETIC" in response.content.decode()
+    noted = re.compile(r'title="(\d+ of \d+, [^"]+)"')  # fingers and keyboards do not reach a title: a switch shows it
+    notes = noted.findall(client.get(address + "accuracy/").content.decode())
+    shown = client.get(address + "accuracy/?show=notes").content.decode()
+    assert notes
+    assert all(f'<span class="cell-note">{note}</span>' in shown for note in notes)
+    assert not noted.search(shown)
+    assert f'href="{address}agreement/?show=notes"' in shown
     analysis = Analysis.objects.get()
     patients = {case.patient_id for case in made.cases}
     for kind in ("reference", "result"):
