@@ -32,8 +32,8 @@ class CasesConfig(AppConfig):
             title="Sweep stored files",
         )  # fmt: skip
         register_daily("cases.sweep_media", "Remove stored files that no record names")
-        # A code is corrected because something stood in it that should not.
-        for action in ("patient.recode", "slide.recode"):
+        # A code is corrected, or goes, because something stood in it that should not.
+        for action in ("patient.recode", "slide.recode", "patient.remove", "slide.remove", "slide.move"):
             register_details_action(action, "slides.mend")
         for kind in ("patient", "slide", "cohort", "taxonomy", "dataset", "sorting"):
             register_target(kind, f"cases.selectors.audit:{kind}_names")

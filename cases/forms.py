@@ -6,7 +6,8 @@ from typing import Any
 
 from django import forms
 
-from cases.models import Cohort, ReferenceDiagnosis, Slide
+from cases.models import Cohort, Patient, ReferenceDiagnosis, Slide
+from cases.selectors.filling import acquisition_known
 from cases.services.slides import SLIDE_FIELDS
 
 _REASON = "Kept in the record for good, with your name and the time."
@@ -22,6 +23,23 @@ class CohortForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["purpose"].choices = Cohort.Purpose.choices  # type: ignore[attr-defined]
+
+
+class CohortChangeForm(CohortForm):
+    class Meta(CohortForm.Meta):
+        fields = ["name", "description"]
+
+    def __init__(self, *args: Any, name_held: str = "", **kwargs: Any) -> None:
+        forms.ModelForm.__init__(self, *args, **kwargs)
+        self.fields["name"].disabled = bool(name_held)
+        self.fields["name"].help_text = (
+            f"Stays: {name_held} names the cohort." if name_held
+            else "Frozen datasets, exported files and the record keep the old name. Commands and imports find a cohort "
+            "by its name: give them the new one."
+        )  # fmt: skip
+
+    def _post_clean(self) -> None:
+        """The service checks and changes the row."""
 
 
 class PatientForm(forms.Form):
@@ -48,6 +66,12 @@ class SlideForm(forms.ModelForm):  # type: ignore[type-arg]
 
     field_order = ["camera", "microscope", *SLIDE_FIELDS]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.known = acquisition_known()  # "Giemsa" twice is one stain, "giemsa" and "Giemsa" are two
+        for name in self.known:
+            self.fields[name].widget.attrs["list"] = f"known_{name}"
+
     def _post_clean(self) -> None:
         """Leave the instance alone: the service changes it, under a lock and on record."""
 
@@ -64,7 +88,7 @@ class RecodeForm(forms.Form):
 
 
 class MoveForm(forms.Form):
-    images = forms.TypedMultipleChoiceField(coerce=int, error_messages={"required": "Tick the images to move."})
+    images = forms.TypedMultipleChoiceField(coerce=int, error_messages={"required": "Tick the fields to move."})
     slide = forms.CharField(max_length=60, label="Move to the slide with code")
     reason = forms.CharField(max_length=500, help_text=_REASON)
 
@@ -77,6 +101,17 @@ class MoveForm(forms.Form):
         if slide is None:
             raise forms.ValidationError("There is no slide with this code.")
         return slide
+
+
+class SlideMoveForm(forms.Form):
+    patient = forms.CharField(max_length=60, label="Move to the patient with code")
+    reason = forms.CharField(max_length=500, help_text=_REASON)
+
+    def clean_patient(self) -> Patient:
+        patient = Patient.objects.filter(code=self.cleaned_data["patient"].strip()).first()
+        if patient is None:
+            raise forms.ValidationError("There is no patient with this code.")
+        return patient
 
 
 class ReviewForm(forms.Form):

@@ -6,6 +6,7 @@ class ReaderStudyConfig(AppConfig):
     verbose_name = "Reader studies"
 
     def ready(self) -> None:
+        from cases.services.mending import register_name_holder
         from cases.services.removals import register_freezer
         from cases.services.sorting_tasks import register_hiding
         from cases.services.withdrawals import register_follower
@@ -14,7 +15,7 @@ class ReaderStudyConfig(AppConfig):
         from leukoweb.core.hooks import register_role_hook
         from leukoweb.core.jobs.daily import register_daily
         from leukoweb.core.jobs.registry import register_kind
-        from reader_study.holds import cases_on
+        from reader_study.holds import cases_on, protocols_on
         from reader_study.selectors.blindfold import hidden_patients
         from reader_study.services.withdrawn import patient_gone
 
@@ -29,6 +30,7 @@ class ReaderStudyConfig(AppConfig):
         register_daily("reading.remind", "Mail readers whose session has opened")
         register_role_hook("reader_study.services.voiding:role_changed")
         register_freezer(cases_on)
+        register_name_holder(protocols_on)
         register_hiding(hidden_patients)
         register_follower(patient_gone)
         for prefix in ("study.", "session.", "reading.", "analysis."):

@@ -156,7 +156,7 @@ def images_move(*, actor: User, images: Sequence[HpfImage], slide: Slide, reason
     """
     require_reason(reason)
     if not images:
-        raise DomainError("No image was chosen.", field="images", hint="Tick the images to move.")
+        raise DomainError("No field was chosen.", field="images", hint="Tick the fields to move.")
     slide = Slide.objects.select_for_update(of=("self", "patient")).select_related("patient").get(pk=slide.pk)
     require_live(slide.patient)
     rows = HpfImage.objects.select_for_update(of=("self",)).filter(pk__in=[image.pk for image in images])
@@ -166,8 +166,8 @@ def images_move(*, actor: User, images: Sequence[HpfImage], slide: Slide, reason
     contents = [row.content_sha256 for row in moving]
     if here.exists() or len(set(contents)) < len(contents):
         raise Conflict(
-            f"Slide {slide.code} has {here.count() or 'two'} of these images already.", code="E_DUPLICATE",
-            hint="Untick the images that are there.",
+            f"Slide {slide.code} has {here.count() or 'two'} of these fields already.", code="E_DUPLICATE",
+            hint="Untick the fields that are there.",
         )  # fmt: skip
     start, moved = next_position(slide), []
     for offset, row in enumerate(moving):

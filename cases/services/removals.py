@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from django.db import transaction
-from django.db.models import ProtectedError
+from django.db import router, transaction
+from django.db.models import Model, ProtectedError
+from django.db.models.deletion import Collector
 
 from cases.models import HpfImage, Slide
 from cases.services.checks import require_live
@@ -22,6 +23,9 @@ _PROTECTORS = {
     "datasetentry": "a frozen dataset version", "sortingdecision": "a sorter's decision",
     "sortingitem": "a sorting task", "adjudicationdecision": "an adjudicated label", "exclusion": "a curation decision",
     "duplicatesettlement": "a settled duplicate", "sessionimage": "a reading session",
+    "pipelinerun": "a run of the AI pipeline", "patientprediction": "a result of the AI pipeline",
+    "referencediagnosis": "a reference diagnosis", "exposure": "the record of who has seen what",
+    "studycase": "a case of a study", "uploadbatch": "an upload", "uploaditem": "an upload", "slide": "a slide",
 }  # fmt: skip
 
 
@@ -56,14 +60,31 @@ def image_remove(*, actor: User, image: HpfImage, reason: str) -> bool:
             with transaction.atomic():
                 image.delete()
         except ProtectedError as error:
-            first = next(iter(error.protected_objects))
-            raise _frozen(image, _PROTECTORS.get(first._meta.model_name or "", "another record")) from error
+            raise _frozen(image, in_words(type(next(iter(error.protected_objects))))) from error
         review_reset(slide.pk)
         audit_record(
             actor=actor, action="image.remove", target=f"slide:{slide.pk}", reason=reason.strip(),
             data={"image": number, "position": image.position, "content_sha256": content},
         )  # fmt: skip
     return bool(contents_purge([content]))
+
+
+def in_words(model: type[Model]) -> str:
+    """What a row of this table is to people, where it keeps another one from going."""
+    return _PROTECTORS.get(model._meta.model_name or "", "another record")
+
+
+def resting_on(images: Sequence[HpfImage]) -> str:
+    """In words what was decided, computed or frozen about any of these images; empty if nothing was."""
+    for image in images:
+        for freezer in _freezers:
+            if held := freezer(image):
+                return held
+    try:
+        Collector(using=router.db_for_write(HpfImage)).collect(images)  # asks who protects them; deletes nothing
+    except ProtectedError as error:
+        return in_words(type(next(iter(error.protected_objects))))
+    return ""
 
 
 def _frozen(image: HpfImage, held: str) -> Conflict:

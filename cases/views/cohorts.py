@@ -12,7 +12,8 @@ from django_tables2 import RequestConfig
 
 from cases import selectors, services
 from cases.filters import PatientFilter, SlideFilter
-from cases.forms import CohortForm
+from cases.forms import CohortChangeForm, CohortForm
+from cases.services.mending import cohort_name_held
 from cases.tables import PatientTable, SlideTable
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
@@ -70,3 +71,22 @@ def cohort_create(request: HttpRequest) -> HttpResponse:
             messages.success(request, f"Cohort {cohort} was made.")
             return redirect("cohort_detail", cohort.pk)
     return render(request, "cases/cohort_form.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("cohorts.manage")
+def cohort_change(request: HttpRequest, pk: int) -> HttpResponse:
+    cohort = selectors.cohort_get(pk)
+    initial = {"name": cohort.name, "description": cohort.description}
+    form = CohortChangeForm(request.POST or None, initial=initial, name_held=cohort_name_held(cohort))
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.cohort_change(actor=person(request), cohort=cohort, **form.cleaned_data)
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, "The cohort was changed.")
+            return redirect("cohort_detail", pk)
+    context = {"form": form, "title": "Change name and description", "crumb": cohort, "back": "cohort_detail",
+               "button": "Save"}  # fmt: skip
+    return render(request, "cases/form.html", context, status=400 if form.errors else 200)

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from cases import selectors, services
-from cases.forms import NewSlideForm, PatientForm, RecodeForm, WithdrawForm
+from cases.forms import NewSlideForm, PatientForm, RecodeForm, RemoveForm, WithdrawForm
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
@@ -92,3 +92,23 @@ def patient_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("patient_detail", pk)
     context = {"form": form, "patient": patient, "slides": selectors.slide_list(patient=patient)}
     return render(request, "cases/patient_withdraw.html", context, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("slides.mend")
+def patient_remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """A patient made by mistake; what rests on it is said instead where something does."""
+    patient = selectors.patient_get(pk)
+    form = RemoveForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.patient_remove(actor=person(request), patient=patient, reason=form.cleaned_data["reason"])
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            messages.success(request, f"Patient {patient} was removed.")
+            return redirect("cohort_patients", patient.cohort_id)
+    context = {"form": form, "title": f"Remove patient {patient}?", "crumb": patient, "back": "patient_detail",
+               "button": "Remove the patient", "danger": True, "words": "Only a patient without slides can be removed, "
+               "and only while nothing rests on it. The record keeps the code, your reason and your name."}  # fmt: skip
+    return render(request, "cases/form.html", context, status=400 if form.errors else 200)

@@ -9,6 +9,7 @@ from wsgiref.util import FileWrapper
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from leukoweb.core.exceptions import NotAllowed, NotFound
 from leukoweb.core.models import User
@@ -38,6 +39,12 @@ def query_kept(request: HttpRequest, names: Collection[str]) -> str:
     for name in [name for name in kept if name not in names or not kept[name]]:
         del kept[name]
     return kept.urlencode()
+
+
+def next_of(request: HttpRequest) -> str:
+    """The page of ours that ``?next=`` names as the one to go to afterwards; empty where it names none."""
+    named = request.GET.get("next", "")
+    return named if named.startswith("/") and url_has_allowed_host_and_scheme(named, allowed_hosts=None) else ""
 
 
 def uuids(values: Iterable[str]) -> set[uuid.UUID]:

@@ -17,7 +17,7 @@ ACTIONS: dict[str, tuple[str, frozenset[str]]] = {
     "home.view": ("See the start page", frozenset({T, P, C, A})),
     "slides.view": ("See patients, slides and their images", frozenset({T, P, C, A})),
     "slides.upload": ("Upload images, make patients and slides", frozenset({T, A})),
-    "slides.mend": ("Correct codes and acquisition fields, move or remove images", frozenset({T, A})),
+    "slides.mend": ("Correct codes and capture data; move or remove fields, slides and patients", frozenset({T, A})),
     "slides.review": ("Review the fields of a slide before it can be read", frozenset({T, A})),
     "names.view": ("See the original file names of images", frozenset({T, A})),
     "cohorts.manage": ("Make cohorts", frozenset({T, C, A})),

@@ -24,17 +24,22 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "cohort_list": ("", ALL),
     "cohort_create": ("", {T, C, A}),
     "cohort_detail": ("cohort", ALL),
+    "cohort_change": ("cohort", {T, C, A}),
     "cohort_patients": ("cohort", ALL),
     "patient_create": ("cohort", {T, A}),
     "patient_detail": ("patient", ALL),
     "slide_create": ("patient", {T, A}),
     "patient_recode": ("patient", {T, A}),
+    "patient_remove": ("patient", {T, A}),
     "patient_withdraw": ("patient", {C, A}),
     "patient_references": ("patient", {C, A}),
     "reference_list": ("", {C, A}),
     "slide_detail": ("slide", ALL),
     "slide_change": ("slide", {T, A}),
+    "slide_fill": ("slide", {T, A}),
     "slide_recode": ("slide", {T, A}),
+    "slide_remove": ("slide", {T, A}),
+    "slide_move": ("slide", {T, A}),
     "images_move": ("slide", {T, A}),
     "slide_reviews": ("", {T, A}),
     "slide_review": ("slide", {T, A}),
@@ -80,6 +85,13 @@ def test_original_names_are_for_few(role: str, address: Callable[[str], str], as
     for name in ("slide_detail", "image_viewer", "api_slide_images", "cohort_detail", "patient_detail"):
         assert b"DOE" not in as_role(role).get(address(name)).content
     assert b"DOE_JOHN" in as_role(T).get(address("slide_detail")).content
+
+
+def test_notes_on_images_stand_in_the_page(address: Callable[[str], str], as_role: Any) -> None:
+    HpfImage.objects.update(notes=[{"code": "W_SMALL", "message": "Smaller than usual."}])
+    page = as_role(T).get(address("slide_detail")).content.decode()
+    assert "Field 1</a>: Smaller than usual." in page
+    assert "Notes on 1 field<" in page
 
 
 def test_an_image_tells_nothing_but_its_pixels(address: Callable[[str], str], as_role: Any) -> None:
