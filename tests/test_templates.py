@@ -81,7 +81,55 @@ def test_the_job_fragment_polls_only_while_the_job_is_unfinished(status: str, po
 
 def test_tables_that_scroll_can_be_scrolled_by_keyboard() -> None:
     """axe sees it only where a table happens to be wider than the page."""
+    scrolls = re.compile(r'<\w+\b[^>]*\bclass="[^"]*\btable-responsive\b[^>]*>')
+    planted = '<div class="panel table-responsive mt-3">', '<section id="a" class="table-responsive panel">'
+    assert all(scrolls.search(tag) for tag in planted), "other classes beside it hide nothing"
     for path in TEMPLATES:
-        for tag in re.findall(r'<div class="table-responsive"[^>]*>', path.read_text(encoding="utf-8")):
+        for tag in scrolls.findall(path.read_text(encoding="utf-8")):
             assert 'tabindex="0"' in tag, f"{path.name}: {tag}"
             assert "aria-label" in tag, f"{path.name}: {tag}"
+
+
+def test_a_group_of_boxes_is_named_by_its_legend() -> None:
+    """A label for nothing names nothing: who uses a screen reader hears boxes of people, but not for what."""
+    from django import forms
+
+    class Some(forms.Form):
+        sorters = forms.MultipleChoiceField(
+            choices=[("a", "Anna")], widget=forms.CheckboxSelectMultiple, help_text="Each gets a queue."
+        )
+        rule = forms.ChoiceField(choices=[("a", "any")], widget=forms.RadioSelect)
+        name = forms.CharField()
+
+    html = render_to_string("cases/_form_fields.html", {"form": Some()})
+    assert 'for=""' not in html
+    assert re.findall(r'<legend class="field-legend">(.*?)</legend>', html) == ["Sorters", "Rule"]
+    assert '<fieldset class="field" aria-describedby="id_sorters_helptext">' in html
+    assert html.count("<fieldset") == html.count("</fieldset>") == 2
+    assert html.count("<div") == html.count("</div>")
+    assert '<label for="id_name">Name</label>' in html
+
+
+FIELDS = ("slide_detail", "slide_review", "slide_reviews", "slide_fill", "images_move", "image_remove")
+"""Pages of one slide, which has fields (docs/architecture.md, "Words"). A file that is uploaded is still an image."""
+GONE = {"cases/curation_home.html": "<th scope=\"col\">Field</th>", "core/_header.html": ">Slides</a>"}
+
+
+def words_of(text: str) -> str:
+    """What of a template people see or hear."""
+    heard = re.findall(r'(?:alt|title|aria-label)="([^"]*)"', text)
+    seen = re.sub(r"<[^>]*>", " ", re.sub(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", " ", text, flags=re.DOTALL))
+    return " ".join([seen, *heard])
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_field_of_a_slide_is_called_a_field(name: str) -> None:
+    text = words_of((ROOT / "templates/cases" / f"{name}.html").read_text(encoding="utf-8"))
+    assert re.findall(r"(?i)[^.]{0,20}\bimages?\b", text.replace("Upload images", "")) == []
+
+
+def test_words_that_were_given_up_stay_away() -> None:
+    assert "image" in words_of('<img alt="An image">{% if images %}<p>field</p>{% endif %}')
+    assert "image" not in words_of("{% if images %}<p class='image'>field</p>{% endif %}")
+    for name, words in GONE.items():
+        assert words not in (ROOT / "templates" / name).read_text(encoding="utf-8"), name
