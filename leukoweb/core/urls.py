@@ -1,6 +1,6 @@
 from django.urls import path
 
-from leukoweb.core.views import audit, health, jobs, users
+from leukoweb.core.views import audit, health, help, jobs, users
 
 urlpatterns = [
     path("join/<str:secret>/", users.join, name="join"),
@@ -16,6 +16,8 @@ urlpatterns = [
     path("jobs/<uuid:pk>/retry/", jobs.job_retry, name="job_retry"),
     path("health/", health.health, name="health"),
     path("metrics", health.metrics, name="metrics"),
+    path("help/", help.help_home, name="help"),
+    path("help/words/", help.help_words, name="help_words"),
     path("audit/", audit.audit_list, name="audit_list"),
     path("audit/events.<str:kind>", audit.audit_file, name="audit_file"),
 ]

@@ -8,10 +8,12 @@ from datetime import date, datetime
 from typing import Any
 
 from django import template
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from leukoweb.core import words
+from leukoweb.core.glossary import HEADINGS
 from leukoweb.statistics.ratings_report import p_text, printed
 
 register = template.Library()
@@ -85,6 +87,15 @@ def estimate(found: Any, digits: int = 2) -> SafeString | str:
     else:
         limits = f"{printed(low, digits)} to {printed(high, digits)}"
     return format_html('{} <span class="interval">({})</span>', printed(value, digits), limits)
+
+
+@register.filter
+def term(heading: str) -> SafeString | str:
+    """A heading that the glossary explains becomes a link to the explanation; any other stays as it is."""
+    key = HEADINGS.get(str(heading).lower())
+    if key is None:
+        return heading
+    return format_html('<a class="term" href="{}#{}">{}</a>', reverse("help_words"), key, heading)
 
 
 def _finite(value: float | None) -> float | None:
