@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from cases.models import Cohort, DatasetEntry
 from inference.models import PipelineVersion
@@ -39,13 +42,31 @@ def feasibility(study: Study, document: dict[str, Any]) -> Feasibility:
     cases = case_list(document)
     problems, refused = readers_problems(study, document["readers"], cases)
     problems = [*lock_problems(document), *cases.problems, *problems, *_pipeline_problems(document, cases)]
-    warnings = [*notices(document), *cases.warnings]
+    warnings = [*notices(document), *cases.warnings, *_last_day_warnings(document, timezone.localdate())]
     if missing := without_reference(cases.patients):
         warnings.append(
             Problem("cases", f"{missing} of {counted(len(cases.patients), 'patient')} without a reference diagnosis.",
                     "They have to have one before the analysis.")
         )  # fmt: skip
     return Feasibility(tuple(problems), tuple(warnings), tuple(refused), cases)
+
+
+def _last_day_warnings(document: dict[str, Any], today: date) -> list[Problem]:
+    """Whether everybody could be through by the last day, if all began today."""
+    if not document["closes_on"]:
+        return []
+    last = date.fromisoformat(document["closes_on"])
+    pauses = max((len(reader["sessions"]) - 1 for reader in document["readers"]), default=0)
+    earliest = today + timedelta(days=max(0, pauses) * document["washout_days"])
+    if last < today:
+        return [Problem("closes_on", f"{last} is over already.", "Nobody could begin to read.")]
+    if earliest <= last:
+        return []
+    return [
+        Problem("closes_on", f"With {counted(pauses, 'pause')} of {counted(document['washout_days'], 'day')} the last "
+                f"session opens on {earliest} at the earliest, after the last day of reading.",
+                "Choose a later day or a shorter washout.")
+    ]  # fmt: skip
 
 
 def amendment_feasibility(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -27,12 +28,40 @@ def zone_of(name: str) -> ZoneInfo:
     return ZoneInfo(name if name in available_timezones() else "UTC")
 
 
+@dataclass(frozen=True)
+class LastDay:
+    """The study's last day, where the reader is. ``over``: it has passed. ``too_early``: the session's pause ends after
+    it, so that the session can never be read unless the day is moved."""
+
+    day: date
+    over: bool
+    too_early: bool
+
+    @property
+    def text(self) -> str:
+        return day_text(self.day)
+
+
+def last_day(session: ReadingSession, now: datetime) -> LastDay | None:
+    """None where reading has no last day (or the session is read elsewhere and has no rules)."""
+    closes_on = session.rules.get("closes_on")
+    if not closes_on:
+        return None
+    day, zone = date.fromisoformat(closes_on), zone_of(session.reader.time_zone)
+    waits = session.state == ReadingSession.State.PLANNED and session.opens_at is not None
+    too_early = waits and session.opens_at.astimezone(zone).date() > day
+    return LastDay(day, now.astimezone(zone).date() > day, too_early)
+
+
 def is_over(session: ReadingSession, now: datetime) -> bool:
     """Whether the study's last day has passed where the reader is."""
-    closes_on = session.rules["closes_on"]
-    if not closes_on:
-        return False
-    return now.astimezone(zone_of(session.reader.time_zone)).date() > date.fromisoformat(closes_on)
+    found = last_day(session, now)
+    return found is not None and found.over
+
+
+def day_text(day: date) -> str:
+    """``Thursday 2027-01-07``"""
+    return f"{day:%A %Y-%m-%d}"
 
 
 def date_text(at: datetime, zone: str) -> str:
@@ -88,6 +117,13 @@ def require_open_time(session: ReadingSession, now: datetime) -> None:
                 hint="Finish and sign the session before.",
             )
     elif now < session.opens_at:
+        last = last_day(session, now)
+        if last is not None and last.too_early:
+            raise NotOpenYet(
+                f"The pause before this session ends on {date_text(session.opens_at, zone)}. That is after the last "
+                f"day of reading, {last.text}.",
+                hint="It can be read only if the last day is moved. Tell the study coordinator.",
+            )
         raise NotOpenYet(
             f"This session opens on {date_text(session.opens_at, zone)}.",
             hint="Until then the first reading should fade from memory.",

@@ -11,6 +11,7 @@ from django.db import transaction
 from leukoweb.core.audit import audit_record
 from leukoweb.core.models import User
 from reader_study.models import ReadingSession, Study
+from reader_study.services.clock import day_text
 from reader_study.services.guard import READING_STATES, locked_study, require_coordinator, require_state
 
 SUBJECT = "Reading in leukoweb"
@@ -18,8 +19,8 @@ BODY = """You are asked to read in leukoweb.
 
 Sign in here: {address}
 
-The page shows what you can read now and, where a waiting time applies, from which day on. Please read alone,
-and tell nobody about the cases. Questions go to the study's coordinator.
+The page shows what you can read now and, where a waiting time applies, from which day on. {closes}Please read
+alone, and tell nobody about the cases. Questions go to the study's coordinator.
 """
 
 
@@ -50,7 +51,7 @@ def invitations_send(*, actor: User, study: Study, address: str) -> Invitations:
     for reader in readers.select_related("user").distinct().order_by("label"):
         if reader.user is not None and reader.user.email:
             sent.append(reader.label)
-            transaction.on_commit(partial(_send, reader.user.email, address), robust=True)
+            transaction.on_commit(partial(_send, reader.user.email, invitation_text(study, address)), robust=True)
         else:
             without.append(reader.label)
     audit_record(
@@ -59,5 +60,10 @@ def invitations_send(*, actor: User, study: Study, address: str) -> Invitations:
     return Invitations(tuple(sent), tuple(without))
 
 
-def _send(to: str, address: str) -> None:
-    send_mail(SUBJECT, BODY.format(address=address), None, [to])
+def invitation_text(study: Study, address: str) -> str:
+    closes = f"The last day of reading is\n{day_text(study.closes_on)}. " if study.closes_on else ""
+    return BODY.format(address=address, closes=closes)
+
+
+def _send(to: str, text: str) -> None:
+    send_mail(SUBJECT, text, None, [to])

@@ -17,7 +17,7 @@ from leukoweb.core.models import User
 from reader_study.answers import Answer, answer_clean, empty_answer
 from reader_study.models import DraftEvent, DraftReading, ReadingSession, SessionCase, SessionImage, StudyReader
 from reader_study.selectors.reading import is_complete, nothing_here, session_cases
-from reader_study.services.clock import is_over, require_clock, require_open_time, zone_of
+from reader_study.services.clock import last_day, require_clock, require_open_time, zone_of
 
 State = ReadingSession.State
 
@@ -69,10 +69,12 @@ def locked_session(session: ReadingSession) -> ReadingSession:
 
 def require_not_closed(session: ReadingSession) -> None:
     """After the study's last day no answer comes in; what was answered stays."""
-    if is_over(session, timezone.now()):
+    last = last_day(session, timezone.now())
+    if last is not None and last.over:
+        kept = "Your answers are kept. " if session.state == State.OPEN else ""
         raise Conflict(
-            f"Reading in this study ended on {session.rules['closes_on']}.", code="E_CLOSED",
-            hint="Your answers are kept. Ask the study coordinator whether it can be extended.",
+            f"Reading in this study ended on {last.text}.", code="E_CLOSED",
+            hint=f"{kept}Ask the study coordinator whether the last day can be moved.",
         )  # fmt: skip
 
 

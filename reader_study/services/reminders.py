@@ -15,7 +15,7 @@ from django.utils import timezone
 from leukoweb.core.audit import audit_record
 from reader_study.models import ReadingSession
 from reader_study.selectors.reading import due_reminders
-from reader_study.services.clock import is_over
+from reader_study.services.clock import is_over, last_day
 
 _log = logging.getLogger(__name__)
 
@@ -62,10 +62,10 @@ def reminders_send(check: Callable[[], None] = lambda: None) -> Reminders:
 
 
 def reminder_text(session: ReadingSession) -> str:
-    closes = session.rules["closes_on"]
+    last = last_day(session, timezone.now())
     return TEXT.format(
         name=session.reader.user, number=session.number, title=session.rules["title"],
-        closes=f"Reading in this study ends on {closes}.\n" if closes else "",
+        closes=f"The last day of reading is {last.text}.\n" if last else "",
     )  # fmt: skip
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_safe
 
+from leukoweb.core.exceptions import Conflict
 from leukoweb.core.http import person
 from leukoweb.core.permissions import requires
 from leukoweb.core.signing import SignatureForm
@@ -54,7 +57,15 @@ def reading_start(request: HttpRequest, session: str) -> HttpResponse:
     except NotOpenYet as error:
         status = 409 if request.method == "POST" else 200
         return render(request, "reader_study/reading_washout.html", context | {"error": error}, status=status)
+    except Conflict as error:  # the last day is over, or the clock was set back
+        return _refused(request, "reader_study/reading_start.html", context, error)
     return render(request, "reader_study/reading_start.html", context, status=400 if form.errors else 200)
+
+
+def _refused(request: HttpRequest, template: str, context: dict[str, Any], error: Conflict) -> HttpResponse:
+    """The page again, with what the service said; the reader's own words stay in the form."""
+    context["form"].add_error(None, f"{error.message} {error.hint}".strip())
+    return render(request, template, context, status=error.status)
 
 
 @require_safe
@@ -74,15 +85,18 @@ def reading_seal(request: HttpRequest, session: str) -> HttpResponse:
     """What is missing, or the signature. After it the session cannot be reached any more."""
     found = own_session(request, session)
     form = SignatureForm(request.POST or None, request=request, meaning=MEANINGS[ReadingSession.Arm(found.arm)])
-    if request.method == "POST" and form.is_valid() and form.signed is not None:
-        session_seal(session=found, signature=form.signed)
-        messages.success(request, f"Session {found.number} is signed and sealed. Thank you.")
-        return redirect("reading_home")
     unanswered, unseen = open_points(found)
     blocked = bool(unanswered or (unseen and found.rules["require_all_viewed"]))
     context = {"session": found, "rules": found.rules, "form": form, "blocked": blocked, "unanswered": unanswered,
                "unseen": unseen, "n_cases": found.cases.count(),
                "n_gone": found.cases.exclude(gone_at=None).count()}  # fmt: skip
+    if request.method == "POST" and form.is_valid() and form.signed is not None:
+        try:
+            session_seal(session=found, signature=form.signed)
+        except Conflict as error:
+            return _refused(request, "reader_study/reading_seal.html", context, error)
+        messages.success(request, f"Session {found.number} is signed and sealed. Thank you.")
+        return redirect("reading_home")
     return render(request, "reader_study/reading_seal.html", context, status=400 if form.errors else 200)
 
 

@@ -200,7 +200,7 @@ def test_an_answer_that_came_after_the_last_day_waits_until_the_day_is_moved(des
     session = made.session()
     ReadingSession.objects.filter(pk=session.pk).update(rules=session.rules | {"closes_on": "2020-01-01"})
     page.context.set_offline(False)
-    expect(page.locator("[data-message]")).to_contain_text("Reading in this study ended on 2020-01-01.")
+    expect(page.locator("[data-message]")).to_contain_text("Reading in this study ended on Wednesday 2020-01-01.")
     expect(page.locator("[data-message]")).to_contain_text("waits on this computer")
     expect(page.locator("[data-saved]")).to_have_text("1 answer not yet on the server")
     page.keyboard.press("2")  # nothing that is answered after it is lost either

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from tests.reader_study.journey import Journey, agreement
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 MakeUser = Callable[..., Any]
 START = datetime(2027, 1, 4, 9, 0, tzinfo=UTC)
+SIGNS = {"signed_name": "R. Reader", "password": PASSWORD, "agree": "on"}
 
 
 @pytest.fixture
@@ -301,6 +303,51 @@ def test_after_the_last_day_nothing_comes_in(reader: Any) -> None:
         clock.shift(120)
         status, body = journey.answer(token, {"diagnosis": "CLL", "confidence": 3}, 2)
         assert (status, body["error"]["code"]) == (409, "E_CLOSED")
+
+
+def test_the_last_day_is_told_and_when_it_is_over_there_is_no_form(reader: Any) -> None:
+    made = make_study(users=[reader], n_cases=1, n_fields=1, closes_on="2027-01-04")
+    waits = make_study(users=[reader], n_cases=1, n_fields=1, title="Another", closes_on="2027-01-04").session()
+    told, over = "The last day of reading is", "Reading in this study ended on Monday 2027-01-04."
+    with time_machine.travel(START, tick=False) as clock:
+        journey = begun(made)
+        journey.read_all()
+        pages = ["/read/", f"/read/{waits.token}/", journey.base, f"{journey.base}seal/"]
+        for path in pages:
+            shown = journey.ask("GET", path).recorded.decode()
+            assert told in shown, path
+            assert "Monday 2027-01-04</time>" in shown, path
+        clock.move_to(datetime(2027, 1, 4, 23, 1, tzinfo=UTC))  # 00:01 in Berlin
+        journey.login()
+        journey.ask("POST", "/read/unlock/", {"password": PASSWORD})
+        for session in (made.session(), waits):  # the second browser has not told its zone: a day of UTC
+            session.reader.time_zone = "Europe/Berlin"
+            session.reader.save()
+        for path in pages:
+            shown = journey.ask("GET", path).recorded.decode()
+            assert over in shown, path
+            assert ("Your answers are kept." in shown) == (waits.token not in path), path
+            assert not re.search("Sign and seal|>Begin<|>Go on<|Go on with case", shown), path
+        for path, data in ((pages[1], agreement(waits)), (pages[3], SIGNS)):
+            refused = journey.ask("POST", path, data)
+            assert refused.status_code == 409, path
+            assert over in refused.recorded.decode(), path
+            assert "main-narrow" in refused.recorded.decode(), path  # the page itself, no bare error
+    assert (made.session().state, ReadingSession.objects.get(pk=waits.pk).state) == ("open", "planned")
+
+
+def test_a_session_whose_pause_ends_after_the_last_day_says_so(reader: Any) -> None:
+    made = make_study(users=[reader], n_cases=1, n_fields=1, sessions=["blinded"] * 2, closes_on="2027-02-01")
+    with time_machine.travel(START, tick=False):
+        journey = begun(made)
+        journey.read_all()
+        journey.seal()
+        home = journey.ask("GET", "/read/").recorded.decode()
+        assert "Opens on" not in home
+        assert "This session cannot be read before the last day of reading, Monday 2027-02-01" in home
+        page = journey.ask("GET", f"/read/{made.session(0, 2).token}/").recorded.decode()
+        assert "That is after the last day of reading, Monday 2027-02-01." in page
+        assert "Tell the study coordinator" in page
 
 
 def test_consent_is_needed_and_recorded(reader: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -176,6 +177,19 @@ def test_warnings_do_not_stop_a_lock(coordinator: User) -> None:
     ):
         assert words in found
     lock(study, coordinator)
+
+
+def test_a_last_day_before_everybody_can_be_through_is_worth_a_look(coordinator: User) -> None:
+    study = make_study(coordinator, washout_days=42)
+
+    def said(days: int) -> str:
+        day = (timezone.localdate() + timedelta(days=days)).isoformat()
+        found = feasibility(study, study.draft | {"closes_on": day}).warnings
+        return " ".join(warning.message for warning in found if warning.path == "closes_on")
+
+    assert said(42) == ""
+    assert "With 1 pause of 42 days the last session opens on" in said(41)
+    assert "is over already" in said(-1)
 
 
 def test_two_designers_cannot_overwrite_each_other(coordinator: User) -> None:

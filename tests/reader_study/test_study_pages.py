@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from leukoweb.core.audit import audit_record
 from leukoweb.core.models import AuditEvent, User
 from leukoweb.core.templatetags.words import when as shown_when
 from leukoweb.core.words import when_text
-from reader_study.models import CaseIdentity, DraftReading, SessionCase, SessionImage, Study
+from reader_study.models import CaseIdentity, DraftReading, ReadingSession, SessionCase, SessionImage, Study
 from reader_study.protocol import dump_yaml
 from reader_study.selectors.grid import study_grid
 from tests.conftest import BACKEND
@@ -183,13 +184,27 @@ def test_an_amendment_shows_its_changes_before_it_is_signed(client: Client, coor
 def test_mails_say_nothing(client: Client, coordinator: User, django_capture_on_commit_callbacks: Any) -> None:
     study = make_locked(coordinator)
     User.objects.filter(username="p1").update(email="p1@example.org")
+    Study.objects.filter(pk=study.pk).update(closes_on="2027-01-31")
     with django_capture_on_commit_callbacks(execute=True):
         client.post(url("study_invite", study))
     assert [message.to for message in mail.outbox] == [["p1@example.org"]]
     text = mail.outbox[0].subject + mail.outbox[0].body
     for secret in (study.title, "P1", "AML", "External", "starter", str(study.public_id)):
         assert secret not in text
+    assert "The last day of reading is\nSunday 2027-01-31. Please read" in mail.outbox[0].body
     assert AuditEvent.objects.get(action="study.invite").data == {"readers": ["P1"], "without": ["P2"]}
+
+
+def test_a_session_that_opens_after_the_last_day_stands_out(client: Client, coordinator: User) -> None:
+    study = make_locked(coordinator)
+    second = next(session for session in sessions(study) if session.number == 2)
+    for day, late in (("2027-03-01", False), ("2027-02-28", True)):
+        opens = datetime(2027, 3, 1, 9, 0, tzinfo=UTC)
+        rules = second.rules | {"closes_on": day}
+        ReadingSession.objects.filter(pk=second.pk).update(opens_at=opens, rules=rules)
+        page = client.get(url("study_detail", study)).content.decode()
+        assert "not before" in page
+        assert ("after the last day" in page) == late
 
 
 def test_the_grid_shows_states_and_times_and_never_an_answer(client: Client, coordinator: User) -> None:
