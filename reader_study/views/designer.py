@@ -65,8 +65,9 @@ def study_design(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             messages.error(request, f"Not saved. {error.message} {error.hint}".strip())
         else:
             messages.success(request, "Saved.")
-            return redirect("study_design", public_id)
-    context = {"designer": designer, "version": version, "checks": checks(study, document, built), "study": study}
+            return redirect("study_lock" if request.POST.get("then") == "lock" else "study_design", public_id)
+    context = {"designer": designer, "version": version, "checks": checks(study, document, built), "study": study,
+               "unsaved": status != 200}  # fmt: skip
     return render(request, "reader_study/study_design.html", context, status=status)
 
 

@@ -82,6 +82,22 @@ def test_designing_saves_and_says_what_is_missing(client: Client, coordinator: U
     assert (study.draft, study.draft_version) == (document, 1)
 
 
+def test_check_and_lock_saves_first(client: Client, coordinator: User) -> None:
+    study = make_study(coordinator)
+    page = client.get(url("study_design", study)).content.decode()
+    assert 'data-unsaved="no"' in page
+    assert '<button class="btn btn-secondary" type="submit" name="then" value="lock">' in page
+    assert f'href="{url("study_lock", study)}"' not in page  # a link would leave the edits behind
+    data = posted(study.draft) | {"draft_version": "0", "then": "lock"}
+    response = client.post(url("study_design", study), data | {"washout_days": "28"})
+    assert response.headers["Location"] == url("study_lock", study)
+    study.refresh_from_db()
+    assert study.draft["washout_days"] == 28
+    refused = client.post(url("study_design", study), data | {"draft_version": "1", "washout_days": "many"})
+    assert refused.status_code == 400
+    assert 'data-unsaved="yes"' in refused.content.decode()  # what was refused is asked about before one leaves
+
+
 def test_a_stale_form_is_refused_and_keeps_what_was_typed(client: Client, coordinator: User) -> None:
     study = make_study(coordinator)
     data = posted(study.draft) | {"draft_version": "0"}
@@ -152,6 +168,7 @@ def test_live_checks_store_nothing_and_show_the_planner(client: Client, coordina
     page = client.post(url("study_check", study), posted(study.draft | {"washout_days": 5})).content.decode()
     assert "5 days of washout are very short" in page
     assert "not saved" in page
+    assert "Ready to lock once it is saved" in page
     assert "0.90 ±" in page
     study.refresh_from_db()
     assert study.draft["washout_days"] == 42
