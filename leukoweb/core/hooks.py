@@ -1,22 +1,42 @@
-"""What other parts do when a person's role changes. They register a path; core imports none of them."""
+"""What other parts do when a person's role changes, and what they say of it before. They register paths; core imports
+none of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 from leukoweb.core.models import User
 
 _on_role_change: list[str] = []
+_before_role_change: list[str] = []
 
 
 def register_role_hook(path: str) -> None:
-    """Called from an app's ``ready()``. ``path`` is ``package.module:function(*, actor, user)``."""
+    """Called from an app's ``ready()``. ``path`` is ``package.module:function(*, actor, user, reason)``."""
     if path not in _on_role_change:
         _on_role_change.append(path)
 
 
-def role_changed(*, actor: User | None, user: User) -> None:
+def register_role_question(path: str) -> None:
+    """``path`` is ``package.module:function(*, user, role) -> list[str]``: what would end for good, each in words."""
+    if path not in _before_role_change:
+        _before_role_change.append(path)
+
+
+def role_changed(*, actor: User | None, user: User, reason: str) -> None:
     """Run every hook in the transaction that changes the role, so that all of it stands or falls together."""
-    for path in _on_role_change:
+    for function in _functions(_on_role_change):
+        function(actor=actor, user=user, reason=reason)
+
+
+def would_end(*, user: User, role: str) -> list[str]:
+    """What the person has begun or is to do, and would lose with this role. Changes nothing."""
+    return [words for function in _functions(_before_role_change) for words in function(user=user, role=role)]
+
+
+def _functions(paths: list[str]) -> Iterator[Any]:
+    for path in paths:
         module, _, function = path.partition(":")
-        getattr(import_module(module), function)(actor=actor, user=user)
+        yield getattr(import_module(module), function)

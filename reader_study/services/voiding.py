@@ -42,10 +42,10 @@ def reader_withdraw(*, actor: User | None, reader: StudyReader, reason: str) -> 
 
 
 @transaction.atomic
-def role_changed(*, actor: User | None, user: User) -> int:
+def role_changed(*, actor: User | None, user: User, reason: str = "") -> int:
     """Whoever stops being a pathologist, for instance by becoming a coordinator, reads no more."""
     if user.role == Role.PATHOLOGIST:
         return 0
     readers = StudyReader.objects.filter(user=user, withdrawn_at=None, sessions__state__in=_UNFINISHED).distinct()
-    reason = f"the reader became {user.get_role_display().lower()}"
-    return sum(reader_withdraw(actor=actor, reader=reader, reason=reason) for reader in readers)
+    why = f"the reader became {user.get_role_display().lower()}" + (f": {reason}" if reason else "")
+    return sum(reader_withdraw(actor=actor, reader=reader, reason=why) for reader in readers)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from cases.models import DatasetEntry, DatasetVersion, Exposure, HpfImage, Patient, ReferenceDiagnosis, Taxonomy
 from cases.services import exposure_record
 from inference.models import ModelVersion, PipelineVersion
 from leukoweb.core.models import AuditEvent, User
-from leukoweb.core.services.users import user_change
+from leukoweb.core.services.users import ReasonNeeded, user_change
 from reader_study.models import (
     CaseIdentity,
+    DraftReading,
     ProtocolVersion,
     SessionCase,
     Study,
@@ -22,6 +25,7 @@ from reader_study.models import (
 from reader_study.protocol import ProtocolRefused, protocol_sha256
 from reader_study.selectors.feasibility import feasibility
 from reader_study.services import locking, studies
+from tests.conftest import BACKEND
 from tests.reader_study.protocols import reader
 from tests.reader_study.studies import (
     cohort,
@@ -146,12 +150,43 @@ def test_who_becomes_a_coordinator_stops_reading(coordinator: User, admin_user: 
     study = make_locked(coordinator)
     p1 = User.objects.get(username="p1")
     mark(sessions(study)[0], "open")
-    user_change(actor=admin_user, user=p1, role="coordinator")
+    with pytest.raises(ReasonNeeded, match="loses for good: session 1 of"):
+        user_change(actor=admin_user, user=p1, role="coordinator", reason=" ")
+    user_change(actor=admin_user, user=p1, role="coordinator", reason="she runs it from now on")
     assert [s.state for s in sessions(study)] == ["void", "void", "planned"]
     assert StudyReader.objects.get(study=study, label="P1").withdrawn_at
     events = AuditEvent.objects.filter(action="session.void")
     assert [(e.reason, e.data["was"]) for e in events.order_by("id")] == [
-        ("the reader became study coordinator", "open"), ("the reader became study coordinator", "planned"),
+        ("the reader became study coordinator: she runs it from now on", "open"),
+        ("the reader became study coordinator: she runs it from now on", "planned"),
     ]  # fmt: skip
     studies.coordinator_add(actor=coordinator, study=study, user=p1)
     assert p1 in study.coordinators.all()
+
+
+def test_the_users_page_says_what_a_role_ends_before_it_ends_it(coordinator: User, admin_user: User) -> None:
+    study = make_locked(coordinator)
+    p1, first = User.objects.get(username="p1"), sessions(study)[0]
+    mark(first, "open")
+    DraftReading.objects.filter(case__session=first, case__position__lte=2).update(
+        answer={"diagnosis": "AML", "confidence": 3}
+    )
+    client = Client()
+    client.force_login(admin_user, backend=BACKEND)
+    here, events = reverse("user_change", args=[p1.pk]), AuditEvent.objects.count()
+    for data in ({"role": "coordinator"}, {"role": "coordinator", "reason": "  "}):
+        response = client.post(here, data)
+        page = response.content.decode()
+        assert response.status_code == 409
+        assert "Session 1 of “A study” (2 of 6 cases answered)" in page
+        assert "Session 2 of “A study” (not begun)" in page
+        assert "It cannot be taken back" in page
+        assert ("<strong>Say why.</strong>" in page) == ("reason" in data)
+    p1.refresh_from_db()
+    assert (p1.role, AuditEvent.objects.count()) == ("pathologist", events)
+    assert {s.state for s in sessions(study)} == {"open", "planned"}
+    assert client.post(here, {"role": "coordinator", "reason": "she runs it"}).status_code == 302
+    assert [s.state for s in sessions(study)] == ["void", "void", "planned"]
+    assert AuditEvent.objects.get(action="user.change").reason == "she runs it"
+    p2 = reverse("user_change", args=[User.objects.get(username="p3").pk])
+    assert client.post(p2, {"role": "technician"}).status_code == 302, "nothing ends, so nothing is asked"

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound
-from leukoweb.core.hooks import role_changed
+from leukoweb.core.hooks import role_changed, would_end
 from leukoweb.core.models import Role, User
 
 
@@ -92,11 +92,32 @@ def invite_accept(*, secret: str, password: str) -> User:
     return user
 
 
+class ReasonNeeded(Conflict):
+    """Something would end for good, which nobody decides in passing. ``endings`` says what, each in words."""
+
+    code = "E_REASON"
+
+    def __init__(self, user: User, role: str, endings: list[str]) -> None:
+        super().__init__(
+            f"As {Role(role).label.lower()} {user} loses for good: {'; '.join(endings)}.", field="reason",
+            hint="Say why; the reason goes on record.",
+        )  # fmt: skip
+        self.endings = endings
+
+
 @transaction.atomic
 def user_change(
     *, actor: User, user: User, role: str | None = None, is_active: bool | None = None, reason: str = ""
 ) -> User:
-    """Change a role, disable or enable. Nobody changes their own rights, and one admin always remains."""
+    """Change a role, disable or enable. Nobody changes their own rights, and one admin always remains.
+
+    Raises
+    ------
+    Conflict
+        Oneself, or the last admin.
+    ReasonNeeded
+        The new role ends something for good and no reason is given; nothing was changed.
+    """
     if actor.pk == user.pk:
         raise Conflict("You cannot change your own role or disable yourself.", hint="Ask another admin.")
     # Whoever changes rights waits here for the one before: two admins who demote each other would both see the other.
@@ -106,6 +127,8 @@ def user_change(
     if role is not None:
         if role not in Role.values:
             raise DomainError(f"{role!r} is not a role; choose {', '.join(Role.values)}.", field="role")
+        if role != user.role and not reason.strip() and (endings := would_end(user=user, role=role)):
+            raise ReasonNeeded(user, role, endings)
         user.role = role
     if is_active is not None:
         user.is_active = is_active
@@ -114,7 +137,7 @@ def user_change(
         raise Conflict("At least one active admin must remain.")
     after = {"role": user.role, "is_active": user.is_active}
     if after["role"] != before["role"]:
-        role_changed(actor=actor, user=user)
+        role_changed(actor=actor, user=user, reason=reason.strip())
     audit_record(
         actor=actor,
         action="user.change",

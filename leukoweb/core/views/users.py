@@ -20,6 +20,8 @@ from leukoweb.core.models import Role, User
 from leukoweb.core.permissions import ACTIONS, public, requires
 from leukoweb.core.services import users
 
+REASON_MAX = 500
+
 
 def _show(
     request: HttpRequest, form: UserForm, link: str = "", invited: User | None = None, status: int = 200
@@ -66,7 +68,13 @@ def user_invite(request: HttpRequest, pk: int) -> HttpResponse:
 def user_change(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
     active = {"disable": False, "enable": True}.get(request.POST.get("do", ""))
-    users.user_change(actor=person(request), user=user, role=request.POST.get("role") or None, is_active=active)
+    role, reason = request.POST.get("role") or None, request.POST.get("reason", "")
+    try:
+        users.user_change(actor=person(request), user=user, role=role, is_active=active, reason=reason[:REASON_MAX])
+    except users.ReasonNeeded as needed:
+        context = {"person": user, "role": Role(role), "endings": needed.endings, "reason_max": REASON_MAX}
+        asked = "reason" in request.POST  # the first time the page asks; then it says that it is still empty
+        return render(request, "core/user_change.html", context | {"empty": asked}, status=needed.status)
     messages.success(request, f"{user} was changed.")
     return redirect("user_list")
 
