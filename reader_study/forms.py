@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
-from leukoweb.core.signing import signature
+from leukoweb.core.signing import ProofForm, SignatureRefused, code_field, has_confirmed, password_field, signature
 
 
 class ConsentForm(forms.Form):
@@ -27,16 +27,16 @@ class ConsentForm(forms.Form):
         self.fields["agreed"].error_messages["required"] = "Tick that you have read this and agree."
 
 
-class UnlockForm(forms.Form):
-    password = forms.CharField(
-        required=False, label="Your password",
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
-    )  # fmt: skip
-    code = forms.CharField(required=False, max_length=20, label="Or the code of your authenticator app")
+class UnlockForm(ProofForm):
+    """The locked desk opens in every way in which its reader may sign."""
 
-    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+    password = password_field()
+    code = code_field()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.request = request
+        for first in list(self.fields.values())[:1]:
+            first.widget.attrs["autofocus"] = True
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
@@ -53,6 +53,8 @@ def unlock(request: HttpRequest, *, password: str, code: str) -> None:
     Raises
     ------
     SignatureRefused
-        A wrong password or code, or none.
+        A wrong password or code, or none and no fresh confirmation.
     """
+    if not password and not code and not has_confirmed(request):
+        raise SignatureRefused("The desk opens when you prove who you are, in one of these ways.", field="password")
     signature(request, name=person(request).username, meaning="unlock", password=password, code=code)

@@ -53,6 +53,7 @@ OPEN_TABLES: dict[str, Callable[[str], bool]] = {
     "account_emailaddress": _always,
     "mfa_authenticator": _always,
     "socialaccount_socialaccount": _always,
+    "socialaccount_socialapp": _always,  # which providers there are, for who confirms at one
     # the reader's own desk
     "reader_study_studyreader": _always,
     "reader_study_readingsession": _always,

@@ -49,30 +49,31 @@ class Signature:
         return {"name": self.name, "meaning": self.meaning, "method": self.method}
 
 
-class SignatureForm(forms.Form):
-    """The fields under a document that is signed. Which secret is asked for depends on what the person has."""
-
-    signed_name = forms.CharField(max_length=200, label="Your full name")
-    password = forms.CharField(
+def password_field() -> forms.CharField:
+    return forms.CharField(
         required=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}), label="Your password"
     )
-    code = forms.CharField(
+
+
+def code_field() -> forms.CharField:
+    return forms.CharField(
         required=False, max_length=20, label="Code of your authenticator app, or a recovery code",
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )  # fmt: skip
-    agree = forms.BooleanField(label="I sign this")
 
-    def __init__(self, *args: Any, request: HttpRequest, meaning: str, **kwargs: Any) -> None:
+
+class ProofForm(forms.Form):
+    """Where somebody proves again who they are. A subclass has the fields ``password`` and ``code``; which of them is
+    asked for, and which other ways there are, depends on what the person has."""
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.request, self.meaning, self.user = request, meaning, person(request)
-        self.fields["signed_name"].initial = self.user.get_full_name()
-        self.fields["agree"].label = meaning
+        self.request, self.user = request, person(request)
         kinds = _authenticators(self.user)
         if not self.user.has_usable_password():
             del self.fields["password"]
         if not kinds & {Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES}:
             del self.fields["code"]
-        self.signed: Signature | None = None
 
     @property
     def confirm_links(self) -> list[tuple[str, str]]:
@@ -89,7 +90,23 @@ class SignatureForm(forms.Form):
 
     @property
     def confirmed(self) -> bool:
-        return _fresh_confirmation(self.request, self.user) is not None
+        return has_confirmed(self.request)
+
+
+class SignatureForm(ProofForm):
+    """The fields under a document that is signed."""
+
+    signed_name = forms.CharField(max_length=200, label="Your full name")
+    password = password_field()
+    code = code_field()
+    agree = forms.BooleanField(label="I sign this")
+
+    def __init__(self, *args: Any, request: HttpRequest, meaning: str, **kwargs: Any) -> None:
+        super().__init__(*args, request=request, **kwargs)
+        self.meaning = meaning
+        self.fields["signed_name"].initial = self.user.get_full_name()
+        self.fields["agree"].label = meaning
+        self.signed: Signature | None = None
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
@@ -157,6 +174,11 @@ def _fresh_confirmation(request: HttpRequest, user: User) -> dict[str, Any] | No
         if (record.get("reauthenticated") or record["method"] == "socialaccount") and record["at"] > after
     ]
     return found[-1] if found else None
+
+
+def has_confirmed(request: HttpRequest) -> bool:
+    """Whether the person behind the request confirmed a moment ago who they are, and nothing has used that yet."""
+    return _fresh_confirmation(request, person(request)) is not None
 
 
 def _by_confirmation(request: HttpRequest, user: User) -> str:

@@ -74,7 +74,8 @@ def _refused(request: HttpRequest, template: str, context: dict[str, Any], error
 def reading_board(request: HttpRequest, session: str) -> HttpResponse:
     found = own_session(request, session)
     classes = [class_line(name, key) for key, name in enumerate(found.rules["classes"], start=1)]
-    context = {"session": found, "rules": found.rules, "classes": classes, "confidences": CONFIDENCES}
+    context = {"session": found, "rules": found.rules, "classes": classes, "confidences": CONFIDENCES,
+               "unlock": UnlockForm(request=request)}  # fmt: skip
     return render(request, "reader_study/reading_board.html", context)
 
 

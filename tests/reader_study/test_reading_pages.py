@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 import time_machine
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.utils import timezone
 
 from leukoweb.core.audit import chain_verify
 from leukoweb.core.models import AuditEvent
 from reader_study.models import DraftEvent, DraftReading, Reading, ReadingSession, SessionCase, SessionImage
 from reader_study.services.seals import seal_verify
+from tests.conftest import BACKEND
 from tests.reader_study.factories import CLASSES, PASSWORD, make_study
 from tests.reader_study.journey import Journey, agreement
 
@@ -261,6 +264,62 @@ def test_a_locked_desk_opens_for_the_password_alone(reader: Any) -> None:
         assert journey.ask("POST", journey.base)["Location"] == board
         for path in (board, field, f"{field}small/"):
             assert journey.ask("GET", path).status_code == 200
+
+
+@pytest.mark.parametrize("by", ["passkey", "provider"])
+def test_who_has_no_password_opens_a_locked_desk_too(reader: Any, by: str, settings: Any) -> None:
+    """By a passkey or at the identity provider; a confirmation opens it once."""
+    app = {"provider_id": "oidc", "name": "Test clinic", "client_id": "c", "secret": "s",
+           "settings": {"server_url": "http://127.0.0.1:9"}}  # fmt: skip
+    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [app]}}
+    made = make_study(users=[reader], n_cases=1, n_fields=1, idle_minutes=10)
+    with time_machine.travel(START, tick=False) as clock:
+        journey = begun(made)
+        reader.set_unusable_password()
+        reader.save()
+        if by == "passkey":
+            Authenticator.objects.create(user=reader, type="webauthn", data={})
+        else:
+            SocialAccount.objects.create(user=reader, provider="oidc", uid="subject")
+        journey.client.force_login(reader, backend=BACKEND)
+        board, unlock = f"{journey.base}board/", f"/read/unlock/?next={journey.base}board/"
+        dialog = journey.ask("GET", board).recorded.decode()
+        assert f'href="{unlock}">Prove who you are</a>' in dialog
+        assert "Your password" not in dialog
+        assert dialog.count('action="/accounts/logout/"') == 1
+        clock.shift(10 * 60 + 1)
+        assert journey.ask("GET", board)["Location"] == unlock
+        page = journey.ask("GET", unlock).recorded.decode()
+        assert ("Confirm with a passkey" if by == "passkey" else "Sign in again with Test clinic") in page
+        assert "%2Fread%2Funlock%2F%3Fnext%3D" in page  # and back here
+        assert "Your password" not in page
+        refused = journey.ask("POST", unlock, {"next": board})
+        assert (refused.status_code, "The desk opens when you prove" in refused.recorded.decode()) == (400, True)
+        stored = journey.client.session
+        record = {"method": "mfa", "type": "webauthn", "reauthenticated": True} if by == "passkey" else {
+            "method": "socialaccount", "provider": "oidc"}  # fmt: skip
+        stored["account_authentication_methods"] = [record | {"at": timezone.now().timestamp()}]
+        stored["account_authentication_methods_user"] = str(reader.pk)
+        stored.save()
+        confirmed = journey.ask("GET", unlock).recorded.decode()
+        assert "You confirmed who you are a moment ago." in confirmed
+        assert journey.ask("POST", unlock, {"next": board})["Location"] == board
+        assert journey.ask("GET", board).status_code == 200
+        assert journey.ask("GET", f"{journey.base}seal/").status_code == 200  # it offers the same ways
+        assert journey.ask("POST", unlock, {"next": board}).status_code == 400
+
+
+def test_the_dialog_of_a_locked_desk_knows_the_authenticator_app(reader: Any) -> None:
+    made = make_study(users=[reader], n_cases=1, n_fields=1)
+    journey = begun(made)
+    dialog = journey.ask("GET", journey.base + "board/").recorded.decode()
+    assert "Your password" in dialog
+    assert not re.search("authenticator app|Another way", dialog)
+    Authenticator.objects.create(user=reader, type="totp", data={"secret": "x"})
+    Authenticator.objects.create(user=reader, type="webauthn", data={})
+    dialog = journey.ask("GET", journey.base + "board/").recorded.decode()
+    assert "Or the code of your authenticator app" in dialog
+    assert "Another way" in dialog
 
 
 def test_reading_does_not_prolong_a_sign_in_and_signing_in_again_loses_nothing(reader: Any, settings: Any) -> None:

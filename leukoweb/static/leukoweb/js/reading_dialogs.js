@@ -9,7 +9,7 @@ export class Dialogs {
 
   constructor(board) {
     this.board = board;
-    this.one("[data-unlock-form]").addEventListener("submit", (event) => this.#unlock(event));
+    this.one("[data-unlock-form]")?.addEventListener("submit", (event) => this.#unlock(event));
     for (const name of ["locked", "clash"]) {
       this.one(`[data-${name}]`).addEventListener("cancel", (event) => event.preventDefault()); // both need an answer
     }
@@ -48,10 +48,10 @@ export class Dialogs {
 
   async #unlock(event) {
     event.preventDefault();
-    const field = this.one("#desk-password");
+    const [password, code] = ["[data-unlock-password]", "[data-unlock-code]"].map((name) => this.one(name));
     const words = this.one("[data-unlock-error]");
     try {
-      await ask(this.board.root.dataset.unlock, { password: field.value, code: "" });
+      await ask(this.board.root.dataset.unlock, { password: password?.value ?? "", code: code?.value ?? "" });
       words.textContent = "";
       this.one("[data-locked]").close();
       this.#goOn();
@@ -63,7 +63,7 @@ export class Dialogs {
         words.textContent = error.message;
       }
     } finally {
-      field.value = "";
+      for (const field of [password, code]) if (field) field.value = "";
     }
   }
 
