@@ -48,8 +48,8 @@ def last_day(session: ReadingSession, now: datetime) -> LastDay | None:
     if not closes_on:
         return None
     day, zone = date.fromisoformat(closes_on), zone_of(session.reader.time_zone)
-    waits = session.state == ReadingSession.State.PLANNED and session.opens_at is not None
-    too_early = waits and session.opens_at.astimezone(zone).date() > day
+    opens = session.opens_at if session.state == ReadingSession.State.PLANNED else None
+    too_early = opens is not None and opens.astimezone(zone).date() > day
     return LastDay(day, now.astimezone(zone).date() > day, too_early)
 
 

@@ -102,7 +102,7 @@ class ReasonNeeded(Conflict):
             f"As {Role(role).label.lower()} {user} loses for good: {'; '.join(endings)}.", field="reason",
             hint="Say why; the reason goes on record.",
         )  # fmt: skip
-        self.endings = endings
+        self.role, self.endings = Role(role), endings
 
 
 @transaction.atomic
