@@ -101,6 +101,15 @@ class Journey:
         return self.ask("POST", self.base + "seal/", {"signed_name": "R. Reader", "password": PASSWORD, "agree": "on"})
 
 
+def begun(made: Any, number: int = 1) -> Journey:
+    """The browser of the first reader, whose user name is "reader", once the session has begun."""
+    journey = Journey("reader", made.session(0, number))
+    journey.login()
+    journey.consent()
+    assert journey.records[-1].status == 302, journey.records[-1].body
+    return journey
+
+
 @contextmanager
 def signed_in(username: str, session: ReadingSession) -> Iterator[Journey]:
     journey = Journey(username, session)
