@@ -59,6 +59,19 @@ def images_csv(rows: Iterable[Exported]) -> bytes:
     return b"\xef\xbb\xbf" + buffer.getvalue().encode()
 
 
+def csv_pieces(columns: Sequence[str], rows: Iterable[Sequence[Sequence[Any]]]) -> Iterator[bytes]:
+    """A table whose rows come in pieces, as ``images_csv`` writes one."""
+    yield b"\xef\xbb\xbf" + _lines([columns])
+    for piece in rows:
+        yield _lines(piece)
+
+
+def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerows([safe_cell(cell) for cell in row] for row in rows)
+    return buffer.getvalue().encode()
+
+
 def coco(rows: Sequence[Exported], *, description: str) -> bytes:
     """Image-level labels as COCO: one annotation over the whole image; the other columns of the CSV are extra keys."""
     labels = sorted({row.label for row in rows})
@@ -97,15 +110,24 @@ class _Pipe(io.RawIOBase):
         return data
 
 
-def zip_stream(files: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[bytes]:
-    """A zip of (name, read) pairs, one file in memory at a time; images are stored as they are, text is deflated."""
+def zip_stream(files: Iterable[tuple[str, Callable[[], bytes | Iterator[bytes]]]]) -> Iterator[bytes]:
+    """A zip of (name, read) pairs, one file in memory at a time, or one piece of a file that comes in pieces; images
+    are stored as they are, everything else is deflated."""
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", allowZip64=True) as archive:
         for name, read in files:
             info = zipfile.ZipInfo(name, date_time=_DATE)
             info.external_attr = 0o644 << 16
             info.compress_type = zipfile.ZIP_STORED if name.startswith("images/") else zipfile.ZIP_DEFLATED
-            archive.writestr(info, read())
+            content = read()
+            if isinstance(content, bytes):
+                archive.writestr(info, content)
+            else:
+                with archive.open(info, "w", force_zip64=True) as member:
+                    for piece in content:
+                        member.write(piece)
+                        if len(pipe.waiting) >= _BUFFER_BYTES:
+                            yield pipe.take()
             if len(pipe.waiting) >= _BUFFER_BYTES:
                 yield pipe.take()
     yield pipe.take()

@@ -14,6 +14,11 @@ from cases.selectors.slide_states import SlideState, SlideStates
 
 _NUMBER = {"td": {"class": "text-end num"}, "th": {"class": "text-end"}}
 _TABLE = {"class": "table align-middle"}
+_REVIEW_TONES = {"waiting": "warn", "passed": "good", "refused": "bad"}
+
+
+def _status(tone: str, words: str) -> SafeString:
+    return format_html('<span class="status status-{}">{}</span>', tone, words)
 
 
 class PatientTable(tables.Table):
@@ -35,7 +40,7 @@ class StateColumn(tables.Column):
 
     def render(self, record: Slide, bound_column: Any, table: SlideTable) -> SafeString | str:
         state = table.states[bound_column.name].get(record.pk)
-        return format_html('<span class="status status-{}">{}</span>', state.tone, state.words) if state else ""
+        return _status(state.tone, state.words) if state else ""
 
 
 class SlideTable(tables.Table):
@@ -47,9 +52,7 @@ class SlideTable(tables.Table):
     device = tables.Column(verbose_name="Camera", default="")
     stain = tables.Column(default="")
     captured_on = tables.DateColumn(format="Y-m-d", verbose_name="Captured", default="")
-    review = tables.TemplateColumn(
-        '{% if record.n_images %}{% include "cases/_review_status.html" with slide=record %}{% endif %}'
-    )
+    review = tables.Column()
 
     class Meta:
         model = Slide
@@ -66,6 +69,10 @@ class SlideTable(tables.Table):
             for name, source in self._sources.items()
         ]
         super().__init__(*args, extra_columns=extra, exclude=() if columns is not None else ("review",), **kwargs)
+
+    def render_review(self, record: Any) -> SafeString | str:
+        """A slide without a field waits for its fields, not for a review."""
+        return _status(_REVIEW_TONES[record.review], record.get_review_display()) if record.n_images else ""
 
     def look_up(self) -> None:
         """For the rows of the page that is shown; a column that has nothing to tell is left out."""

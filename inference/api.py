@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -16,9 +16,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cases.models import Slide
+from cases.models import Cohort, Slide
 from cases.services.exposures import exposure_record
 from inference.api_serializers import (
+    CohortResultsSerializer,
     ModelSerializer,
     PipelineSerializer,
     ResultSerializer,
@@ -29,10 +30,11 @@ from inference.models import ModelVersion, PipelineVersion
 from inference.selectors.exports import result_as_dict
 from inference.selectors.registry import model_list, pipeline_list, pipeline_named
 from inference.selectors.results import result_get, result_run
+from inference.services.cohort_results import cohort_export, cohort_export_name
 from inference.services.interop import interop_required, result_export
-from inference.services.runs import job_ids, run_request
+from inference.services.runs import job_ids, pipeline_chosen, run_request
 from leukoweb.core.api_serializers import ErrorSerializer
-from leukoweb.core.http import person
+from leukoweb.core.http import person, zip_response
 from leukoweb.core.jobs.bell import ring_all
 
 
@@ -122,6 +124,31 @@ class ResultSr(_ResultFile):
     )
     def get(self, request: Request, run: uuid.UUID) -> HttpResponse:
         return self.respond(request, run)
+
+
+class CohortResults(APIView):
+    """The newest result of each slide of a cohort in one zip, written while it is sent: tables, FHIR or DICOM SR.
+
+    It is recorded that who asks has seen the result of every patient in it.
+    """
+
+    required_action = "results.view"
+
+    @extend_schema(
+        request=CohortResultsSerializer,
+        responses={
+            (200, "application/zip"): OpenApiTypes.BINARY, 400: ErrorSerializer, 403: ErrorSerializer,
+            404: ErrorSerializer, 409: ErrorSerializer, 503: ErrorSerializer,
+        },
+    )  # fmt: skip
+    def post(self, request: Request, pk: int) -> StreamingHttpResponse:
+        cohort = get_object_or_404(Cohort, pk=pk)
+        body = CohortResultsSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wanted, kind = body.validated_data.get("pipeline"), body.validated_data["format"]
+        pipeline = pipeline_chosen(pipeline_named(wanted) if wanted else None)
+        chunks = cohort_export(actor=person(request), cohort=cohort, pipeline=pipeline, kind=kind)
+        return zip_response(chunks, cohort_export_name(cohort, kind))
 
 
 class ModelList(ListAPIView[ModelVersion]):

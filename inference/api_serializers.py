@@ -8,12 +8,18 @@ from rest_framework import serializers
 
 from inference.models import ModelVersion, PipelineRun, PipelineVersion
 from inference.selectors.runs import run_words
+from inference.services.cohort_results import KINDS
 from leukoweb.core.api_serializers import StrictSerializer
 
 
 class RunRequestSerializer(StrictSerializer):
     pipeline = serializers.CharField(required=False, help_text="NAME:VERSION; without it the active pipeline")
     mode = serializers.ChoiceField(choices=PipelineRun.Mode.choices, default=PipelineRun.Mode.FULL)
+
+
+class CohortResultsSerializer(StrictSerializer):
+    format = serializers.ChoiceField(choices=list(KINDS.items()), default="csv")
+    pipeline = serializers.CharField(required=False, help_text="NAME:VERSION; without it the active pipeline")
 
 
 class RunSerializer(serializers.Serializer):  # type: ignore[type-arg]

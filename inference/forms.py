@@ -10,6 +10,7 @@ from django import forms
 from inference.models import ModelVersion, PipelineRun, PipelineVersion
 from inference.pipeline.rules import DEFAULT_RULE_SET, RULE_SETS, RuleSet
 from inference.selectors.registry import model_list_for, pipeline_list
+from inference.services.cohort_results import KINDS
 from leukoweb.core.exceptions import DomainError
 
 
@@ -48,6 +49,13 @@ class ImportForm(forms.Form):
     )
     activate = forms.BooleanField(required=False, label="Activate it at once, if it is a pipeline")
     instead_of = forms.IntegerField(required=False, widget=forms.HiddenInput)  # as in ActivateForm
+
+
+class CohortExportForm(forms.Form):
+    """The results of a cohort as files."""
+
+    pipeline = forms.ModelChoiceField(queryset=PipelineVersion.objects.all())
+    format = forms.ChoiceField(choices=list(KINDS.items()))
 
 
 class PipelineForm(forms.Form):

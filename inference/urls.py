@@ -1,6 +1,6 @@
 from django.urls import path
 
-from inference.views import registry, results, retraining, runs, saliency, training, training_reports
+from inference.views import cohort_results, registry, results, retraining, runs, saliency, training, training_reports
 
 urlpatterns = [
     path("models/", registry.model_list, name="model_list"),
@@ -43,6 +43,8 @@ urlpatterns = [
     path("cohorts/<int:pk>/runs/", runs.cohort_runs, name="cohort_runs"),
     path("cohorts/<int:pk>/runs/new/", runs.cohort_run_create, name="cohort_run_create"),
     path("cohorts/<int:pk>/runs/cancel/", runs.cohort_run_cancel, name="cohort_run_cancel"),
+    path("cohorts/<int:pk>/results/", cohort_results.cohort_results, name="cohort_results"),
+    path("cohorts/<int:pk>/results/file/", cohort_results.cohort_results_file, name="cohort_results_file"),
     path("results/", results.result_list, name="result_list"),
     path("results/seen/", results.result_list_seen, name="result_list_seen"),
     path("results/<uuid:run>/", results.result_detail, name="result_detail"),

@@ -107,6 +107,11 @@ class CohortProgress:
         return self.n_slides - self.n_done - self.n_active
 
     @property
+    def has_results(self) -> bool:
+        """Of whatever pipeline, as far as the states tell."""
+        return self.n_done + self.n_rerun > 0
+
+    @property
     def ask_again_s(self) -> int:
         """After how many seconds a page asks again: the answer costs in proportion to the slides."""
         return max(2, self.n_slides // 500)

@@ -38,11 +38,17 @@ def result_export(*, actor: User | None, result: Result, kind: str) -> ExportedF
     InteropUnavailable
         A DICOM SR was asked for, but the extra ``[interop]`` is not installed.
     """
+    file = result_file(result, kind)
+    with transaction.atomic():
+        audit_record(actor=actor, action="result.export", target=f"run:{result.run.public_id}", data={"format": kind})
+    return file
+
+
+def result_file(result: Result, kind: str) -> ExportedFile:
+    """The same without a record of it, for whoever records a whole cohort at once."""
     suffix, content_type = KINDS[kind]
     facts = result_facts(result)
     data = fhir_bytes(facts) if kind == "fhir" else _sr(facts)
-    with transaction.atomic():
-        audit_record(actor=actor, action="result.export", target=f"run:{result.run.public_id}", data={"format": kind})
     return ExportedFile(f"result-{result.run.public_id}{suffix}", content_type, data)
 
 

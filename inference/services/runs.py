@@ -32,7 +32,7 @@ def run_request(
     ------
     PipelineMissing, PatientWithdrawn, ModeUnknown
     """
-    pipeline = _pipeline(pipeline)
+    pipeline = pipeline_chosen(pipeline)
     run, created = _queue(actor, slide, pipeline, _mode(mode))
     if created:
         audit_record(
@@ -55,7 +55,7 @@ def cohort_run_request(
 
     A result is current when it was made by this pipeline from the images that the slide has now.
     """
-    pipeline, mode = _pipeline(pipeline), _mode(mode)
+    pipeline, mode = pipeline_chosen(pipeline), _mode(mode)
     states = cohort_slide_states(cohort, pipeline)
     wanted = [slide for slide, state in states.items() if everything or state is not RunState.CURRENT]
     runs = [_queue(actor, slide, pipeline, mode) for slide in wanted]
@@ -74,7 +74,7 @@ def cohort_run_cancel(*, actor: User, cohort: Cohort, pipeline: PipelineVersion 
 
     Who may not cancel the jobs of others cancels the own ones. Returns how many were cancelled.
     """
-    pipeline = _pipeline(pipeline)
+    pipeline = pipeline_chosen(pipeline)
     runs = PipelineRun.objects.filter(pipeline=pipeline, slide__patient__cohort=cohort)
     which = Q(pk__in=runs.values("job"))
     n_cancelled = waiting_cancel(which if has_action(actor, "jobs.cancel") else which & Q(created_by=actor))
@@ -91,7 +91,8 @@ def job_ids(runs: Iterable[PipelineRun]) -> list[str]:
     return [str(run.job_id) for run in runs if run.job_id]
 
 
-def _pipeline(pipeline: PipelineVersion | None) -> PipelineVersion:
+def pipeline_chosen(pipeline: PipelineVersion | None) -> PipelineVersion:
+    """It, or the active one; PipelineMissing where there is none."""
     chosen = pipeline or pipeline_active()
     if chosen is None:
         raise PipelineMissing(

@@ -14,6 +14,7 @@ from inference.selectors.registry import pipeline_active
 from inference.selectors.runs import cohort_progress, run_words, runs_of_slide
 from inference.services import runs as services
 from inference.services.runs import cohort_run_request, job_ids, run_request
+from leukoweb.core.blindfold import hidden_patients
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
 from leukoweb.core.jobs.bell import ring_all
@@ -105,5 +106,5 @@ def _cohort_panel(
     request: HttpRequest, cohort: Cohort, error: DomainError | None = None, note: str = ""
 ) -> HttpResponse:
     progress = cohort_progress(cohort, pipeline_active())
-    context = {"cohort": cohort, "progress": progress, "error": error, "note": note}
+    context = {"cohort": cohort, "progress": progress, "error": error, "note": note, "blinded": bool(hidden_patients())}
     return render(request, "inference/_cohort_runs.html", context)

@@ -21,6 +21,12 @@ def cases_export(text: str) -> str:
     return images_csv([Exported(**values)]).decode("utf-8-sig")
 
 
+def cohort_results(text: str) -> str:
+    from cases.exporting import csv_pieces
+
+    return b"".join(csv_pieces(["a", "b"], [[[text, -0.12]]])).decode("utf-8-sig")
+
+
 def result_export(text: str) -> str:
     from inference.views.csv import csv_response
 
@@ -49,7 +55,7 @@ def ratings_cell(text: str) -> str:
     return out.getvalue()
 
 
-WRITERS = [cases_export, result_export, study_export, mrmc_cell, ratings_cell]
+WRITERS = [cases_export, cohort_results, result_export, study_export, mrmc_cell, ratings_cell]
 
 
 @pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils import timezone
 
-from cases.models import Exposure
+from cases.models import Cohort, Exposure, Patient
+from cases.services.images import image_add
 from inference.interop import dicom
 from inference.models import PipelineRun
+from inference.selectors.cohort_results import IMAGE_COLUMNS, SLIDE_COLUMNS
 from inference.selectors.interop import result_facts
 from inference.selectors.results import Result
 from inference.services.runs import run_request
-from leukoweb.core.models import AuditEvent
+from leukoweb.core.models import AuditEvent, Job
 
 pytestmark = pytest.mark.django_db
 
@@ -143,3 +148,93 @@ def test_the_command_refuses_in_words(what: list[str], said: str, tmp_path: Path
         call_command("export_results", *what, "--format", "fhir", "--out", str(tmp_path / "x"))
     assert caught.value.returncode == 2
     assert not (tmp_path / "x").exists()
+
+
+def _zip(answer: Any) -> zipfile.ZipFile:
+    assert answer.status_code == 200, answer.content
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
+    assert archive.testzip() is None
+    return archive
+
+
+def _table(archive: zipfile.ZipFile, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(archive.read(name).decode("utf-8-sig"), newline="")))
+
+
+def test_all_results_of_a_cohort_as_tables(
+    run: PipelineRun, make_slide: Any, run_jobs: Any, technician: Any, field_png: Any, as_role: Any, monkeypatch: Any
+) -> None:
+    """One row a slide, one an image, whatever fits into one piece; the newest result of each; said what it records."""
+    monkeypatch.setattr("inference.selectors.cohort_results.SLIDES_AT_ONCE", 1)
+    cohort, client = run.slide.patient.cohort, as_role("coordinator")
+    second = run_request(actor=technician, slide=make_slide(2), mode="cascade")
+    gone = run_request(actor=technician, slide=make_slide(1))
+    again = run_request(actor=technician, slide=run.slide)
+    unfinished = run_request(actor=technician, slide=make_slide(1))
+    Job.objects.filter(pk=unfinished.job_id).update(status="failed")
+    run_jobs()
+    image_add(actor=None, slide=second.slide, data=field_png(99), name="late.png")
+    Patient.objects.filter(pk=gone.slide.patient_id).update(withdrawn_at=timezone.now())
+    Cohort.objects.filter(pk=cohort.pk).update(name="=1+1")
+    page = client.get(reverse("cohort_results", args=[cohort.pk])).content.decode()
+    assert ": 2 slides" in page
+    assert not Exposure.objects.exists()
+
+    asked = {"pipeline": run.pipeline_id, "format": "csv"}
+    archive = _zip(client.post(reverse("cohort_results_file", args=[cohort.pk]), asked))
+    slides, images = _table(archive, "slides.csv"), _table(archive, "images.csv")
+    assert list(slides[0]) == list(SLIDE_COLUMNS)
+    assert list(images[0]) == list(IMAGE_COLUMNS)
+    assert [row["run"] for row in slides] == [str(again.public_id), str(second.public_id)]
+    assert [row["n_images"] for row in slides] == ["5", "2"]
+    assert [row["images_changed"] for row in slides] == ["no", "yes"]
+    assert slides[0]["cohort"] == "'=1+1"
+    stored = PipelineRun.objects.get(pk=again.pk).prediction
+    assert (slides[0]["diagnosis_3"], slides[0]["diagnosis_5"]) == (stored.diagnosis_3, stored.diagnosis_5)
+    assert slides[0]["gate_outcome"] == next((s["outcome"] for s in stored.trace if s["step"] == "gate"), "")
+    assert len(images) == 7
+    fields = Result(PipelineRun.objects.get(pk=again.pk)).fields
+    for row, field in zip(images[:5], fields, strict=True):
+        assert (row["image"], row["decided"]) == (str(field.image_id), " ".join(field.decided))
+        for values in field.models:
+            assert row[f"{values.slot}_label"] == values.top.name
+            assert [float(row[f"{values.slot}_{v.name}"]) for v in values.values] == [
+                v.probability for v in values.values
+            ]
+    assert set(Exposure.objects.values_list("user", "patient")) == {
+        (client.user.pk, run.slide.patient_id), (client.user.pk, second.slide.patient_id)
+    }  # fmt: skip
+    event = AuditEvent.objects.get(action="result.export_cohort")
+    assert (event.target, event.data["n_results"]) == (f"cohort:{cohort.pk}", 2)
+    more = client.post(reverse("api_cohort_results", args=[cohort.pk]), {}, content_type="application/json")
+    assert _zip(more).read("slides.csv") == archive.read("slides.csv")
+
+
+def test_all_results_of_a_cohort_as_fhir(run: PipelineRun, as_role: Any, without_extra: None) -> None:
+    cohort, client = run.slide.patient.cohort, as_role("admin")
+    address, asked = reverse("cohort_results_file", args=[cohort.pk]), {"pipeline": run.pipeline_id, "format": "fhir"}
+    archive = _zip(client.post(address, asked))
+    one = client.get(reverse("result_fhir", args=[run.public_id])).content
+    assert archive.read(f"fhir/result-{run.public_id}.fhir.json") == one
+    assert len(archive.namelist()) == 2
+    assert client.post(address, asked | {"format": "sr"}).status_code == 503
+    assert client.post(address, asked | {"format": "odd"}).status_code == 400
+    empty = Cohort.objects.create(name="Empty", purpose="external")
+    assert client.post(reverse("cohort_results_file", args=[empty.pk]), asked).status_code == 400
+    assert "No slide of this cohort" in client.get(reverse("cohort_results", args=[empty.pk])).content.decode()
+
+
+def test_who_is_blinded_gets_no_results_of_a_cohort(run: PipelineRun, as_role: Any, monkeypatch: Any) -> None:
+    """Also where none of the hidden patients is in this cohort: nobody could tell which rows are missing."""
+    monkeypatch.setattr("reader_study.middleware.hidden_patients", lambda user: {10**6})
+    client, cohort = as_role("pathologist"), run.slide.patient.cohort_id
+    asked = {"pipeline": run.pipeline_id, "format": "csv"}
+    assert client.get(reverse("cohort_results", args=[cohort])).status_code == 403
+    assert client.post(reverse("cohort_results_file", args=[cohort]), asked).status_code == 403
+    api = reverse("api_cohort_results", args=[cohort])
+    assert client.post(api, {}, content_type="application/json").status_code == 403
+    assert (
+        reverse("cohort_results", args=[cohort])
+        not in client.get(reverse("cohort_runs", args=[cohort])).content.decode()
+    )
+    assert not Exposure.objects.exists()
