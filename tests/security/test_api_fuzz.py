@@ -26,7 +26,7 @@ schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not i
 
 SHORT, LONG = 3, int(os.environ.get("FUZZ_CASES", "150"))
 UUID = "12345678-1234-4234-8234-123456789abc"
-CAN_BE_503 = ("/fhir/", "/sr/")  # extras that are not installed everywhere
+CAN_BE_503 = ("/fhir/", "/sr/", "/results/")  # extras that are not installed everywhere
 
 
 def description() -> dict[str, Any]:
