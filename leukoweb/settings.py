@@ -101,6 +101,7 @@ MIDDLEWARE = [
     "leukoweb.core.middleware.SecurityHeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "leukoweb.core.middleware.DenyByDefaultMiddleware",  # its process_view: before a body is read for the CSRF token
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "leukoweb.core.sessions.SessionHoursMiddleware",
@@ -110,7 +111,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "leukoweb.core.middleware.SecondFactorMiddleware",
-    "leukoweb.core.middleware.DenyByDefaultMiddleware",
     "leukoweb.core.identities.FreshSignInMiddleware",
     "leukoweb.core.middleware.DomainErrorMiddleware",
 ]

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from leukoweb.launcher import addresses
+
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 90
 
@@ -28,7 +30,7 @@ def free_port() -> int:
 
 def environment(data: Path) -> dict[str, str]:
     ours = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")}
-    return {**ours, "DATA_DIR": str(data)}
+    return {**ours, "DATA_DIR": str(data), "http_proxy": "http://127.0.0.1:9"}  # nothing of ours asks a proxy
 
 
 def of_this_folder(data: Path) -> list[int]:
@@ -55,8 +57,8 @@ def broker_of(data: Path) -> int | None:
 
 
 @contextmanager
-def launched(data: Path, port: int) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "manage.py", "up", "--port", str(port), "--no-demo"]
+def launched(data: Path, port: int, *more: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "manage.py", "up", "--port", str(port), "--no-demo", *more]
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment(data), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
@@ -88,7 +90,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def answers(port: int) -> bool:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as answer:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"http://127.0.0.1:{port}/healthz", timeout=20) as answer:
         return bool(json.load(answer)["status"] == "ok")
 
 
@@ -118,8 +121,9 @@ def test_start_answer_lose_the_broker_stop(data: Path, ending: signal.Signals) -
 
 def test_a_killed_launcher_leaves_no_orphans_and_a_second_one_is_refused(data: Path) -> None:
     port = free_port()
-    with launched(data, port) as process:
-        wait_for(process, "sets a password and signs in")
+    with launched(data, port, "--host", "127.0.0.2") as process:
+        said = wait_for(process, "sets a password and signs in")
+        assert f"http://127.0.0.2:{port}/join/" in said, "its own address is answered to without ALLOWED_HOSTS"
         second = subprocess.run(
             [sys.executable, "manage.py", "up", "--port", str(free_port())], cwd=ROOT, env=environment(data),
             capture_output=True, text=True, timeout=PATIENCE_S, check=False,
@@ -134,6 +138,23 @@ def test_a_killed_launcher_leaves_no_orphans_and_a_second_one_is_refused(data: P
         while (left := of_this_folder(data)) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert left == []
+
+
+def test_which_names_are_answered_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "own_names", lambda: ["192.168.1.5", "lab"])
+    usual = ["localhost", "127.0.0.1"]
+    assert addresses.allowed("127.0.0.1", usual, said=False) == usual
+    assert addresses.allowed("192.168.1.5", usual, said=False) == [*usual, "192.168.1.5"]
+    everywhere = addresses.allowed("0.0.0.0", usual, said=False)
+    assert everywhere == [*usual, "192.168.1.5", "lab"]
+    assert addresses.probe("0.0.0.0", 80) == "http://127.0.0.1:80"
+    reach, more = addresses.remarks("0.0.0.0", 80, everywhere)
+    assert reach == "Other machines reach it at http://192.168.1.5:80 or http://lab:80."
+    assert more.startswith("For another name set ALLOWED_HOSTS=localhost,")
+    told = addresses.allowed("192.168.1.5", ["lab"], said=True)
+    assert told == ["lab"], "what ALLOWED_HOSTS says is all"
+    assert "add 192.168.1.5 to ALLOWED_HOSTS" in addresses.remarks("192.168.1.5", 80, told)[0]
+    assert addresses.askable(["*", ".example.org"]) == "example.org"
 
 
 def test_a_taken_port_is_said_in_one_line(data: Path) -> None:

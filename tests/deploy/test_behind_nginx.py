@@ -26,6 +26,7 @@ from tests.support import postgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.slow
+NO_ID = "00000000-0000-4000-8000-000000000000"
 HOST = "smears.example.org"  # as in earnest: the web answers to no other name
 
 MAKE = """
@@ -183,8 +184,8 @@ def test_the_images_own_health_check(site: Site, hosts: str, code: int) -> None:
     words = [word.replace(":8000/", f":{site.ports['web']}/") for word in json.loads(text)]
     assert words[0] == "python"
     done = subprocess.run(
-        [sys.executable, *words[1:]], cwd=ROOT, env=site.env | {"ALLOWED_HOSTS": hosts}, capture_output=True,
-        text=True, check=False,
+        [sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False,
+        env=site.env | {"ALLOWED_HOSTS": hosts, "http_proxy": "http://127.0.0.1:9"},
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert ("400" in done.stderr) == bool(code)
@@ -266,6 +267,45 @@ def test_everything_is_on_tls(site: Site) -> None:
     assert "script-src 'self'" in page.getheader("Content-Security-Policy")
     cookie = page.getheader("Set-Cookie") or ""
     assert re.search(r"__Host-csrftoken=.*Path=/; SameSite=Lax; Secure", cookie)
+
+
+FILES = (f"/api/v1/uploads/{NO_ID}/items/1/", "/api/v1/datasets/import/", "/datasets/import/", "/models/import/",
+         f"/studies/{NO_ID}/readings/import/", f"/studies/{NO_ID}/imported-ai/")  # fmt: skip
+
+
+def begin(site: Site, path: str, length: int, token: str) -> HTTPSConnection:
+    """The head of a form of that length and its first bytes."""
+    trusting = ssl._create_unverified_context()
+    connection = HTTPSConnection("127.0.0.1", site.ports["tls"], context=trusting, timeout=20)
+    connection.putrequest("PUT" if "/items/" in path else "POST", path, skip_host=True)
+    headers = {
+        "Host": HOST, "Content-Length": str(length), "Cookie": f"__Host-csrftoken={token}",
+        "Content-Type": "multipart/form-data; boundary=x", "Referer": f"https://{HOST}/",
+    }  # fmt: skip
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders(b"--x\r\n")
+    return connection
+
+
+def test_slow_senders_hold_no_thread_of_the_application(site: Site) -> None:
+    """Twelve visitors for six threads, each with a page's own token, send the beginning of a form and no more."""
+    token = re.search(r"__Host-csrftoken=(\w+)", site.get("/accounts/login/").getheader("Set-Cookie") or "")
+    assert token is not None
+    for path in ("/accounts/login/", "/datasets/import/"):
+        held = [begin(site, path, 100_000, token[1]) for _ in range(12)]
+        for _ in range(3):
+            assert site.get("/healthz").status == 200, path
+        for connection in held:
+            connection.close()
+
+
+def test_only_what_takes_files_takes_much(site: Site) -> None:
+    """Asked by the announced length alone: nothing large is sent."""
+    for path in FILES:
+        assert begin(site, path, 50_000_000, "x").getresponse().status in (302, 401, 403), path
+    for path in ("/accounts/login/", "/read/x/answer/", "/api/v1/uploads/", f"/studies/{NO_ID}/draft/upload/"):
+        assert begin(site, path, 11_000_000, "x").getresponse().status == 413, path
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+import uuid
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from django.urls import reverse
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -61,6 +63,23 @@ def test_nothing_empty_is_passed_and_arriving_files_go_to_the_disk() -> None:
         assert [n for n, value in environment.items() if value is not None and ":-}" in value] == []
         assert environment["UPLOAD_TEMP_DIR"].startswith(environment["DATA_DIR"] + "/")
         assert "data:/data" in SERVICES[service]["volumes"]
+
+
+def test_every_page_that_takes_files_may_take_them_through_nginx() -> None:
+    """The study's own protocol is the one small file: 512 KiB."""
+    nginx = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    large = [re.compile(pattern) for pattern in re.findall(r"location ~ (\S+) \{", nginx)]
+    study, batch = uuid.uuid4(), uuid.uuid4()
+    names = {
+        "dataset_import": (), "registry_import": (), "study_import": (study,), "analysis_evaluator_create": (study,),
+        "api_dataset_import": (), "api_upload_item": (batch, 7),
+    }  # fmt: skip
+    for name, arguments in names.items():
+        assert any(one.search(reverse(name, args=arguments)) for one in large), name
+    forms = {p.stem for p in (ROOT / "templates").rglob("*.html") if 'enctype="multipart/form-data"' in p.read_text()}
+    assert forms == {"dataset_import", "model_list", "study_import", "analysis_list", "study_design"}
+    assert not any(one.search(reverse("study_upload", args=(study,))) for one in large)
+    assert "max-age" not in nginx, "SECURE_HSTS_SECONDS alone says how long"
 
 
 def test_only_the_database_and_the_broker_and_whoever_needs_nothing_have_no_way_out() -> None:

@@ -23,7 +23,7 @@ from django.db import DatabaseError, connections
 from leukoweb.core.guards import require_guards
 from leukoweb.core.jobs.bell import reap_and_ring
 from leukoweb.core.models import Job
-from leukoweb.launcher import broker, lock
+from leukoweb.launcher import addresses, broker, lock
 from leukoweb.launcher.processes import Child, Supervisor
 
 REAP_EVERY_S = 5.0
@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
-        url = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"  # noqa: S104  # nosec B104
+        url = f"http://{'localhost' if host in ('127.0.0.1', addresses.EVERYWHERE) else host}:{port}"
         run_dir = Path(settings.DATA_DIR) / "run"
         try:
             held = lock.take(run_dir, url)
@@ -89,11 +89,14 @@ class Command(BaseCommand):
             signal.signal(signal.SIGINT, ask_to_stop)
             signal.signal(signal.SIGTERM, ask_to_stop)
             self._prepare_database(demo=not options["no_demo"])
-            supervisor = Supervisor(self._environment(), self._say)
+            allowed = addresses.allowed(host, settings.ALLOWED_HOSTS, said="ALLOWED_HOSTS" in os.environ)
+            supervisor = Supervisor(self._environment(allowed), self._say)
             try:
                 self._start_web(supervisor, run_dir, host, port)
-                if self._wait_for_page(url, supervisor, stopping):
+                if self._wait_for_page(addresses.probe(host, port), allowed, supervisor, stopping):
                     self._announce(url, demo=not options["no_demo"])
+                    for line in addresses.remarks(host, port, allowed):
+                        self._say(line)
                 elif not stopping:
                     self._say(
                         f"The web server does not answer on {url}. Look into {run_dir.parent / 'logs' / 'web.log'}"
@@ -132,9 +135,9 @@ class Command(BaseCommand):
             Job.objects.filter(status=Job.Status.RUNNING).update(lease_until="1970-01-01T00:00:00Z")
         first_run(demo=demo)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, allowed: list[str]) -> dict[str, str]:
         return {**os.environ, "DATA_DIR": str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1",
-                "DJANGO_SETTINGS_MODULE": "leukoweb.settings"}  # fmt: skip
+                "DJANGO_SETTINGS_MODULE": "leukoweb.settings", "ALLOWED_HOSTS": ",".join(allowed)}  # fmt: skip
 
     def _start_web(self, supervisor: Supervisor, run_dir: Path, host: str, port: int) -> None:
         logs = self._logs()
@@ -158,11 +161,16 @@ class Command(BaseCommand):
         logs.mkdir(parents=True, exist_ok=True)
         return logs
 
-    def _wait_for_page(self, url: str, supervisor: Supervisor, stopping: list[int]) -> bool:
+    def _wait_for_page(
+        self, address: str, allowed: list[str], supervisor: Supervisor, stopping: list[int]
+    ) -> bool:  # fmt: skip
+        """Asked for by a name that is allowed, and directly: a proxy of the environment knows nothing of us."""
+        ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        page = urllib.request.Request(f"{address}/healthz", headers={"Host": addresses.askable(allowed)})  # noqa: S310
         deadline = time.monotonic() + 60
         while not stopping and time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"{url}/healthz", timeout=5) as answer:  # noqa: S310  # nosec B310
+                with ask.open(page, timeout=5) as answer:
                     if answer.status == 200:
                         return True
             except (urllib.error.URLError, OSError):
