@@ -8,7 +8,7 @@ from django import forms
 
 from cases.models import Cohort, Patient, ReferenceDiagnosis, Slide
 from cases.selectors.filling import acquisition_known
-from cases.services.slides import SLIDE_FIELDS
+from cases.services.slides import CAPTURE_WORDS, SLIDE_FIELDS
 
 _REASON = "Kept in the record for good, with your name and the time."
 
@@ -59,10 +59,7 @@ class SlideForm(forms.ModelForm):  # type: ignore[type-arg]
             "captured_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
             "note": forms.Textarea(attrs={"rows": 2}),
         }
-        labels = {
-            "technician": "Captured by", "captured_on": "Captured on", "capture_minutes": "Minutes per slide",
-            "pixel_size_um": "Pixel size (µm)", "light": "Light source",
-        }  # fmt: skip
+        labels = CAPTURE_WORDS
 
     field_order = ["camera", "microscope", *SLIDE_FIELDS]
 

@@ -24,7 +24,7 @@ def _status(tone: str, words: str) -> SafeString:
 class PatientTable(tables.Table):
     code = tables.Column(linkify=("patient_detail", [tables.A("pk")]), verbose_name="Patient")
     n_slides = tables.Column(verbose_name="Slides", attrs=_NUMBER)
-    n_images = tables.Column(verbose_name="Images", attrs=_NUMBER)
+    n_images = tables.Column(verbose_name="Fields", attrs=_NUMBER)
     created_at = tables.DateColumn(format="Y-m-d", verbose_name="Added")
     withdrawn_at = tables.DateColumn(format="Y-m-d", verbose_name="Withdrawn", default="")
 
@@ -48,7 +48,7 @@ class SlideTable(tables.Table):
     patient = tables.Column(
         linkify=("patient_detail", [tables.A("patient_id")]), accessor="patient__code", verbose_name="Patient"
     )
-    n_images = tables.Column(verbose_name="Images", attrs=_NUMBER)
+    n_images = tables.Column(verbose_name="Fields", attrs=_NUMBER)
     device = tables.Column(verbose_name="Camera", default="")
     stain = tables.Column(default="")
     captured_on = tables.DateColumn(format="Y-m-d", verbose_name="Captured", default="")

@@ -19,6 +19,12 @@ SLIDE_FIELDS = (
 )  # fmt: skip
 ACQUISITION_FIELDS = ("camera", "microscope", *SLIDE_FIELDS)
 """What ``slide_create`` and ``slide_change`` take by name; ``camera`` and ``microscope`` find or make the device."""
+CAPTURE_WORDS = {
+    "camera": "Camera", "microscope": "Microscope", "magnification": "Magnification", "stain": "Stain",
+    "slide_maker": "Slide made by", "technician": "Captured by", "light": "Light source", "captured_on": "Captured on",
+    "capture_minutes": "Minutes per slide", "pixel_size_um": "Pixel size (µm)", "note": "Note",
+}  # fmt: skip
+"""The one name that each of them has on all pages."""
 
 
 def device_ensure(camera: str, microscope: str = "") -> CaptureDevice:

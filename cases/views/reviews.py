@@ -12,7 +12,7 @@ from cases import selectors, services
 from cases.forms import ReviewForm
 from cases.models import Slide
 from cases.services.reviews import text_search_request
-from cases.services.slides import acquisition_of
+from cases.services.slides import CAPTURE_WORDS, acquisition_of
 from cases.text_hint import available
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
@@ -55,9 +55,10 @@ def _next() -> HttpResponse:
 def _shown(slide: Slide, form: ReviewForm) -> dict[str, object]:
     hints = selectors.text_hints(slide)
     fields = [(image, hints.get(image.content_sha256)) for image in selectors.image_list(slide)]
-    unknown = [name.replace("_", " ") for name, value in acquisition_of(slide).items() if value in ("", None)]
+    said = acquisition_of(slide)
+    unknown = [words.lower() for name, words in CAPTURE_WORDS.items() if said[name] in ("", None) and name != "note"]
     return {
-        "slide": slide, "form": form, "fields": fields, "unknown": [name for name in unknown if name != "note"],
+        "slide": slide, "form": form, "fields": fields, "unknown": unknown,
         "text_available": available(), "n_looked": sum(boxes is not None for _, boxes in fields),
         "n_text": sum(bool(boxes) for _, boxes in fields), "jobs": selectors.text_jobs(slide),
     }  # fmt: skip

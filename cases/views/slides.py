@@ -12,17 +12,14 @@ from cases import selectors, services
 from cases.forms import MoveForm, RecodeForm, RemoveForm, SlideForm, SlideMoveForm
 from cases.selectors.filling import SCOPES, SPREAD, gaps, slides_beside
 from cases.services.filling import slides_fill
-from cases.services.slides import acquisition_of
+from cases.services.slides import CAPTURE_WORDS, acquisition_of
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import next_of, person, whole_number
 from leukoweb.core.permissions import has_action, requires
 from leukoweb.core.words import counted
 
-FIELD_WORDS = {
-    "device": "Camera and microscope", "magnification": "Magnification", "pixel_size_um": "Pixel size (µm)",
-    "stain": "Stain", "light": "Light source", "slide_maker": "Slide made by", "technician": "Captured by",
-}  # fmt: skip
+FIELD_WORDS = {"device": "Camera and microscope"} | CAPTURE_WORDS
 
 
 @require_safe
@@ -53,7 +50,7 @@ def slide_change(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, "The slide was changed.")
             return redirect(next_of(request) or reverse("slide_detail", args=[pk]))
-    context = {"form": form, "title": "Change acquisition", "crumb": slide, "back": "slide_detail", "button": "Save",
+    context = {"form": form, "title": "Change capture data", "crumb": slide, "back": "slide_detail", "button": "Save",
                "next": next_of(request)}  # fmt: skip
     return render(request, "cases/form.html", context, status=400 if form.errors else 200)
 

@@ -90,7 +90,9 @@ def test_gaps_take_one_query(technician: Any, spoken: Slide, other_slide: Slide)
 def test_known_values_are_offered_and_the_review_is_where_one_returns(as_role: Any, spoken: Slide) -> None:
     client, review = as_role("technician"), reverse("slide_review", args=[spoken.pk])
     change = reverse("slide_change", args=[spoken.pk])
-    assert f'href="{change}?next={review}"' in client.get(review).content.decode()
+    waiting = client.get(review).content.decode()
+    assert f'href="{change}?next={review}"' in waiting
+    assert "slide made by, captured by, light source, minutes per slide (" in waiting, "named as in the form"
     page = client.get(f"{change}?next={review}").content.decode()
     assert 'list="known_camera"' in page
     assert '<datalist id="known_camera"><option value="DP74"></option></datalist>' in page
