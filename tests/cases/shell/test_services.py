@@ -140,5 +140,5 @@ def test_moving_an_image_to_where_it_is_already_is_refused(
     add(other_slide, 1)
     with pytest.raises(Conflict, match="already"):
         services.images_move(actor=technician, images=[image], slide=other_slide, reason="Wrong folder")
-    with pytest.raises(DomainError, match="No image"):
+    with pytest.raises(DomainError, match="No field"):
         services.images_move(actor=technician, images=[], slide=other_slide, reason="Wrong folder")
