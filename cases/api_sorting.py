@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -32,18 +32,45 @@ from cases.services.exposures import exposures_record
 from cases.services.sorting_tasks import task_close, task_create, task_request
 from leukoweb.core.api import Pages
 from leukoweb.core.api_serializers import ErrorSerializer
+from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
 from leukoweb.core.openapi import paged
 
 _REFUSALS = {400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer, 409: ErrorSerializer}
+_BOARD = OpenApiParameter(
+    "X-Sorting-Board", str, OpenApiParameter.HEADER,
+    description="Whose board a page is; 401 E_OTHER_PERSON if somebody else is signed in now. Scripts leave it out.",
+)  # fmt: skip
 
 
-class SortingQueue(APIView):
-    """One's own queue (sorters), or the images that the sorters disagree on (adjudicators)."""
+class OtherPerson(DomainError):
+    """A page that was opened by one person asks while another one is signed in."""
+
+    code = "E_OTHER_PERSON"
+    status = 401
+
+
+class BoardView(APIView):
+    """What a board asks. The page names whose it is: a tab that stayed open while somebody else signed in must not
+    act as that person."""
 
     required_action = "sorting.sort"
 
-    @extend_schema(responses={200: QueueOut, 404: ErrorSerializer})
+    def check_permissions(self, request: Request) -> None:
+        owner = request.headers.get("X-Sorting-Board", "")
+        signed_in = request.user.is_authenticated
+        if owner and signed_in and not sorting_queue.owns_board(person(request), self.kwargs["pk"], owner):
+            raise OtherPerson(
+                "Somebody else is signed in in this browser now.",
+                hint="Sign out there, and sign in as the person who opened this board.",
+            )
+        super().check_permissions(request)
+
+
+class SortingQueue(BoardView):
+    """One's own queue (sorters), or the images that the sorters disagree on (adjudicators)."""
+
+    @extend_schema(parameters=[_BOARD], responses={200: QueueOut, 404: ErrorSerializer})
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         user = person(request)
         seat = sorting_queue.seat_get(user, pk)
@@ -57,12 +84,10 @@ class SortingQueue(APIView):
         return Response({"items": items, "position": seat.last_item, "preferences": seat.preferences})
 
 
-class SortingDecisions(APIView):
+class SortingDecisions(BoardView):
     """Decide. 409 with ``error.conflicts`` if another window of the same person decided meanwhile."""
 
-    required_action = "sorting.sort"
-
-    @extend_schema(request=DecisionsIn, responses={200: SavedOut, **_REFUSALS})
+    @extend_schema(parameters=[_BOARD], request=DecisionsIn, responses={200: SavedOut, **_REFUSALS})
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         body = DecisionsIn(data=request.data)
         body.is_valid(raise_exception=True)
@@ -73,23 +98,19 @@ class SortingDecisions(APIView):
         return Response(SavedOut(save(actor=user, seat=seat, decisions=body.made())).data)
 
 
-class SortingHistory(APIView):
+class SortingHistory(BoardView):
     """All that one has decided, in order, for undo."""
 
-    required_action = "sorting.sort"
-
-    @extend_schema(responses={200: HistoryOut, 404: ErrorSerializer})
+    @extend_schema(parameters=[_BOARD], responses={200: HistoryOut, 404: ErrorSerializer})
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         seat = sorting_queue.seat_get(person(request), pk)
         return Response({"decisions": sorting_queue.history_of(seat)})
 
 
-class SortingPlace(APIView):
+class SortingPlace(BoardView):
     """Where one left, and how one likes the board."""
 
-    required_action = "sorting.sort"
-
-    @extend_schema(request=SeatIn, responses={204: None, **_REFUSALS})
+    @extend_schema(parameters=[_BOARD], request=SeatIn, responses={204: None, **_REFUSALS})
     def put(self, request: Request, pk: uuid.UUID) -> Response:
         body = SeatIn(data=request.data)
         body.is_valid(raise_exception=True)

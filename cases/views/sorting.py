@@ -6,7 +6,6 @@ import uuid
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.crypto import salted_hmac
 from django.views.decorators.http import require_safe
 
 from cases.models import Exclusion, SortingSeat
@@ -46,7 +45,6 @@ def sorting_board(request: HttpRequest, task_id: uuid.UUID) -> HttpResponse:
         "adjudicates": seat.part == SortingSeat.Part.ADJUDICATOR,
         "reasons": Exclusion.Reason.choices,
         "placeholder": PLACEHOLDER,
-        # Names this seat's decisions in the browser, so that nobody else's page finds them on a shared computer.
-        "owner": salted_hmac("leukoweb.sorting.outbox", str(seat.pk)).hexdigest()[:32],
+        "owner": sorting_queue.seat_owner(seat),  # nobody else's page finds these decisions on a shared computer
     }
     return render(request, "cases/sorting_board.html", context)

@@ -125,7 +125,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(error, exceptions.NotAuthenticated):
         error.status_code = 401
     field, message = _first_detail(error.detail)
-    body = {"code": _CODES.get(error.status_code, "E_INVALID"), "message": message, "field": field, "hint": ""}
+    # The API's own check of the token; the cookie may be a moment too new or too old for a page that stayed open.
+    code = "E_CSRF" if message.startswith("CSRF Failed") else _CODES.get(error.status_code, "E_INVALID")
+    body = {"code": code, "message": message, "field": field, "hint": ""}
     return Response({"error": body}, status=error.status_code)
 
 

@@ -328,7 +328,7 @@ def test_a_lost_answer_is_no_second_decision(sorter: Page, task: Any) -> None:
     assert task.seats.first().decisions.count() == 1
 
 
-def test_signed_out_keeps_everything_until_signed_in_again(sorter: Page, task: Any) -> None:
+def test_signed_out_keeps_everything_until_signed_in_again(sorter: Page, task: Any, browser_as: OpenPage) -> None:
     page = sorter
     open_board(page, task)
     cookies = page.context.cookies()
@@ -337,10 +337,14 @@ def test_signed_out_keeps_everything_until_signed_in_again(sorter: Page, task: A
     page.keyboard.press("2")
     expect(badge(page)).to_have_text("Signed out: 2 not yet on the server, kept in this browser")
     expect(page.get_by_role("link", name="Sign in", exact=True).first).to_be_visible()
+    page.context.add_cookies([c for c in cookies if "csrf" in c["name"]] + browser_as("pathologist").context.cookies())
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(badge(page)).to_have_text("Somebody else is signed in now: 2 not yet on the server, kept in this browser")
+    page.keyboard.press("3")  # whoever sits there now decides nothing here
     page.context.add_cookies(cookies)
     page.evaluate("window.dispatchEvent(new Event('focus'))")
     expect_all_saved(page)
-    assert labels(task)[:2] == ["AML", "ALL"]
+    assert labels(task)[:3] == ["AML", "ALL", ""]
 
 
 @pytest.mark.parametrize(("choice", "expected"), [("On the server", "AML"), ("In this window", "CLL")])

@@ -154,7 +154,8 @@ def test_only_uploaders_upload(role: str, as_role: Any, slide: Slide) -> None:
 def test_a_forged_request_is_refused(technician: Any, slide: Slide) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(technician, backend="django.contrib.auth.backends.ModelBackend")
-    assert post(client, "/api/v1/uploads/", {"slide": slide.pk}).status_code == 403
+    answer = post(client, "/api/v1/uploads/", {"slide": slide.pk})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "E_CSRF")
 
 
 def test_a_visitor_is_asked_to_sign_in(slide: Slide) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from cases.models import Cohort, HpfImage, SortingDecision, SortingTask
+from cases.models import AdjudicationDecision, Cohort, HpfImage, SortingDecision, SortingTask
 from cases.services.sorting_tasks import People, task_create
 from cases.services.taxonomies import taxonomy_ensure
 
@@ -127,6 +127,32 @@ def test_another_pathologist_gets_404_everywhere(
         stranger.put(f"{base}/place/", {"position": 1}, JSON),
     ):
         assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("other", ["sorter", "adjudicator", "stranger"])
+def test_an_open_board_does_not_act_as_whoever_signed_in_later(
+    anna: Client, task: SortingTask, sorters: list[Any], as_role: Callable[[str], Client], other: str
+) -> None:
+    """The tab of one person, the cookie of another: a seat of the same task must not get these decisions."""
+    board = anna.get(f"/sorting/{task.public_id}/board/").context["owner"]
+    base = f"/api/v1/sorting/{task.public_id}"
+    sent = {"decisions": [body(anna.get(f"{base}/queue/").json()["items"][0][0])]}
+    later = as_role("pathologist")
+    if other != "stranger":
+        later.force_login(sorters[other == "adjudicator"])
+    mine = {"X-Sorting-Board": board}
+    for answer in (
+        later.get(f"{base}/queue/", headers=mine),
+        later.get(f"{base}/history/", headers=mine),
+        later.post(f"{base}/decisions/", sent, JSON, headers=mine),
+        later.put(f"{base}/place/", {"position": 9}, JSON, headers=mine),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "E_OTHER_PERSON")
+    assert not SortingDecision.objects.exists()
+    assert not AdjudicationDecision.objects.exists()
+    assert anna.post(f"{base}/decisions/", sent, JSON, headers=mine).json()["n_new"] == 1
+    task.seats.filter(user=anna.user).update(active=False)  # type: ignore[attr-defined]
+    assert anna.get(f"{base}/queue/", headers=mine).status_code == 404, "it is theirs, but it was stopped"
 
 
 def test_a_visitor_is_told_to_sign_in(client: Client, task: SortingTask) -> None:

@@ -8,10 +8,9 @@ import { Hand } from "./sorting_hand.js";
 import { History } from "./sorting_history.js";
 import { boardKeymap, KeyDialog, LABEL } from "./sorting_keys.js";
 import { SortingModel } from "./sorting_model.js";
-import { Outbox } from "./sorting_outbox.js";
+import { callAs, Outbox } from "./sorting_outbox.js";
 import { labelOf, Panel } from "./sorting_panel.js";
 import { Single } from "./sorting_single.js";
-import { call } from "./upload_api.js";
 
 const TILES = [120, 160, 200, 260, 340];
 const LAPS = 25;
@@ -34,13 +33,18 @@ export class Board {
     });
   }
 
+  /** As the person who opened this page, whoever is signed in in another tab by now. */
+  call(method, url, body) {
+    return callAs(this.root.dataset.owner, method, url, body);
+  }
+
   part(name) {
     return this.root.querySelector(`[data-${name}]`);
   }
 
   async start() {
     try {
-      const [answer, pending] = await Promise.all([call("GET", this.urls.queue), this.outbox.open()]);
+      const [answer, pending] = await Promise.all([this.call("GET", this.urls.queue), this.outbox.open()]);
       this.#build(answer, pending);
     } catch (error) {
       this.part("loading").textContent = `The queue could not be loaded: ${error.message} ${error.hint ?? ""} Reload the page.`;
@@ -198,7 +202,7 @@ export class Board {
 
   decide(verdict, { label = "", reason = "" } = {}) {
     const { indexes, how } = this.targets();
-    if (!indexes.length) return;
+    if (!indexes.length || !this.mayDecide()) return;
     const wishes = indexes.map((index) => ({ id: this.model.items[index].id, verdict, label, reason }));
     const before = this.model.items[indexes[0]];
     const fresh = !this.model.isDecided(before);
@@ -209,6 +213,13 @@ export class Board {
       if (next >= 0) this.focusOn(next);
       else this.paint();
     } else this.paint();
+  }
+
+  /** Not while somebody else is signed in: what they decide here would be written as the owner's. */
+  mayDecide() {
+    if (!this.outbox.isOthers) return true;
+    this.panel.announce("Somebody else is signed in in this browser now. Nothing was decided.");
+    return false;
   }
 
   /** Put verdicts on images, keep them for undo, hand them to the outbox. */
@@ -225,7 +236,7 @@ export class Board {
 
   async exclude() {
     const { indexes } = this.targets();
-    if (!indexes.length) return;
+    if (!indexes.length || !this.mayDecide()) return;
     const { point } = this.gallery;
     const reason = await askReason(this.part("reason-dialog"), indexes.length);
     this.gallery.point = point;
@@ -233,13 +244,14 @@ export class Board {
   }
 
   async undo() {
+    if (!this.mayDecide()) return;
     if (this.history.needsPast) {
       if (this.outbox.nPending) {
         this.panel.announce("Undoing what was decided before this window was opened needs the server. Try again when all is saved.");
         return;
       }
       try {
-        this.history.rebuild((await call("GET", this.urls.history)).decisions);
+        this.history.rebuild((await this.call("GET", this.urls.history)).decisions);
       } catch (error) {
         this.panel.announce(`What was decided earlier could not be loaded: ${error.message}`);
         return;
@@ -249,7 +261,7 @@ export class Board {
   }
 
   redo() {
-    this.#again(this.history.redo(), "redo", "There is nothing to redo.");
+    if (this.mayDecide()) this.#again(this.history.redo(), "redo", "There is nothing to redo.");
   }
 
   #again(wishes, origin, nothing) {
@@ -355,7 +367,7 @@ export class Board {
   /** Where the person is and how they like the board. Not worth a message if it fails: decisions tell the place too. */
   remember({ place = false } = {}) {
     const body = place ? { position: this.model.focus + 1 } : { preferences: this.preferences };
-    call("PUT", this.urls.place, body).catch(() => {});
+    this.call("PUT", this.urls.place, body).catch(() => {});
   }
 
   async settle(conflicts) {

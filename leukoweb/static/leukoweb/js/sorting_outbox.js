@@ -57,6 +57,11 @@ export class Shelf {
   }
 }
 
+/** Ask as the board of ``owner``: refused with E_OTHER_PERSON once somebody else is signed in in this browser. */
+export function callAs(owner, method, url, body, options = {}) {
+  return call(method, url, body, { ...options, headers: { "X-Sorting-Board": owner } });
+}
+
 /**
  * States: "saved", "sending", "offline", "signed-out", "conflict", "refused". ``onState`` hears every change,
  * ``onConflict(conflicts)`` and ``onRefused(error)`` when a person must choose.
@@ -79,6 +84,11 @@ export class Outbox {
   /** Decisions not yet on the server, the oldest first. */
   get pending() {
     return this.#queue.flatMap(({ decisions }) => decisions);
+  }
+
+  /** Whether somebody else is signed in in this browser, who must not decide here. */
+  get isOthers() {
+    return this.state === "signed-out" && this.error?.code !== "E_LOGIN";
   }
 
   get nPending() {
@@ -145,7 +155,7 @@ export class Outbox {
       size += entry.decisions.length;
     }
     const decisions = batch.flatMap((entry) => entry.decisions);
-    const answer = await call("POST", this.url, { decisions }, { timeout_ms: TIMEOUT_MS });
+    const answer = await callAs(this.owner, "POST", this.url, { decisions }, { timeout_ms: TIMEOUT_MS });
     if (typeof answer?.n_new !== "number") throw Object.assign(new Error("Not our server answered."), { status: 0 });
     this.#queue = this.#queue.filter((entry) => !batch.includes(entry));
     this.#failures = 0;
@@ -166,13 +176,14 @@ export class Outbox {
       this.onConflict(error.body.conflicts);
       return;
     }
-    const again = status === 0 || status === 401 || status === 408 || status === 429 || status >= 500 || code === "E_CSRF";
+    const away = status === 401 || (status === 403 && code !== "E_CSRF"); // 403: the role of who is signed in now
+    const again = status === 0 || away || status === 408 || status === 429 || status >= 500 || code === "E_CSRF";
     if (!again) {
       this.#become("refused");
       this.onRefused(error);
       return;
     }
-    this.#become(status === 401 ? "signed-out" : "offline");
+    this.#become(away ? "signed-out" : "offline");
     const wait = RETRIES_MS[Math.min(this.#failures, RETRIES_MS.length - 1)];
     this.#timer = setTimeout(() => {
       this.#failures += 1;
@@ -222,11 +233,12 @@ export class Outbox {
 }
 
 /** What the badge says: how many decisions the server does not have yet, and why. */
-export function badgeWords({ state, nPending, nUnkept = 0, savedAt, lasting = true }) {
+export function badgeWords({ state, nPending, nUnkept = 0, savedAt, lasting = true, isOthers = false }) {
   const count = `${nPending} not yet on the server`;
   const where = nUnkept || !lasting ? "kept in this window only" : "kept in this browser";
   if (nPending === 0) return savedAt ? `All saved ${savedAt.toLocaleTimeString([], { hour12: false })} local time` : "All saved";
   if (state === "offline") return `Offline: ${count}, ${where}`;
+  if (isOthers) return `Somebody else is signed in now: ${count}, ${where}`;
   if (state === "signed-out") return `Signed out: ${count}, ${where}`;
   if (state === "conflict") return `${count}: decided in another window too`;
   if (state === "refused") return `${count}: not accepted`;

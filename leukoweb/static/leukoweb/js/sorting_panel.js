@@ -77,7 +77,8 @@ export class Panel {
     badge.dataset.pending = outbox.nPending;
     badge.dataset.state = outbox.state;
     badge.className = `status ${{ saved: "status-good", sending: "status-running" }[outbox.state] ?? "status-warn"}`;
-    this.root.querySelector("[data-sign-in]").hidden = outbox.state !== "signed-out";
+    this.root.querySelector("[data-sign-in]").hidden = outbox.state !== "signed-out" || outbox.isOthers;
+    this.root.querySelector("[data-sign-out]").hidden = !outbox.isOthers;
     this.root.querySelector("[data-choose]").hidden = !["conflict", "refused"].includes(outbox.state);
     if (outbox.state !== this.#announced) {
       const quiet = outbox.state === "sending" || (outbox.state === "saved" && ["", "sending"].includes(this.#announced));

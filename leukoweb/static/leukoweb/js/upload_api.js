@@ -28,12 +28,12 @@ function toError(status, text) {
   }
 }
 
-export async function call(method, url, body, { timeout_ms = 0 } = {}) {
+export async function call(method, url, body, { timeout_ms = 0, headers = {} } = {}) {
   let response;
   try {
     response = await fetch(url, {
       method,
-      headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": token() },
+      headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": token(), ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: timeout_ms ? AbortSignal.timeout(timeout_ms) : undefined,
     });
