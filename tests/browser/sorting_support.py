@@ -75,6 +75,12 @@ def expect_all_saved(page: Page) -> None:
     expect(badge(page)).to_have_attribute("data-pending", "0", timeout=60_000)
 
 
+def expect_shown(page: Page) -> None:
+    """The image in focus of the single view is on the screen; before that nothing can be decided."""
+    board = "document.querySelector('[data-board]').board"
+    page.wait_for_function(f"() => {board}.single.shown === {board}.model.focus && {board}.single.shown >= 0")
+
+
 def until(page: Page, true: Callable[[], bool], patience_ms: int = 20_000) -> None:
     """Wait until the database says what the page was told to do."""
     for _ in range(patience_ms // 50):

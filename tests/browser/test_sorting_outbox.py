@@ -1,4 +1,4 @@
-"""The module that keeps decisions until the server has them, on its own."""
+"""Modules of the sorting board on their own: the outbox, the memory for undo, the clock."""
 
 from __future__ import annotations
 
@@ -64,3 +64,42 @@ def test_this_windows_choice_in_a_conflict_is_its_last_decision_alone(browser_as
         wanted = [{"image": "b", "key": "B", "seen": None}, {"image": "a", "key": "K2", "seen": "K3"}]
         assert left == wanted
         assert shelved == wanted
+
+
+def test_the_past_is_learned_once_and_put_under_what_was_done_meanwhile(browser_as: Callable[..., Page]) -> None:
+    page = browser_as("pathologist")
+    page.goto("/")
+    asked, undone, redo, away = page.evaluate("""async () => {
+        const { History } = await import("/static/leukoweb/js/sorting_history.js");
+        const { ActiveClock } = await import("/static/leukoweb/js/sorting_clock.js");
+        const { SortingModel } = await import("/static/leukoweb/js/sorting_model.js");
+        let asked = 0, answer;
+        const rows = [["K1", "a", "label", "AML", "", "key"], ["K2", "b", "label", "ALL", "", "key"],
+                      ["K3", "c", "label", "CLL", "", "key"]];
+        const load = () => { asked += 1; return new Promise((resolve) => { answer = () => resolve(rows); }); };
+        const history = new History(false, load);
+        const waiting = [history.recall(), history.recall(), history.recall()];
+        history.said("K3"); // this window decided while it waited, and the server's list has it already
+        history.push([{ id: "c", before: { verdict: "cleared" }, after: { verdict: "label" } }]);
+        answer();
+        await Promise.all(waiting);
+        const undone = [1, 2, 3, 4].map(() => history.undo()?.[0].id ?? null);
+
+        // Time in another tab is nobody's look; a key that changes nothing loses no time.
+        const real = performance.now;
+        let now = 1000, hidden = false;
+        performance.now = () => now;
+        Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
+        const clock = new ActiveClock();
+        const flip = (to) => { hidden = to; document.dispatchEvent(new Event("visibilitychange")); };
+        now += 2000; flip(true); now += 30000; flip(false); now += 500;
+        const away = clock.lap();
+        performance.now = real;
+        const model = new SortingModel([["a", 1, 1, "label", "AML", "", "K", []], ["b", 1, 1, "", "", "", null, []]]);
+        model.decide([{ id: "a", verdict: "label", label: "AML" }], { origin: "key", ms: 700 });
+        model.look(200);
+        const made = model.decide([{ id: "a", verdict: "label", label: "ALL" }], { origin: "key", ms: 100 });
+        return [asked, undone, history.canRedo, [away, made.decisions[0].shown_ms]];
+    }""")
+    assert (asked, undone, redo) == (1, ["c", "b", "a", None], True)
+    assert away == [2500, 1000]

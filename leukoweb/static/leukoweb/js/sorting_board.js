@@ -1,12 +1,13 @@
 // The sorting board: one queue in two views, decided by keys, clicks or drops. Hooks: templates/cases/sorting_board.html.
 
-import { openSheet } from "./keymap.js";
+import { bindActions } from "./sorting_actions.js";
 import { ActiveClock, timeLeft } from "./sorting_clock.js";
 import { askReason, askRefused, askWhich } from "./sorting_dialogs.js";
+import { bindFilters, named } from "./sorting_filters.js";
 import { Gallery } from "./sorting_gallery.js";
 import { Hand } from "./sorting_hand.js";
 import { History } from "./sorting_history.js";
-import { boardKeymap, KeyDialog, LABEL } from "./sorting_keys.js";
+import { boardKeymap, KeyDialog } from "./sorting_keys.js";
 import { SortingModel } from "./sorting_model.js";
 import { callAs, Outbox } from "./sorting_outbox.js";
 import { labelOf, Panel } from "./sorting_panel.js";
@@ -22,6 +23,7 @@ export class Board {
     this.labels = new Map(labels.map((label) => [label.name, label]));
     this.urls = { queue: root.dataset.queueUrl, decisions: root.dataset.decisionsUrl, history: root.dataset.historyUrl, place: root.dataset.placeUrl };
     this.laps = [];
+    this.spent = 0; // active milliseconds since the last decision, wherever they went
     this.pressedAt = 0;
     this.outbox = new Outbox({
       url: this.urls.decisions,
@@ -60,17 +62,20 @@ export class Board {
       if (item) this.model.stand(item, one);
     }
     this.preferences = { tile: 200, view: "gallery", advance: true, keymap: {}, ...preferences };
-    this.history = new History(!this.model.nDecided);
+    this.history = new History(!this.model.nDecided, async () => (await this.call("GET", this.urls.history)).decisions);
     this.keymap = boardKeymap([...this.labels.values()], this.preferences.keymap);
     this.panel = new Panel(this.root, this.keymap, [...this.labels.values()], (action, event, dropped) => this.act(action, event, dropped));
     const describe = (item) => this.describe(item);
     this.gallery = new Gallery(this.part("gallery"), this.model, {
       thumb: (id) => this.address("thumb", id), describe,
       onPick: (index, event) => this.pick(index, event),
-      onOpen: (index) => { this.model.focus = index; this.setView("single"); },
+      onOpen: (index) => { this.look(index); this.model.focus = index; this.setView("single"); },
       onDrag: (index) => { if (!this.model.selection.has(index)) this.model.selection = new Set([index]); this.paint(); },
     });
-    this.single = new Single(this.part("single"), this.model, { url: (id) => this.address("image", id), describe });
+    this.single = new Single(this.part("single"), this.model, {
+      url: (id) => this.address("image", id), describe,
+      onShown: () => { this.spent += this.clock.lap(); }, // nobody looked while it was loading
+    });
     const tapped = (event) => { this.pressedAt = event.timeStamp; this.toUndecided(); };
     this.hand = new Hand(this.part("single-stage"), () => this.single.core, tapped);
     this.keyDialog = new KeyDialog(this.part("keys-dialog"), this.keymap, (own) => {
@@ -78,9 +83,10 @@ export class Board {
       this.panel.printKeys();
       this.remember();
     });
-    this.#bindKeys();
-    this.#bindFilters();
+    bindActions(this);
+    bindFilters(this.root, this.model.items, (change) => this.refilter(change), () => this.toStage());
     this.clock = new ActiveClock();
+    window.addEventListener("online", () => this.paint()); // an image that failed comes now
     window.addEventListener("beforeunload", (event) => { if (this.outbox.nPending) event.preventDefault(); });
     const start = Math.max(0, Math.min(this.model.items.length - 1, position - 1));
     this.model.focus = this.model.items.length ? start : -1;
@@ -99,84 +105,26 @@ export class Board {
     return (kind === "thumb" ? this.root.dataset.thumbUrl : this.root.dataset.imageUrl).replace("00000000-0000-4000-8000-000000000000", id);
   }
 
-  #bindKeys() {
-    const move = (step) => () => this.focusOn(this.model.neighbour(step));
-    const rows = (count) => () => this.focusOn(this.model.neighbour(count * (this.view === "gallery" ? this.gallery.columns : 1)));
-    const extend = (step) => () => { this.model.selectRange(this.model.neighbour(step())); this.reveal(); };
-    const columns = () => this.gallery.columns;
-    const actions = {
-      cannot: () => this.decide("cannot_classify"),
-      exclude: (event) => this.exclude(event),
-      clear: () => this.decide("cleared"),
-      undo: () => this.undo(), redo: () => this.redo(),
-      next: move(1), previous: move(-1),
-      "next-undecided": () => this.toUndecided(),
-      up: rows(-1), down: rows(1),
-      "page-up": () => rows(-this.gallery.rowsInSight)(), "page-down": () => rows(this.gallery.rowsInSight)(),
-      first: () => this.focusOn(this.model.shown[0]), last: () => this.focusOn(this.model.shown.at(-1)),
-      select: (event) => {
-        if (this.view === "single") this.hand.hold(event); // a key only: no button chooses
-        else if (this.model.focus >= 0) { this.model.toggle(this.model.focus); this.paint(); }
-      },
-      "extend-next": extend(() => 1), "extend-previous": extend(() => -1),
-      "extend-down": extend(columns), "extend-up": extend(() => -columns()),
-      row: () => this.selectRow(),
-      "select-all": () => { this.model.selectAll(); this.paint(); },
-      invert: () => { this.model.invert(); this.paint(); },
-      "select-none": () => { this.model.selection.clear(); this.paint(); },
-      view: () => this.setView(this.view === "single" ? "gallery" : "single"),
-      advance: () => { this.setAdvance(!this.preferences.advance); this.remember(); },
-      apply: () => this.refilter({}),
-      larger: () => this.resize(1), smaller: () => this.resize(-1),
-      "zoom-in": () => this.single.core?.zoomBy(1.5), "zoom-out": () => this.single.core?.zoomBy(1 / 1.5),
-      fit: () => this.single.core?.fit(),
-      "full-screen": () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen?.()),
-      help: () => openSheet(this.part("help-dialog"), this.keymap),
-    };
-    for (const name of this.labels.keys()) actions[LABEL + name] = () => this.decide("label", { label: name });
-    for (const [action, run] of Object.entries(actions)) {
-      const decides = ["label", "cannot", "exclude", "clear"].includes(action.split(":")[0]);
-      this.keymap.on(action, (event) => {
-        const key = event instanceof KeyboardEvent;
-        if (key && this.hand.arrow(event)) return;
-        if (key && event.repeat && decides) return; // a key that is held down must not sort one image after the other
-        this.pressedAt = key ? event.timeStamp : 0; // a drop and a click are no key presses
-        if (key && !decides) this.gallery.point = null; // the keyboard leads now
-        run(event);
-      });
-    }
-    this.keymap.attach(document);
+  /** The keys belong to the images. */
+  toStage() {
+    this.part(this.view === "gallery" ? "gallery" : "single-stage").focus({ preventScroll: true });
   }
 
-  /** A button was pressed or something was dropped on it. */
+  /**
+   * A button was pressed or something was dropped on it. A button that was clicked does not keep the keys: Space and Enter
+   * would press it again. First of all, because a dialog gives them back to where they were when it opened.
+   */
   act(action, event, dropped) {
+    const clicked = !dropped && event.detail > 0; // pressed with Space or Enter: 0
+    if (clicked) this.toStage();
     if (action === "keys") this.keyDialog.open(this.preferences.keymap);
     else if (action === "choose") this.choose();
     else {
       this.gallery.point = null;
       this.keymap.run(action, event);
     }
-    if (!dropped && labelOf(action)) this.part(this.view === "gallery" ? "gallery" : "single-stage").focus?.({ preventScroll: true });
-  }
-
-  #bindFilters() {
-    const seats = { slide: new Set(), camera: new Set() };
-    for (const { slide, camera } of this.model.items) { seats.slide.add(slide); seats.camera.add(camera); }
-    for (const name of ["slide", "camera"]) {
-      const select = this.part(`filter-${name}`);
-      const sorted = [...seats[name]].sort((a, b) => a - b);
-      select.append(...sorted.map((number) => new Option(this.named(name, number), number)));
-      select.closest("label").hidden = sorted.length < 2;
-      select.addEventListener("change", () => this.refilter({ [name]: Number(select.value) }));
-    }
-    for (const name of ["what", "order"]) {
-      this.part(`filter-${name}`).addEventListener("change", (event) => this.refilter({ [name]: event.target.value }));
-    }
-  }
-
-  named(kind, number) {
-    if (kind === "slide") return `Slide ${number}`;
-    return `Camera ${number <= 26 ? String.fromCharCode(64 + number) : number}`;
+    const asks = document.querySelector("dialog[open]");
+    if (!asks && (clicked || (!dropped && labelOf(action)))) this.toStage();
   }
 
   /** How an image is written: letters and colour of its class, words, where it is from. */
@@ -189,7 +137,7 @@ export class Board {
     const said = item.said.map(([who, verdict, name]) => `${who}: ${this.labels.get(name)?.title ?? verdict.replace("_", " ")}`);
     return {
       code: code ?? item.label, words: words ?? item.label, colour: label?.colour ?? "", out: item.verdict === "exclude",
-      where: `${this.named("slide", item.slide)}`, said: said.join(" · "),
+      where: `${named("slide", item.slide)}`, said: said.join(" · "),
     };
   }
 
@@ -202,7 +150,7 @@ export class Board {
 
   decide(verdict, { label = "", reason = "" } = {}) {
     const { indexes, how } = this.targets();
-    if (!indexes.length || !this.mayDecide()) return;
+    if (!indexes.length || !this.mayDecide() || !this.inSight()) return;
     const wishes = indexes.map((index) => ({ id: this.model.items[index].id, verdict, label, reason }));
     const before = this.model.items[indexes[0]];
     const fresh = !this.model.isDecided(before);
@@ -222,21 +170,41 @@ export class Board {
     return false;
   }
 
+  /** In the single view nothing is decided but what is on the screen. */
+  inSight() {
+    if (this.view !== "single" || this.single.shown === this.model.focus) return true;
+    this.panel.announce("The image is not on the screen. Nothing was decided.");
+    this.single.refuse();
+    return false;
+  }
+
+  /** The active time since the last look was spent on this image. */
+  look(index = this.model.focus) {
+    const ms = this.clock.lap();
+    this.spent += ms;
+    this.model.look(ms, index);
+  }
+
   /** Put verdicts on images, keep them for undo, hand them to the outbox. */
   say(wishes, origin) {
-    const lap = this.clock.lap();
+    const own = origin === "key" || origin === "bulk";
+    if (!own) this.look(); // at the image in focus, which need not be the one that is undone
+    const lap = own ? this.clock.lap() : 0;
+    this.spent += lap;
     const made = this.model.decide(wishes, { origin, ms: lap / Math.max(1, wishes.length) });
     if (!made) return;
-    if (origin === "key" || origin === "bulk") {
+    this.history.said(made.decisions[0].key);
+    if (own) {
       this.history.push(made.changes);
-      this.laps = [...this.laps, lap / wishes.length].slice(-LAPS);
+      this.laps = [...this.laps, this.spent / wishes.length].slice(-LAPS);
+      this.spent = 0;
     }
     this.outbox.add(made.decisions);
   }
 
   async exclude() {
     const { indexes } = this.targets();
-    if (!indexes.length || !this.mayDecide()) return;
+    if (!indexes.length || !this.mayDecide() || !this.inSight()) return;
     const { point } = this.gallery;
     const reason = await askReason(this.part("reason-dialog"), indexes.length);
     this.gallery.point = point;
@@ -251,7 +219,7 @@ export class Board {
         return;
       }
       try {
-        this.history.rebuild((await this.call("GET", this.urls.history)).decisions);
+        await this.history.recall();
       } catch (error) {
         this.panel.announce(`What was decided earlier could not be loaded: ${error.message}`);
         return;
@@ -285,7 +253,12 @@ export class Board {
   pick(index, event) {
     if (event.shiftKey) this.model.selectRange(index);
     else if (event.ctrlKey || event.metaKey) this.model.toggle(index);
-    else { this.model.selection.clear(); this.model.focus = index; this.model.anchor = index; }
+    else {
+      this.look(index); // the pointer was on it
+      this.model.selection.clear();
+      this.model.focus = index;
+      this.model.anchor = index;
+    }
     this.paint();
     this.place();
   }
@@ -301,6 +274,7 @@ export class Board {
 
   focusOn(index) {
     if (index === undefined || index < 0) return;
+    if (index !== this.model.focus) this.look();
     this.model.focus = index;
     this.model.anchor = index;
     this.reveal();
@@ -323,6 +297,7 @@ export class Board {
   }
 
   refilter(change) {
+    this.look();
     this.model.refilter(change);
     this.gallery.layout();
     this.gallery.reveal(this.model.focus);

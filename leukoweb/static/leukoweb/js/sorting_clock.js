@@ -12,7 +12,7 @@ export class ActiveClock {
       document.addEventListener(name, () => this.#touch(), { passive: true, capture: true });
     }
     document.addEventListener("visibilitychange", () => {
-      this.#collect();
+      if (document.hidden) this.#collect(); // back again: the time away was spent on something else
       this.#from = this.#last = performance.now();
     });
   }

@@ -4,10 +4,25 @@ export class History {
   #undo = [];
   #redo = [];
   #complete;
+  #load;
+  #loading = null;
+  #mine = new Set(); // keys of what this window said
 
-  /** @param {boolean} complete whether there was nothing before (else the server knows more) */
-  constructor(complete = true) {
+  /**
+   * @param {boolean} complete whether there was nothing before (else the server knows more)
+   * @param {() => Promise<Array>} load all decisions of the person in order: [key, image, verdict, label, reason, origin]
+   */
+  constructor(complete = true, load = async () => []) {
     this.#complete = complete;
+    this.#load = load;
+  }
+
+  /** Learn what was before this window was opened. However often it is asked for meanwhile, it is learned once. */
+  recall() {
+    this.#loading ??= this.#load()
+      .then((rows) => this.#rebuild(rows))
+      .finally(() => { this.#loading = null; });
+    return this.#loading;
   }
 
   /** Whether an undo needs what the server remembers from before this window was opened. */
@@ -23,13 +38,18 @@ export class History {
     return this.#redo.length > 0;
   }
 
+  /** This window said something: the server's list may hold it already, and it is no past. */
+  said(key) {
+    this.#mine.add(key);
+  }
+
   /** An action of the person: ``changes`` are {id, before, after}. */
   push(changes) {
     this.#undo.push(changes);
     this.#redo = [];
   }
 
-  /** What to say now, or null. Call ``done`` with the same list once it was said. */
+  /** What to say now, or null. */
   undo() {
     const changes = this.#undo.pop();
     if (!changes) return null;
@@ -44,28 +64,34 @@ export class History {
     return changes.map(({ id, after }) => ({ id, ...after }));
   }
 
-  /** Start over from all decisions of the person in order: [key, image, verdict, label, reason, origin]. */
-  rebuild(rows) {
-    this.#undo = [];
-    this.#redo = [];
-    this.#complete = true;
+  /** Put what was before under what this window did. */
+  #rebuild(rows) {
+    const undo = [];
+    let redo = [];
     const standing = new Map();
     const nothing = { verdict: "cleared", label: "", reason: "" };
     let last = null;
     for (const [key, id, verdict, label, reason, origin] of rows) {
+      if (this.#mine.has(key)) continue;
       const after = { verdict, label, reason };
       const change = { id, before: standing.get(id) ?? nothing, after };
       standing.set(id, after);
       if (key === last) {
-        if (origin === "key" || origin === "bulk") this.#undo.at(-1)?.push(change);
+        if (origin === "key" || origin === "bulk") undo.at(-1)?.push(change);
         continue;
       }
       last = key;
       if (origin === "undo") {
-        if (this.#undo.length) this.#redo.push(this.#undo.pop());
+        if (undo.length) redo.push(undo.pop());
       } else if (origin === "redo") {
-        if (this.#redo.length) this.#undo.push(this.#redo.pop());
-      } else this.push([change]);
+        if (redo.length) undo.push(redo.pop());
+      } else {
+        undo.push([change]);
+        redo = [];
+      }
     }
+    this.#complete = true;
+    this.#undo = [...undo, ...this.#undo];
+    if (!this.#mine.size) this.#redo = redo;
   }
 }

@@ -125,7 +125,7 @@ export class SortingModel {
   }
 
   /**
-   * Put a verdict on images. Returns what to save and what to undo, or null if it would change nothing.
+   * Put a verdict on images, each looked at for another ``ms``. Returns what to save and what to undo, or null if it would change nothing.
    * @param {{id: string, verdict: string, label?: string, reason?: string}[]} wishes
    */
   decide(wishes, { origin, ms = 0 }) {
@@ -135,16 +135,22 @@ export class SortingModel {
     for (const { id, verdict, label = "", reason = "" } of wishes) {
       const item = this.byId.get(id);
       if (!item) continue;
+      item.ms += ms;
       const after = { verdict, label, reason };
       const before = { verdict: item.verdict || "cleared", label: item.label, reason: item.reason };
       if (["verdict", "label", "reason"].every((name) => before[name] === after[name])) continue;
-      const shown_ms = Math.round(item.ms + ms);
+      const shown_ms = Math.round(item.ms);
       decisions.push({ image: id, key, seen: item.key, ...after, origin, shown_ms });
       changes.push({ id, before, after });
       this.stand(item, { ...after, key });
       item.ms = 0;
     }
     return decisions.length ? { decisions, changes } : null;
+  }
+
+  /** An image was looked at for so long, and not decided. */
+  look(ms, index = this.focus) {
+    if (this.items[index]) this.items[index].ms += ms;
   }
 
   /** What stands on an image now, whoever wrote it (this window, an earlier one, another one). */

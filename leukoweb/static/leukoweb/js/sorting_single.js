@@ -2,7 +2,8 @@
 
 import { createViewer, Prefetcher } from "./viewer_core.js";
 
-const AHEAD = 3;
+const AHEAD = 6; // so many can still be looked at when the line goes
+const VEIL_MS = 300;
 
 /** The next frame that was really painted. */
 function painted() {
@@ -11,8 +12,13 @@ function painted() {
 
 export class Single {
   #wanted = -1;
+  #shown = -1;
+  #timer = 0;
 
-  /** @param {HTMLElement} root with [data-single-stage], -words, -said, -message  @param {{url: (id: string) => string}} hooks */
+  /**
+   * @param {HTMLElement} root with [data-single-stage], -words, -said, -message
+   * @param {{url: (id: string) => string, describe: Function, onShown?: () => void}} hooks
+   */
   constructor(root, model, hooks) {
     this.root = root;
     this.model = model;
@@ -25,6 +31,11 @@ export class Single {
     return this.root.querySelector(`[data-single-${name}]`);
   }
 
+  /** Index of the image that is really on the screen; -1 while the one in focus is not there (yet). */
+  get shown() {
+    return this.#shown;
+  }
+
   /** Show the image in focus. ``pressedAt`` is the time of the key press that led here, if one did. */
   async show({ pressedAt = 0 } = {}) {
     const item = this.model.items[this.model.focus];
@@ -32,17 +43,23 @@ export class Single {
     this.describe();
     if (this.#wanted === item.index) return;
     this.#wanted = item.index;
+    this.#shown = -1;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#veil("Loading"), VEIL_MS);
     this.core ??= createViewer(this.part("stage"), { label: "Field" });
     this.core.label = this.hooks.describe(item).where;
     try {
       const shown = await this.core.open(this.hooks.url(item.id), { keepView: this.keepView });
-      if (!shown) return;
-      this.say("");
+      if (!shown || this.#wanted !== item.index) return;
     } catch {
-      if (this.#wanted === item.index) this.#wanted = -1;
-      this.say("The image could not be loaded. Go on, and come back to it later.");
+      if (this.#wanted !== item.index) return;
+      this.#wanted = -1;
+      this.#veil("The image could not be loaded. Go on, and come back to it later.");
       return;
     }
+    this.#veil("");
+    this.#shown = item.index;
+    this.hooks.onShown?.();
     this.prefetcher.fetch(this.model.ahead(AHEAD).map((index) => this.hooks.url(this.model.items[index].id)));
     const time = await painted();
     if (pressedAt) {
@@ -63,6 +80,19 @@ export class Single {
     this.part("words").textContent = words;
     this.part("said").textContent = said;
     this.part("said").hidden = !said;
+  }
+
+  /** Another image than the one in focus must not be taken for it: hidden for as long as there is something to say. */
+  #veil(text) {
+    clearTimeout(this.#timer);
+    this.part("stage").toggleAttribute("data-veiled", Boolean(text));
+    this.say(text);
+  }
+
+  /** A decision was asked for while the image is not on the screen. */
+  refuse() {
+    if (this.#wanted === -1) this.show(); // it failed: once more
+    else this.say("Loading. Nothing was decided.");
   }
 
   say(text) {

@@ -38,7 +38,7 @@ const OPTIONS = {
 export class FieldViewer {
   #osd;
   #adjust = { brightness: 1, contrast: 1 };
-  #loading = false;
+  #adding = false;
   #wanted = null;
   #listeners = new Set();
 
@@ -66,22 +66,40 @@ export class FieldViewer {
   }
 
   /**
-   * Show an image. While it loads the earlier one stays. Asked again meanwhile, only the newest is loaded.
+   * Show an image. While it loads the earlier one stays. Asked again meanwhile, the older download is given up: one that
+   * hangs holds up nothing.
    * @param {string} url  @param {{keepView?: boolean}} options keepView: same place and zoom as before, else fit
    * @returns {Promise<boolean>} true once shown, false if a newer call took its place; rejects if it cannot be loaded
    */
   open(url, { keepView = false } = {}) {
-    this.#wanted?.resolve(false);
+    const older = this.#wanted;
     return new Promise((resolve, reject) => {
-      this.#wanted = { url, keepView, resolve, reject };
-      if (!this.#loading) this.#load();
+      const image = new Image();
+      const job = { url, keepView, image, resolve, reject, here: false };
+      this.#wanted = job;
+      image.addEventListener("load", () => {
+        job.here = true;
+        this.#add();
+      });
+      image.addEventListener("error", () => {
+        if (this.#wanted !== job) return;
+        this.#wanted = null;
+        reject(new Error("The image could not be loaded."));
+      });
+      image.src = url;
+      if (older) {
+        older.image.removeAttribute("src");
+        older.resolve(false);
+      }
     });
   }
 
-  #load() {
+  /** Hand the newest image to OpenSeadragon, which waits for what it was given first: only images that are here already. */
+  #add() {
     const job = this.#wanted;
+    if (this.#adding || !job?.here) return;
     this.#wanted = null;
-    this.#loading = true;
+    this.#adding = true;
     const first = this.#osd.world.getItemCount() === 0;
     let view = null;
     // Taken at the last moment, so that a move during the download counts; OpenSeadragon goes home by itself.
@@ -90,8 +108,8 @@ export class FieldViewer {
     const done = (settle) => {
       this.#osd.world.removeHandler("remove-item", remember);
       settle();
-      this.#loading = false;
-      if (this.#wanted) this.#load();
+      this.#adding = false;
+      this.#add();
     };
     this.#osd.addTiledImage({
       tileSource: { type: "image", url: job.url },
@@ -101,7 +119,7 @@ export class FieldViewer {
         if (view && job.keepView) this.setView(view);
         else this.fit({ at_once: true });
         this.#listeners.forEach((listener) => listener(this));
-        done(() => job.resolve(true));
+        done(() => job.resolve(!this.#wanted));
       },
       error: () => done(() => job.reject(new Error("The image could not be loaded."))),
     });
