@@ -130,13 +130,19 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
     """Announce files in capture order. A path that was announced before keeps its item. Returns one item per file.
 
     A file that its slide has already (by the hash of the bytes as received) is a duplicate at once and need not be
-    sent; one that is empty, too large or has an unusable name is refused at once.
+    sent; one that is empty, too large or has an unusable name is refused at once. The hash may come later than the
+    rest, with the same path again. An upload that closed because all of it was in is opened again by more files; one
+    that was given up is not.
     """
     batch = UploadBatch.objects.select_for_update().get(pk=batch.pk)
+    if not batch.is_open and _is_all_in(batch):
+        batch.closed_at = None
+        batch.save(update_fields=["closed_at"])
     _require_open(batch)
-    paths = [file.path for file in files]
+    paths = [file.path[:PATH_MAX] for file in files]
     known = {item.path: item for item in UploadItem.objects.filter(batch=batch, path__in=paths)}
-    slides = _slides_named(batch, files)
+    _hash_late(batch, known, files)
+    slides = _slides_named(batch, [file for file in files if file.path[:PATH_MAX] not in known])
     held = set(
         HpfImage.objects.filter(slide__in=slides.values(), received_sha256__in=[f.sha256 for f in files if f.sha256])
         .values_list("slide_id", "received_sha256")
@@ -144,12 +150,12 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
     positions = {slide.pk: _last_position(slide) for slide in slides.values()}
     archives = {item.path: item for item in UploadItem.objects.filter(batch=batch, is_archive=True)}
     new: dict[str, UploadItem] = {}
-    for file in files:
-        if file.path in known or file.path in new:
+    for path, file in zip(paths, files, strict=True):
+        if path in known or path in new:
             continue
         slide = None if file.is_archive else slides[file.slide]
         item = UploadItem(
-            batch=batch, path=file.path[:PATH_MAX], size_bytes=file.size_bytes, sha256=file.sha256,
+            batch=batch, path=path, size_bytes=file.size_bytes, sha256=file.sha256,
             is_archive=file.is_archive, slide=slide,
         )  # fmt: skip
         if file.member_of:
@@ -160,12 +166,33 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
             if (slide.pk, file.sha256) in held:
                 item.state = State.DUPLICATE
         _refuse_at_once(item, file)
-        new[file.path] = item
+        new[path] = item
         if file.is_archive:
             item.save()  # its members, later in the same page, point at it
             archives[file.path] = item
     UploadItem.objects.bulk_create(item for item in new.values() if not item.is_archive)
     return [known.get(path) or new[path] for path in paths]
+
+
+def _hash_late(batch: UploadBatch, known: dict[str, UploadItem], files: Sequence[Announced]) -> None:
+    """Fill in the hashes of files that were announced without: a browser takes long over them, but not over names."""
+    late = []
+    for file in files:
+        item = known.get(file.path[:PATH_MAX])
+        same = item is not None and item.size_bytes == file.size_bytes and item.state == State.EXPECTED
+        if item is not None and same and file.sha256 and not item.sha256:
+            item.sha256 = file.sha256
+            late.append(item)
+    held = set(
+        HpfImage.objects.filter(slide__in=[i.slide_id for i in late], received_sha256__in=[i.sha256 for i in late])
+        .values_list("slide_id", "received_sha256")
+    ) if late else set()  # fmt: skip
+    for item in late:
+        if (item.slide_id, item.sha256) in held:
+            item.state = State.DUPLICATE
+    UploadItem.objects.bulk_update(late, ["sha256", "state"])
+    if held:
+        close_if_complete(batch)
 
 
 def _slides_named(batch: UploadBatch, files: Sequence[Announced]) -> dict[str, Slide]:
@@ -271,9 +298,13 @@ def _require_as_announced(item: UploadItem, size_bytes: int, sha256: str) -> Non
         )
 
 
+def _is_all_in(batch: UploadBatch) -> bool:
+    items = UploadItem.objects.filter(batch=batch)
+    return items.exists() and not items.exclude(state__in=[State.STORED, State.DUPLICATE]).exists()
+
+
 def close_if_complete(batch: UploadBatch) -> None:
-    open_items = UploadItem.objects.filter(batch=batch).exclude(state__in=[State.STORED, State.DUPLICATE])
-    if not open_items.exists():
+    if _is_all_in(batch):
         UploadBatch.objects.filter(pk=batch.pk, closed_at=None).update(closed_at=timezone.now())
 
 

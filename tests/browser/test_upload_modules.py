@@ -61,6 +61,22 @@ def test_a_pattern_that_cannot_work_is_told(call: Callable[..., Any], pattern: s
         call("upload_plan", "m.compilePattern(a[0])", pattern)
 
 
+def test_a_folder_that_is_dropped_again_brings_what_was_never_announced(call: Callable[..., Any]) -> None:
+    items = [
+        {"path": "d/a/1.png", "size": 5, "slide": 7, "needed": False, "state": "stored"},
+        {"path": "d/a/2.png", "size": 5, "slide": 7, "needed": True, "state": "expected"},
+        {"path": "d/b/9.png", "size": 5, "slide": 8, "needed": True, "state": "expected"},
+    ]
+    names = ["d/a/1.png", "d/a/2.png", "d/a/3.png", "e/1.png"]
+    files = [{"path": name, "size": 5, "archive": False, "memberOf": ""} for name in names]
+    state = {"slide": None, "slides": [{"id": 7, "code": "A-S1"}, {"id": 8, "code": "B-S1"}]}
+    found = call("upload_resume", "m.toResume(a[0], a[1], a[2])", files, items, state)
+    assert [file["path"] for file in found["known"]] == ["d/a/2.png"]
+    assert [(file["path"], file["slide"]) for file in found["fresh"]] == [("d/a/3.png", "A-S1")]
+    assert [file["path"] for file in found["homeless"]] == ["e/1.png"]
+    assert found["missing"] == 1
+
+
 def test_codes_are_proposed_and_checked(call: Callable[..., Any]) -> None:
     assert call("upload_plan", "m.toCode(a[0])", "/Müller: Ä=1") == "Muller- A-1"
     files = [{"path": f"{folder}/1.png", "size": 1, "archive": False} for folder in ("x/P1", "y/P1", "z/=")]

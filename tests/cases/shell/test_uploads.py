@@ -164,6 +164,36 @@ def test_a_full_disk_refuses_nothing(technician: Any, batch: UploadBatch, monkey
     assert (item.state, item.code) == (State.EXPECTED, "E_STORAGE")
 
 
+def test_an_upload_that_was_all_in_goes_on_with_the_next_announcement(technician: Any, batch: UploadBatch) -> None:
+    """The last file of one page may be in before the next page is announced: nobody gave anything up."""
+    (first,) = upload_items_add(batch=batch, files=[announced("a.png", picture(1))])
+    upload_item_receive(actor=technician, item=first, data=picture(1))
+    batch.refresh_from_db()
+    assert not batch.is_open
+    (second,) = upload_items_add(batch=batch, files=[announced("b.png", picture(2))])
+    second.refresh_from_db()
+    upload_item_receive(actor=technician, item=second, data=picture(2))
+    batch.refresh_from_db()
+    assert (second.state, batch.is_open) == (State.STORED, False)
+
+
+def test_names_come_first_and_hashes_later(technician: Any, batch: UploadBatch, slide: Slide) -> None:
+    """Places are those of the first announcement; a hash that the slide has already makes the file a duplicate."""
+    upload_items_add(batch=batch, files=[announced("old.png", picture(1))])
+    upload_item_receive(actor=technician, item=batch.items.get(), data=picture(1))
+    names = ["1.png", "2.png", "n" * 600]
+    named = upload_items_add(batch=batch, files=[Announced(name, len(picture(3))) for name in names])
+    assert [item.sha256 for item in named] == ["", "", ""]
+    again = [announced("2.png", picture(3)), announced("1.png", picture(1)), Announced(names[2], len(picture(3)))]
+    batch.items.filter(path="1.png").update(size_bytes=len(picture(1)))
+    found = upload_items_add(batch=batch, files=again)
+    assert [item.pk for item in found] == [named[1].pk, named[0].pk, named[2].pk]
+    assert [item.state for item in found] == [State.EXPECTED, State.DUPLICATE, State.REFUSED]
+    assert [item.position for item in found[:2]] == [3, 2]
+    with pytest.raises(ChecksumDiffers):
+        upload_item_receive(actor=technician, item=found[0], data=picture(3)[:-1] + b"x")
+
+
 def test_a_closed_batch_takes_nothing(technician: Any, batch: UploadBatch) -> None:
     (item,) = upload_items_add(batch=batch, files=[announced("a.png", picture(1))])
     closed = upload_batch_close(actor=technician, batch=batch)

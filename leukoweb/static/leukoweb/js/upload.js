@@ -4,9 +4,11 @@ import { allPages, ApiError, call, putFile } from "./upload_api.js";
 import { fromDrop, fromInput, sortOut } from "./upload_files.js";
 import { hasher } from "./upload_hash.js";
 import { PlanTable } from "./upload_plan_table.js";
-import { Queue } from "./upload_queue.js";
+import { persistently, Queue } from "./upload_queue.js";
 import { Report } from "./upload_report.js";
+import { toResume } from "./upload_resume.js";
 
+const MANIFEST_FILES = 1000; // names alone; what the server takes in one request
 const PAGE_FILES = 100; // small enough that sending begins at once, large enough for few requests
 const POLL_MS = 1500;
 
@@ -56,8 +58,12 @@ class Upload {
       button.addEventListener("click", () => this.#guarded(() => this.#giveUp(button)));
     }
     window.addEventListener("beforeunload", (event) => {
-      if (this.sending) event.preventDefault();
+      if (this.sending || this.queue?.running) event.preventDefault();
     });
+    window.addEventListener("offline", () => {
+      if (this.sending) this.report.say("The line is gone. Leave this page open: sending goes on by itself when it is back.", true);
+    });
+    window.addEventListener("online", () => { if (this.sending) this.report.say(""); });
   }
 
   // Errors of whole steps are shown where the eye is; those of single files are listed by the report.
@@ -103,23 +109,57 @@ class Upload {
     this.#begin(this.chosen); // only now: a refused code leaves the plan open for mending
     const slideOf = new Map(plan.flatMap((group) => group.files.map((file) => [file, group.slide])));
     const archives = this.chosen.filter((file) => file.archive);
-    await this.#announce([...archives, ...this.chosen.filter((file) => !file.archive)], slideOf);
-    await this.#finish();
+    for (const [file, slide] of slideOf) file.slide = slide;
+    const files = [...archives, ...this.chosen.filter((file) => !file.archive)];
+    await this.#run(files, files);
+  }
+
+  // New files are named first, all of them, so that an upload that is cut can be resumed to its last file.
+  async #run(untold, unsent) {
+    this.untold = [...untold];
+    this.unsent = [...unsent];
+    await this.#goOn();
+  }
+
+  async #goOn() {
+    this.sending = true;
+    let cut = null;
+    try {
+      await this.#name();
+      await this.#announce();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      cut = error;
+    }
+    await this.#finish(cut);
+  }
+
+  async #name() {
+    while (this.untold.length) {
+      const page = this.untold.slice(0, MANIFEST_FILES);
+      await this.#post(page.map((file) => this.#row(file)));
+      this.untold.splice(0, page.length);
+    }
+  }
+
+  #row(file, sha256 = "") {
+    return { path: file.path, size: file.size, sha256, slide: file.slide ?? "", archive: file.archive, member_of: file.memberOf };
+  }
+
+  #post(files) {
+    return persistently(() => call("POST", `${this.api}${this.batch}/items/`, { files }));
   }
 
   // Hash a page of files, announce it, hand what the server needs to the queue, go on with the next page.
-  async #announce(files, slideOf) {
-    for (let at = 0; at < files.length; at += PAGE_FILES) {
-      const page = files.slice(at, at + PAGE_FILES);
+  async #announce() {
+    while (this.unsent.length) {
+      const page = this.unsent.slice(0, PAGE_FILES);
       const body = [];
       for (const file of page) {
-        const sha256 = file.file && !file.archive ? await this.hash(file.file) : "";
-        body.push({
-          path: file.path, size: file.size, sha256, slide: slideOf.get(file) ?? "", archive: file.archive,
-          member_of: file.memberOf,
-        });
+        body.push(this.#row(file, file.file && !file.archive ? await this.hash(file.file) : ""));
       }
-      const { items } = await call("POST", `${this.api}${this.batch}/items/`, { files: body });
+      const { items } = await this.#post(body);
+      this.unsent.splice(0, page.length);
       items.forEach((item, index) => this.#enqueue(item, page[index].file));
     }
   }
@@ -153,10 +193,10 @@ class Upload {
   }
 
   // Archives go one by one after the single files, then their jobs are watched.
-  async #finish() {
+  async #finish(cut) {
     for (const entry of this.archives.splice(0)) {
       try {
-        const { item } = await putFile(entry.url, entry.file, (bytes) => this.report.progress(entry, bytes));
+        const { item } = await persistently(() => putFile(entry.url, entry.file, (bytes) => this.report.progress(entry, bytes)));
         this.report.progress(entry, entry.size);
         this.jobs.push(item.job);
       } catch (error) {
@@ -168,8 +208,9 @@ class Upload {
     const jobs = this.jobs.splice(0);
     for (const job of jobs) await this.#watch(job);
     if (jobs.length) await this.#readMembers();
+    const state = await persistently(() => call("GET", `${this.api}${this.batch}/`)).catch(() => null);
     this.sending = false;
-    await this.report.end(await call("GET", `${this.api}${this.batch}/`));
+    this.report.end(state, { cut, left: this.unsent.length });
   }
 
   async #watch(job) {
@@ -189,10 +230,9 @@ class Upload {
 
   async #retry() {
     const failed = this.report.takeFailed();
-    this.sending = true;
     this.archives.push(...failed.filter((entry) => entry.item.archive));
     this.queue.add(failed.filter((entry) => !entry.item.archive));
-    await this.#finish();
+    await this.#goOn();
   }
 
   #askToResume(button) {
@@ -204,21 +244,19 @@ class Upload {
 
   async #resume(files) {
     this.batch = this.resumed;
-    const items = await allPages(`${this.api}${this.batch}/items/`);
-    const open = new Map(items.filter((item) => item.needed).map((item) => [`${item.path}\n${item.size}`, item]));
-    const found = files.map((file) => [file, open.get(`${file.path}\n${file.size}`)]).filter(([, item]) => item);
-    const received = items.filter((item) => item.state === "received" && item.archive);
-    if (!found.length && !received.length) {
+    const [state, items] = await Promise.all([
+      call("GET", `${this.api}${this.batch}/`), allPages(`${this.api}${this.batch}/items/`),
+    ]);
+    const { known, fresh, homeless, missing, waiting } = toResume(files, items, state);
+    if (!known.length && !fresh.length && !waiting.length) {
       this.report.say("None of these files is missing in that upload. Drop the same folder as the first time.", true);
       return;
     }
     this.resumed = null;
-    const zips = new Set(found.filter(([file]) => file.archive).map(([file]) => file.path));
-    this.#begin([...found.map(([file]) => file), ...files.filter((file) => zips.has(file.memberOf))]);
-    for (const [file, item] of found) this.#enqueue(item, file.file);
-    for (const item of received) this.jobs.push(item.job);
-    this.report.stillMissing(open.size - found.length);
-    await this.#finish();
+    this.#begin([...known, ...fresh]);
+    for (const item of waiting) this.jobs.push(item.job);
+    this.report.stillMissing(missing, homeless);
+    await this.#run(fresh, [...known, ...fresh]);
   }
 
   async #giveUp(button) {

@@ -7,6 +7,26 @@ const TRIES = 4;
 const FIRST_PAUSE_MS = 800;
 
 const pause = (ms) => new Promise((resolve) => window.setTimeout(resolve, ms));
+const online = () => new Promise((resolve) => {
+  window.addEventListener("online", resolve, { once: true });
+});
+
+/** Do it again after a pause where that can help. While the line is gone nothing is tried and no try is counted. */
+export async function persistently(deed, onFailed = () => {}) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await deed();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      onFailed();
+      if (error.status === 0 && !window.navigator.onLine) {
+        await online();
+        attempt = 0;
+      } else if (!error.again || error.status === 401 || attempt === TRIES) throw error;
+      await pause(FIRST_PAUSE_MS * 2 ** Math.max(0, attempt - 1) * (0.75 + Math.random() / 2));
+    }
+  }
+}
 
 export class Queue {
   // on: {progress(entry, bytes), done(entry, answer), failed(entry, error)}
@@ -37,16 +57,12 @@ export class Queue {
   }
 
   async #send(entry) {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        const answer = await putFile(entry.url, entry.file, (bytes) => this.on.progress(entry, bytes));
-        return this.on.done(entry, answer);
-      } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
-        this.on.progress(entry, 0);
-        if (!error.again || error.status === 401 || attempt === TRIES) return this.on.failed(entry, error);
-        await pause(FIRST_PAUSE_MS * 2 ** (attempt - 1) * (0.75 + Math.random() / 2));
-      }
+    const put = () => putFile(entry.url, entry.file, (bytes) => this.on.progress(entry, bytes));
+    try {
+      this.on.done(entry, await persistently(put, () => this.on.progress(entry, 0)));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.on.failed(entry, error);
     }
   }
 }

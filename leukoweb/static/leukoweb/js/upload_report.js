@@ -73,8 +73,12 @@ export class Report {
     return entries;
   }
 
-  stillMissing(count) {
-    this.part("missing").textContent = count ? `${count} more files of that upload were not among these.` : "";
+  stillMissing(count, homeless) {
+    const names = homeless.slice(0, 5).map((file) => file.path).join(", ");
+    this.part("missing").textContent = [
+      count ? `${count} more files of that upload were not among these.` : "",
+      homeless.length ? `Not part of that upload: ${names}${homeless.length > 5 ? ` and ${homeless.length - 5} more` : ""}. Start a new upload for them.` : "",
+    ].join(" ").trim();
   }
 
   unpacking(job) {
@@ -119,18 +123,22 @@ export class Report {
       `${files} of ${this.files} files, ${inWords(gone)} of ${inWords(this.bytes)}${left ? `, ${left}` : ""}`;
   }
 
-  async end(state) {
+  /** ``state`` null: the server did not tell. ``cut``: why ``left`` files were not announced, if they were not. */
+  end(state, { cut, left }) {
     this.#draw();
-    const { stored, duplicate, refused, expected } = state.counts;
+    if (cut) this.say(`${left} files have not been sent. ${cut.message} ${cut.hint}`.trim(), true);
+    if (cut?.status === 401) this.say("You were signed out. Sign in in another tab, then press “Retry failed”.", true);
+    const counts = state?.counts ?? { stored: this.count("stored"), duplicate: this.count("duplicate"), refused: this.count("refused") };
+    const { stored, duplicate, refused, expected } = counts;
     const words = [`${stored} stored`];
     if (duplicate) words.push(`${duplicate} already there`);
     if (refused) words.push(`${refused} refused`);
     if (expected) words.push(`${expected} still missing`);
     this.part("done-words").textContent = `${words.join(", ")}.`;
-    this.part("retry").hidden = !this.failed.size;
+    this.part("retry").hidden = !this.failed.size && !cut?.again;
     const list = this.part("slides");
     list.replaceChildren();
-    for (const slide of state.slides) {
+    for (const slide of state?.slides ?? []) {
       const link = document.createElement("a");
       link.href = slide.url;
       link.textContent = `Slide ${slide.code}`;
