@@ -177,7 +177,7 @@ def test_the_pointer_decides_and_tiles_can_be_dropped_on_a_class(sorter: Page, t
 def test_the_single_view_goes_on_and_resumes_where_it_was_left(sorter: Page, task: Any) -> None:
     page, held = sorter, []
     second = task.seats.first().items.select_related("image").get(position=2).image.public_id
-    page.route(re.compile(rf"/images/{second}/$"), held.append)
+    page.route(re.compile(rf"/images/{second}/$"), lambda route: held.append(route))
     open_board(page, task)
     page.keyboard.press("g")
     expect(page.locator("[data-single]")).to_be_visible()
@@ -336,6 +336,12 @@ def test_offline_decisions_survive_a_closed_tab(sorter: Page, task: Any) -> None
     page.close()
     context.set_offline(False)
     again = context.new_page()
+    again.goto("/")
+    again.get_by_role("button", name=page.user.username).click()
+    again.get_by_role("button", name="Sign out").click()
+    expect(again).to_have_url(re.compile("/logout/$"))
+    expect(again.get_by_text("Not saved yet: 3 sorting decisions.")).to_be_visible()
+    assert axe_problems(again) == []
     open_board(again, task)
     expect_all_saved(again)
     assert labels(task)[:4] == ["AML", "ALL", "APML", "CML"]

@@ -18,7 +18,14 @@ from playwright.sync_api import Page, expect
 from cases.models import SortingDecision, SortingItem
 from leukoweb.core.audit import chain_verify
 from leukoweb.core.models import AuditEvent
-from tests.browser.sorting_support import cohort_with_fields, expect_all_saved, open_board, rows_only, sorting_task
+from tests.browser.sorting_support import (
+    cohort_with_fields,
+    expect_all_saved,
+    open_board,
+    rows_only,
+    sorting_task,
+    until,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 OpenPage = Callable[..., Page]
@@ -26,6 +33,12 @@ N_IMAGES, N_CUTS = 200, 50
 KEYS = {"AML": "1", "ALL": "2", "APML": "3", "CML": "4", "CLL": "5", "REACTIVE": "6", "NO_LEUKEMIA": "7"}
 LISTEN = """window.painted = [];
 document.addEventListener("sorting:painted", (event) => window.painted.push(event.detail.ms));"""
+
+SEES = """() => {
+  const { single, model } = document.querySelector("[data-board]").board;
+  if (single.shown === model.focus) return "shown";
+  return document.querySelector("[data-single-message]").textContent.includes("could not") && "failed";
+}"""
 
 BADGE = """() => {
   const badge = document.querySelector("[data-badge]");
@@ -46,10 +59,15 @@ class Sorter:
         page.evaluate(LISTEN)
         page.keyboard.press("g")
         expect(page.locator("[data-single]")).to_be_visible()
+        assert self.sees()
 
     @property
     def done(self) -> bool:
         return len(self.pressed) == len(self.queue)
+
+    def sees(self) -> bool:
+        """Whether the image in focus comes on the screen; without a line only those that were fetched ahead do."""
+        return self.page.wait_for_function(SEES, timeout=60_000).json_value() == "shown"
 
     def press(self, label: str) -> None:
         self.pressed[self.queue[len(self.pressed)]] = label
@@ -104,10 +122,13 @@ def test_two_pathologists_400_decisions_50_cuts(browser_as: OpenPage, data_dir: 
         sorter = dice.choice([one for one in sorters if not one.done])
         left = len(sorter.queue) - len(sorter.pressed)
         cut = cuts < N_CUTS
+        until(sorter.page, sorter.sees)
         if cut:
             cuts += 1
             sorter.page.context.set_offline(True)
         for _ in range(min(left, dice.randint(1, 5))):
+            if not sorter.sees():
+                break  # nobody decides what they cannot see
             sorter.press(dice.choice(list(KEYS)))
             sorter.page.wait_for_timeout(dice.randint(0, 60))
         if cut:
