@@ -88,3 +88,9 @@ def until(page: Page, true: Callable[[], bool], patience_ms: int = 20_000) -> No
             return
         page.wait_for_timeout(50)
     raise AssertionError("the page's deed did not reach the database")
+
+
+def labels(task: Any) -> list[str]:
+    """The counting label of each item in the queue's order; "" for undecided."""
+    items = task.seats.first().items.select_related("current").order_by("position")
+    return [(i.current.label or i.current.verdict) if i.current else "" for i in items]
