@@ -98,7 +98,8 @@ def _postgres_dump(target: Path) -> tuple[Path, Digests]:
 
 
 def _rows(sql: str) -> Iterator[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    """On PostgreSQL by a cursor of the server: libpq would take a whole table into memory before the first row."""
+    with connection.chunked_cursor() as cursor:
         cursor.execute(sql)
         while batch := cursor.fetchmany(2000):
             yield from batch

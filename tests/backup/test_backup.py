@@ -15,10 +15,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from cases import services
+from leukoweb.backup import database
 from leukoweb.backup.database import BackupFailed
+from leukoweb.backup.digests import table_digests
 from leukoweb.backup.media import files_copy
 from leukoweb.backup.place import held
 from leukoweb.backup.service import backup_check, backup_take, backups_tidy
@@ -77,6 +79,24 @@ def write_until(stop: threading.Event, acknowledged: list[int]) -> None:
             stop.wait(0.005)  # the backup has to get a turn on a busy machine too
     finally:
         connections.close_all()
+
+
+def test_tables_of_postgresql_are_read_piece_by_piece_with_the_same_digests(image: Any) -> None:
+    """By a cursor of the server; the digests are those that a cursor of the client gives, as in older backups."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite reads rows one by one")
+
+    def at_once(sql: str) -> Iterator[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            yield from cursor.fetchall()
+
+    with transaction.atomic():
+        assert table_digests(database._rows) == table_digests(at_once)
+        rows = database._rows("SELECT n FROM generate_series(1, 5000) n ORDER BY n")
+        assert next(rows) == (1,)
+        assert list(at_once("SELECT count(*) FROM pg_cursors")) == [(1,)]
+        assert sum(1 for _ in rows) == 4999
 
 
 def test_a_backup_under_load_restores_value_by_value(image: Any, elsewhere: Elsewhere, tmp_path: Path) -> None:
