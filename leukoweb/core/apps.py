@@ -1,6 +1,8 @@
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
+CLEAR_SESSIONS = "core.clear_sessions"
+
 
 def _complete_database(sender: AppConfig, using: str, **kwargs: object) -> None:
     """What is no model's: the triggers, and the table of the cache (which counts failed sign-ins)."""
@@ -19,5 +21,11 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         from leukoweb.core import guards, identities, sessions  # noqa: F401  they register checks and receivers
+        from leukoweb.core.jobs.daily import register_daily
+        from leukoweb.core.jobs.registry import register_kind
 
+        register_kind(
+            CLEAR_SESSIONS, "leukoweb.core.chores:clear_sessions", queue="ops", title="Remove expired sign-ins"
+        )
+        register_daily(CLEAR_SESSIONS, "Remove sign-ins that have expired")
         post_migrate.connect(_complete_database, dispatch_uid="leukoweb.complete_database")

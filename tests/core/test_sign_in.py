@@ -20,7 +20,8 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from leukoweb.core.models import AuditEvent, User
+from leukoweb.core.jobs.daily import daily_create
+from leukoweb.core.models import AuditEvent, Job, User
 from tests.conftest import BACKEND
 from tests.support.oidc import CLIENT_ID, CLIENT_SECRET, Provider, provider
 
@@ -267,3 +268,14 @@ def test_the_address_that_counts_is_one_that_our_proxies_saw(
     request = RequestFactory().get("/", headers={"X-Forwarded-For": forwarded})
     assert get_adapter().get_client_ip(request) == counted
     assert ("TRUSTED_PROXIES is 2" in caplog.text) == (forwarded == "10.0.0.1")
+
+
+@pytest.mark.django_db
+def test_expired_sign_ins_are_removed_once_a_day(as_role: Any, run_jobs: Any) -> None:
+    as_role("admin").get("/")
+    live = Session.objects.get()
+    Session.objects.create(session_key="old", session_data="x", expire_date=timezone.now() - timedelta(minutes=1))
+    daily_create()
+    run_jobs()
+    assert Session.objects.get() == live
+    assert Job.objects.get(kind="core.clear_sessions").note == "1 expired sign-in removed."
