@@ -12,6 +12,7 @@ from inference.pipeline.rules import DEFAULT_RULE_SET, RULE_SETS, RuleSet
 from inference.selectors.registry import model_list_for, pipeline_list
 from inference.services.cohort_results import KINDS
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.numbers import json_read
 
 
 class RunForm(forms.Form):
@@ -83,9 +84,11 @@ class PipelineForm(forms.Form):
         data = super().clean() or {}
         text = data.get("own_rules", "").strip()
         try:
-            data["rule_set"] = RuleSet.from_dict(json.loads(text)) if text else RULE_SETS.get(data.get("rules", ""))
+            data["rule_set"] = RuleSet.from_dict(json_read(text)) if text else RULE_SETS.get(data.get("rules", ""))
         except json.JSONDecodeError as error:
             self.add_error("own_rules", f"This is not JSON (line {error.lineno}): {error.msg}.")
+        except RecursionError:
+            self.add_error("own_rules", "This is nested too deeply.")
         except DomainError as error:
             self.add_error("own_rules", f"{error.message} {error.hint}".strip())
         return data

@@ -7,12 +7,12 @@ Keys: ``diagnosis`` (a class of the protocol; empty: not decided), ``cannot_deci
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.numbers import is_number
 
 CONFIDENCE = range(1, 6)
 LONGEST = {"reason": 300, "recognised_note": 300, "comment": 4000}
@@ -122,6 +122,6 @@ def _display(value: Any) -> dict[str, float]:
         raise AnswerRefused("display holds brightness and contrast.", field="display")
     found = DISPLAY | value
     for name, number in found.items():
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        if not is_number(number):
             raise AnswerRefused(f"{name} has to be a number.", field="display")
     return {name: round(min(max(float(number), 0.1), 5.0), 2) for name, number in found.items()}

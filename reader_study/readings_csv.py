@@ -107,7 +107,7 @@ def _whole(row: Row, column: str, low: int, high: int, problems: Problems) -> in
     text = row.get(column)
     if not text and column != "session":
         return None
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high):
         problems.add(row.line, column, "E_READING", f"{column} {text!r:.20} is not a number from {low} to {high}.")
         return None
     return int(text)

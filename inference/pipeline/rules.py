@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 from inference.pipeline.errors import RuleSetInvalid
+from leukoweb.core.numbers import is_number
 
 Measure = Literal["count", "fraction", "probability"]
 Voters = Literal["all", "leukemia"]
@@ -55,8 +55,9 @@ class Threshold:
         _require_choice("measure", self.measure, MEASURES)
         _require_choice("voters", self.voters, VOTERS)
         value = self.at_least
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise RuleSetInvalid(f"at_least is {value!r}; it must be a finite number.", field="at_least")
+        if not is_number(value):
+            shown = f"{value!r:.40}" if not isinstance(value, int) else "too large"
+            raise RuleSetInvalid(f"at_least is {shown}; it must be a finite number.", field="at_least")
         if value <= 0:
             raise RuleSetInvalid(
                 f"at_least is {value}; it must be above 0, or every slide would pass.", field="at_least"

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.numbers import json_read
 from leukoweb.core.permissions import has_action
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class StrictJSONParser(BaseParser):
         if _depth(text) > MAX_DEPTH:
             raise DomainError(f"The JSON is nested deeper than {MAX_DEPTH} levels.", code="E_JSON_DEPTH")
         try:
-            value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+            value = json_read(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
         except json.JSONDecodeError as error:
             raise DomainError(
                 f"The JSON is broken at line {error.lineno}, column {error.colno}: {error.msg}.", code="E_JSON"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import difflib
-import math
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
+
+from leukoweb.core.numbers import is_number
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
@@ -103,8 +104,7 @@ class Integer:
     def clean(self, value: Any, path: str, problems: list[Problem]) -> int | None:
         if value is None and self.nullable:
             return None
-        whole = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value) and value == int(value))
-        if isinstance(value, bool) or not whole:
+        if not is_number(value) or value != int(value):
             _wrong(path, "A whole number", value, problems)
             return self.initial
         if not self.low <= value <= self.high:
@@ -128,10 +128,10 @@ class Number:
     def clean(self, value: Any, path: str, problems: list[Problem]) -> float | None:
         if value is None and self.nullable:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_number(value):
             _wrong(path, "A number", value, problems)
             return self.initial
-        if not self.low <= value <= self.high:  # NaN fails this too
+        if not self.low <= value <= self.high:
             problems.append(Problem(path, f"{value:g} is not between {self.low:g} and {self.high:g}."))
             return self.initial
         return round(float(value), 6) + 0.0

@@ -212,6 +212,8 @@ API_ROWS = (
     _api(96, "NaN", b'{"slide": NaN}', "E_JSON"),
     _api(96, "1e999", b'{"slide": 1e999}', "E_INVALID"),
     _api(97, "a number of 400 digits", b'{"slide": ' + b"9" * 400 + b"}", "E_INVALID"),
+    _api(97, "a number of 5,000 digits", b'{"slide": ' + b"9" * 5000 + b"}", "E_INVALID"),
+    _api(97, "a number of 20 digits", b'{"slide": 18446744073709551616}', "E_INVALID"),
     _api(98, "true for a number", b'{"slide": true}', "E_INVALID"),
     _api(98, "1.5 for a number", b'{"slide": 1.5}', "E_INVALID"),
     _api(99, "half of a surrogate pair", b'{"slides": [{"patient": "\\ud800", "slide": "a"}]}', "E_TEXT"),

@@ -184,6 +184,13 @@ def test_what_is_no_such_file_is_refused(study: Study, coordinator: User, data: 
         take(study, coordinator, data)
 
 
+def test_a_number_of_thousands_of_digits_is_no_number(study: Study, coordinator: User) -> None:
+    table = rows(study)
+    table[0][2] = table[1][5] = "9" * 5000
+    with pytest.raises(CsvRefused, match="is not a number from"):
+        take(study, coordinator, csv(table))
+
+
 def test_only_a_coordinator_of_the_study_imports(study: Study, coordinator: User) -> None:
     other = user("coordinator", "other")
     with pytest.raises(NotAllowed):
