@@ -109,6 +109,10 @@ class UploadItems(APIView):
         """Paged; ``?state=refused`` narrows."""
         rows = uploads.batch_of(person(request), pk).items.order_by("id")
         state = request.query_params.get("state", "")
+        if state and state not in UploadItem.State.values:
+            raise DomainError(
+                f"There is no state {state!r:.40}.", field="state", hint=f"One of {', '.join(UploadItem.State.values)}."
+            )
         if state:
             rows = rows.filter(state=state)
         pages = Pages()

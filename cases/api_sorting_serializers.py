@@ -9,6 +9,7 @@ from cases.models import SortingDecision, SortingTask, Verdict
 from cases.services.sorting import MAX_DECISIONS, MAX_REASON, Decision
 from leukoweb.core.api_serializers import StrictSerializer
 
+COLUMN_MAX = 2**31 - 1  # of an integer column
 _ORIGINS = [one for one in SortingDecision.Origin.values if one != SortingDecision.Origin.IMPORT]
 
 
@@ -53,15 +54,15 @@ class HistoryOut(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class SeatIn(StrictSerializer):
-    position = serializers.IntegerField(min_value=0, required=False)
+    position = serializers.IntegerField(min_value=0, max_value=COLUMN_MAX, required=False)
     preferences = serializers.DictField(required=False)
 
 
 class RuleIn(StrictSerializer):
     rule = serializers.ChoiceField(choices=list(RULES), default="adjudicated")
-    version = serializers.IntegerField(default=1)
-    min_decisions = serializers.IntegerField(min_value=0, default=0)
-    panel_min = serializers.IntegerField(min_value=1, default=1)
+    version = serializers.IntegerField(min_value=1, max_value=COLUMN_MAX, default=1)
+    min_decisions = serializers.IntegerField(min_value=0, max_value=COLUMN_MAX, default=0)
+    panel_min = serializers.IntegerField(min_value=1, max_value=COLUMN_MAX, default=1)
 
 
 class TaskIn(StrictSerializer):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -30,9 +32,13 @@ from inference.services.registry import model_import, pipeline_import
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import TooLarge
 from leukoweb.core.models import User
+from leukoweb.core.troubles import trouble_of
 
 _SIZES = {CARD_NAME: 4 * 2**20, PIPELINE_NAME: 4 * 2**20, WEIGHTS_NAME: MAX_WEIGHTS_BYTES, ONNX_NAME: MAX_WEIGHTS_BYTES}
 _MAX_MEMBERS = 64
+_UNREADABLE = (
+    zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, ValueError, zlib.error, lzma.LZMAError
+)  # fmt: skip
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same version gives the same bytes
 
 
@@ -115,7 +121,9 @@ def _unpack(file: IO[bytes], folder: Path) -> None:
                 )
             for member in members:
                 _extract(archive, member, folder)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
+        if trouble := trouble_of(error):  # a full disk is no fault of the file
+            raise trouble from error
         raise ArchiveRefused(
             f"This is not a readable zip: {error}.", hint="Export or copy it again.", field="file"
         ) from error

@@ -75,9 +75,9 @@ def audit_events(*, for_user: User, asked: Asked) -> QuerySet[AuditEvent]:
         parts = Q(target__in=target_parts(for_user, asked.on))
         found = found.filter(Q(target=asked.on) | Q(target__startswith=f"{asked.on}:") | parts)
     zone = timezone.get_current_timezone()
-    if asked.since:
+    if asked.since and asked.since.year > 1:  # at the ends of the calendar UTC has no such day
         found = found.filter(at__gte=datetime.combine(asked.since, time(), zone))
-    if asked.until:
+    if asked.until and asked.until.year < 9999:
         found = found.filter(at__lt=datetime.combine(asked.until + timedelta(days=1), time(), zone))
     if asked.text:
         found = found.filter(open=True).annotate(said=Cast("data", TextField()))

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
+from cases.csv_tables import BYTES_MAX
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
 from leukoweb.core.jobs.bell import ring
@@ -79,7 +80,7 @@ def evaluator_create(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse
         try:
             made = evaluator_import(
                 actor=person(request), study=study, name=data["name"], version=data["version"],
-                source=data["source"], data=data["file"].read(),
+                source=data["source"], data=data["file"].read(BYTES_MAX + 1),
             )  # fmt: skip
         except DomainError as error:
             return _index(request, study, InterimForm(), error=error, evaluator_form=form, status=error.status)

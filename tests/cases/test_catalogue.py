@@ -292,6 +292,9 @@ def test_091_an_import_run_twice(tmp_path: Path) -> None:
 def test_112_a_page_of_a_billion_rows(page: Browser) -> None:
     batch = page.announce(("a.jpg", JPEG)).json()
     address = reverse("api_upload_items", args=[batch["id"]])
+    for state in ("%00", "lost"):
+        assert error_of(page.client.get(f"{address}?state={state}"))["field"] == "state"
+    assert page.client.get(f"{address}?state=expected").status_code == 200
     assert page.client.get(f"{address}?page_size=1000000000").status_code == 200, "bounded to 500"
     for query in ("page=-1", "page=99999999999999999999", "page=x"):
         assert page.client.get(f"{address}?{query}").status_code == 404, query

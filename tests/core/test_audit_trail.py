@@ -47,6 +47,8 @@ def test_each_filter_finds_its_events(as_role: Any, technician: Any) -> None:
     at(second, datetime(2026, 3, 2, tzinfo=UTC))
     at(third, datetime(2026, 3, 2, 23, 59, 59, 999999, tzinfo=UTC))
     admin = as_role("admin")
+    ends = {"since": "0001-01-01", "until": "9999-12-31"}
+    assert set(found(admin, **ends)) >= {first.pk, second.pk, third.pk}
     for asked, wanted in (
         ({"who": technician.username.upper()}, [first]),
         ({"action": "slide.recode"}, [second]),

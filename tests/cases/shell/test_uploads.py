@@ -104,6 +104,14 @@ def test_hopeless_files_are_refused_before_they_are_sent(batch: UploadBatch, fil
     assert item.message
 
 
+def test_a_path_that_is_too_long_is_refused_once_and_again(batch: UploadBatch) -> None:
+    long = [announced(f"{'a' * 500}{end}.png", picture(1)) for end in ("x", "y")]
+    for _ in range(2):
+        items = upload_items_add(batch=batch, files=long)
+        assert [(item.state, item.code) for item in items] == [(State.REFUSED, "E_NAME")] * 2
+    assert UploadItem.objects.count() == 1
+
+
 def test_files_need_a_slide_of_the_cohort(technician: Any, cohort: Cohort) -> None:
     batch = upload_batch_create(actor=technician, cohort=cohort, slides=[("P-001", "A")])
     with pytest.raises(NotFound, match="'Z'"):

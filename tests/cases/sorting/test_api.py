@@ -54,6 +54,8 @@ def test_a_sorting_session_over_the_api(anna: Client, task: SortingTask) -> None
     assert answer.json()["error"]["conflicts"][0]["label"] == "AML"
     assert anna.put(f"{base}/place/", {"position": 9, "preferences": {"tile": 240}}, JSON).status_code == 204
     assert anna.get(f"{base}/queue/").json()["preferences"] == {"tile": 240}
+    refused = anna.put(f"{base}/place/", {"position": 3_000_000_000}, JSON)
+    assert (refused.status_code, refused.json()["error"]["field"]) == (400, "position")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -18,7 +19,7 @@ from django.urls import reverse
 from inference.models import ModelVersion, PipelineVersion
 from inference.pipeline.errors import WeightsFormat, WeightsSha
 from inference.pipeline.rules import RULE_SETS
-from inference.services import files
+from inference.services import archives, files
 from inference.services.archives import archive_import, model_export, pipeline_export
 from inference.services.errors import ArchiveRefused, ModelFilesMissing, VersionTaken
 from inference.services.registry import (
@@ -28,7 +29,7 @@ from inference.services.registry import (
     pipeline_import,
     starter_ensure,
 )
-from leukoweb.core.exceptions import DomainError
+from leukoweb.core.exceptions import DomainError, StorageFull
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.storage import blobs
 
@@ -160,6 +161,33 @@ def test_zips_that_hold_anything_else_are_refused(db: None, members: dict[str, b
 def test_what_is_not_a_zip_is_refused(db: None) -> None:
     with pytest.raises(ArchiveRefused):
         archive_import(actor=None, file=io.BytesIO(b"GIF89a" + b"x" * 100))
+
+
+def test_a_zip_that_is_damaged_inside_is_refused_and_a_full_disk_is_not_its_fault(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("card.json", b"{}" * 500)
+    sound = stream.getvalue()
+    start = sound.index(b"card.json") + len("card.json")
+    for damaged in (sound[:start] + b"\xff" * 8 + sound[start + 8 :], utf8_name(sound)):
+        with pytest.raises(ArchiveRefused, match="not a readable zip"):
+            archive_import(actor=None, file=io.BytesIO(damaged), light=True)
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archives, "_extract", full)
+    with pytest.raises(StorageFull, match="disk is full"):
+        archive_import(actor=None, file=io.BytesIO(sound), light=True)
+
+
+def utf8_name(data: bytes) -> bytes:
+    """The same zip with a name in its list that says it is UTF-8 and is not."""
+    entry = data.index(b"PK\x01\x02")
+    flags = (int.from_bytes(data[entry + 8 : entry + 10], "little") | 0x800).to_bytes(2, "little")
+    return data[: entry + 8] + flags + data[entry + 10 : entry + 46] + b"\xff" + data[entry + 47 :]
 
 
 def test_a_network_whose_check_needs_torch_is_left_to_the_server(copy: Path) -> None:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -203,6 +204,20 @@ def test_files_of_ai_answers_that_cannot_be_taken(made: MadeStudy, data: bytes, 
     with pytest.raises(DomainError, match=words):
         evaluator_import(actor=made.coordinator, study=made.study, source="s", data=data, **PIPELINE)  # type: ignore[arg-type]
     assert not made.study.imported_evaluators.exists()
+
+
+def test_no_more_of_an_uploaded_table_is_read_than_one_may_hold(
+    made: MadeStudy, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    monkeypatch.setattr("reader_study.views.analyses.BYTES_MAX", 10)
+    monkeypatch.setattr("reader_study.views.analyses.evaluator_import", lambda **given: read.append(given["data"]))
+    file = SimpleUploadedFile("ai.csv", b"x" * 1000)
+    answer = client.post(
+        reverse("analysis_evaluator_create", args=[made.study.public_id]),
+        {"name": "AI", "version": "1", "source": "s", "file": file},
+    )
+    assert (answer.status_code, read) == (302, [b"x" * 11])
 
 
 def test_a_class_outside_the_protocol_is_refused_at_the_import(made: MadeStudy) -> None:
