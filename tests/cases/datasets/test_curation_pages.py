@@ -46,6 +46,8 @@ def test_the_list_sorts_narrows_and_takes_out(small: Small, as_role: Any) -> Non
     assert '<option value="other" selected>' in text
     assert answer.context["page"].paginator.count == 8
     assert "data-touched" in text  # so that the end of a job does not load the page anew
+    assert 'href="?' not in text  # this answer has the address of the deed, and its links lead to the list
+    assert f'<form method="get" action="{reverse("curation_home")}"' in text
     forgot["back"] = reverse("training_list")
     kept = parse_qs(urlsplit(admin.post(url, forgot)["Location"]).query)
     assert (kept["images"], kept["reason"]) == (forgot["images"], ["other"])
