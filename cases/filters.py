@@ -35,7 +35,7 @@ class PatientFilter(django_filters.FilterSet):
 
 
 class SlideFilter(django_filters.FilterSet):
-    q = django_filters.CharFilter(method="by_code", label="Slide or patient code contains")
+    q = django_filters.CharFilter(method="by_code", label="Code contains")
     stain = django_filters.CharFilter(lookup_expr="icontains", label="Stain contains")
     device = django_filters.ModelChoiceFilter(queryset=CaptureDevice.objects.all(), empty_label="any", label="Camera")
     since = django_filters.DateFilter(field_name="captured_on", lookup_expr="gte", label="Captured from", widget=_day())

@@ -26,15 +26,19 @@ class ResultFilter(django_filters.FilterSet):
     """Of ``PipelineRun``. Narrowing by a diagnosis tells one of every patient that the other filters leave: those who
     ask must have seen their results first (``patients_unseen``)."""
 
-    q = django_filters.CharFilter(method="by_code", label="Slide or patient code contains")
+    q = django_filters.CharFilter(method="by_code", label="Code contains")
     cohort = django_filters.ModelChoiceFilter(
-        queryset=Cohort.objects.all(), field_name="slide__patient__cohort", empty_label="any"
+        queryset=Cohort.objects.all(), field_name="slide__patient__cohort", empty_label="any", label="Cohort"
     )
-    pipeline = django_filters.ModelChoiceFilter(queryset=PipelineVersion.objects.all(), empty_label="any")
+    pipeline = django_filters.ModelChoiceFilter(
+        queryset=PipelineVersion.objects.all(), empty_label="any", label="Pipeline"
+    )
     state = django_filters.ChoiceFilter(
         method="by_state", label="State", empty_label="any", choices=[("done", "Done"), *_UNFINISHED]
     )
-    diagnosis = django_filters.ChoiceFilter(method="by_diagnosis", empty_label="any", choices=_DIAGNOSES)
+    diagnosis = django_filters.ChoiceFilter(
+        method="by_diagnosis", empty_label="any", choices=_DIAGNOSES, label="Diagnosis"
+    )
 
     class Meta:
         model = PipelineRun

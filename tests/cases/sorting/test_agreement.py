@@ -117,7 +117,9 @@ def test_the_page_the_api_and_the_command_say_the_same(task: SortingTask, as_rol
     assert 'href="?only=labels"' in page
     chosen = coordinator.get(f"/sorting/{task.public_id}/agreement/?pair=0-1").content.decode()
     assert 'href="?pair=0-1&amp;only=labels"' in chosen, "the pair that was chosen stays"
-    answer = coordinator.get(f"/api/v1/sorting/tasks/{task.public_id}/agreement/").json()
+    download = f"/api/v1/sorting/tasks/{task.public_id}/agreement/"
+    assert f'href="{download}" download' in page
+    answer = coordinator.get(download).json()
     assert answer["pairs"][0]["kappa"]["estimate"] == pytest.approx(kappa.estimate)
     out = StringIO()
     call_command("sorting_agreement", "First", stdout=out)

@@ -176,12 +176,12 @@ def test_all_results_of_a_cohort_as_tables(
     image_add(actor=None, slide=second.slide, data=field_png(99), name="late.png")
     Patient.objects.filter(pk=gone.slide.patient_id).update(withdrawn_at=timezone.now())
     Cohort.objects.filter(pk=cohort.pk).update(name="=1+1")
-    page = client.get(reverse("cohort_results", args=[cohort.pk])).content.decode()
+    page = client.get(reverse("cohort_export", args=[cohort.pk])).content.decode()
     assert ": 2 slides" in page
     assert not Exposure.objects.exists()
 
     asked = {"pipeline": run.pipeline_id, "format": "csv"}
-    archive = _zip(client.post(reverse("cohort_results_file", args=[cohort.pk]), asked))
+    archive = _zip(client.post(reverse("cohort_export_file", args=[cohort.pk]), asked))
     slides, images = _table(archive, "slides.csv"), _table(archive, "images.csv")
     assert list(slides[0]) == list(SLIDE_COLUMNS)
     assert list(images[0]) == list(IMAGE_COLUMNS)
@@ -212,7 +212,7 @@ def test_all_results_of_a_cohort_as_tables(
 
 def test_all_results_of_a_cohort_as_fhir(run: PipelineRun, as_role: Any, without_extra: None) -> None:
     cohort, client = run.slide.patient.cohort, as_role("admin")
-    address, asked = reverse("cohort_results_file", args=[cohort.pk]), {"pipeline": run.pipeline_id, "format": "fhir"}
+    address, asked = reverse("cohort_export_file", args=[cohort.pk]), {"pipeline": run.pipeline_id, "format": "fhir"}
     archive = _zip(client.post(address, asked))
     one = client.get(reverse("result_fhir", args=[run.public_id])).content
     assert archive.read(f"fhir/result-{run.public_id}.fhir.json") == one
@@ -220,8 +220,8 @@ def test_all_results_of_a_cohort_as_fhir(run: PipelineRun, as_role: Any, without
     assert client.post(address, asked | {"format": "sr"}).status_code == 503
     assert client.post(address, asked | {"format": "odd"}).status_code == 400
     empty = Cohort.objects.create(name="Empty", purpose="external")
-    assert client.post(reverse("cohort_results_file", args=[empty.pk]), asked).status_code == 400
-    assert "No slide of this cohort" in client.get(reverse("cohort_results", args=[empty.pk])).content.decode()
+    assert client.post(reverse("cohort_export_file", args=[empty.pk]), asked).status_code == 400
+    assert "No slide of this cohort" in client.get(reverse("cohort_export", args=[empty.pk])).content.decode()
 
 
 def test_who_is_blinded_gets_no_results_of_a_cohort(run: PipelineRun, as_role: Any, monkeypatch: Any) -> None:
@@ -229,12 +229,12 @@ def test_who_is_blinded_gets_no_results_of_a_cohort(run: PipelineRun, as_role: A
     monkeypatch.setattr("reader_study.middleware.hidden_patients", lambda user: {10**6})
     client, cohort = as_role("pathologist"), run.slide.patient.cohort_id
     asked = {"pipeline": run.pipeline_id, "format": "csv"}
-    assert client.get(reverse("cohort_results", args=[cohort])).status_code == 403
-    assert client.post(reverse("cohort_results_file", args=[cohort]), asked).status_code == 403
+    assert client.get(reverse("cohort_export", args=[cohort])).status_code == 403
+    assert client.post(reverse("cohort_export_file", args=[cohort]), asked).status_code == 403
     api = reverse("api_cohort_results", args=[cohort])
     assert client.post(api, {}, content_type="application/json").status_code == 403
     assert (
-        reverse("cohort_results", args=[cohort])
+        reverse("cohort_export", args=[cohort])
         not in client.get(reverse("cohort_runs", args=[cohort])).content.decode()
     )
     assert not Exposure.objects.exists()

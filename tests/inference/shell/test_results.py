@@ -285,6 +285,7 @@ def test_results_are_found_by_code_cohort_pipeline_and_state(
     monkeypatch.setattr("inference.views.results.PER_PAGE", 1)
     text = client.get(reverse("result_list"), {"q": "S00"}).content.decode()
     assert "?q=S00&amp;page=2" in text
+    assert {">Code contains<", ">Cohort<", ">Pipeline<", ">State<", ">Diagnosis<"} <= set(re.findall(r">[^<>]+<", text))
 
 
 def test_narrowing_by_a_diagnosis_is_seeing_the_results_of_all_who_are_asked_about(
