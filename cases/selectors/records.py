@@ -104,6 +104,12 @@ def reference_patients() -> QuerySet[Patient]:
     )
 
 
+def patients_without_reference(cohort_id: int) -> list[str]:
+    """Codes of a cohort's live patients who have none yet. 1 query."""
+    waiting = Patient.objects.filter(cohort_id=cohort_id, withdrawn_at=None, references=None)
+    return list(waiting.order_by("code").values_list("code", flat=True))
+
+
 def reference_history(patient: Patient) -> QuerySet[ReferenceDiagnosis]:
     """The newest first. Record the exposure before showing it."""
     return patient.references.select_related("entered_by").order_by("-id")

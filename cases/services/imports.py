@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.db import transaction
 
-from cases.acquisition_csv import ReferenceRow
 from cases.imaging import DEFAULT_LIMITS, ImageTooLarge, accept_image
 from cases.models import Cohort, HpfImage, Patient, Slide
 from cases.naming import printable
@@ -20,7 +19,7 @@ from cases.services.import_plan import Plan, PlannedSlide, Refusal, codes_free, 
 from cases.services.references import reference_add
 from cases.services.slides import slide_change
 from cases.services.uploads import slide_ensure
-from leukoweb.core.exceptions import Conflict, DomainError, NotFound
+from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User
 
 
@@ -207,40 +206,3 @@ def _take_in(
 def _reference_is_new(patient: Patient, diagnosis: str) -> bool:
     newest = patient.references.order_by("-id").values_list("diagnosis", flat=True).first()
     return newest != diagnosis
-
-
-@transaction.atomic
-def references_import(
-    *, actor: User | None, rows: Sequence[ReferenceRow], source: str, dry_run: bool
-) -> tuple[int, int]:
-    """Enter reference diagnoses, all or none. Returns (new, unchanged); what is known already is not entered again.
-
-    Raises
-    ------
-    NotFound
-        Codes that no patient has, all named (at most 20).
-    """
-    patients = {p.code: p for p in Patient.objects.filter(code__in=[row.patient for row in rows])}
-    unknown = [f"{row.patient} (line {row.line})" for row in rows if row.patient not in patients]
-    if unknown:
-        more = f" and {len(unknown) - 20} more" if len(unknown) > 20 else ""
-        raise NotFound(
-            f"No patient has these codes: {', '.join(unknown[:20])}{more}.",
-            hint="Import the slides first.",
-            field="patient",
-        )
-    new = 0
-    for row in rows:
-        patient = patients[row.patient]
-        newest = patient.references.order_by("-id").first()
-        wanted = (row.diagnosis, row.source or source, row.decided_on, row.transformed)
-        if newest and (newest.diagnosis, newest.source, newest.decided_on, newest.transformed) == wanted:
-            continue
-        reference_add(
-            actor=actor, patient=patient, diagnosis=row.diagnosis, source=row.source or source,
-            decided_on=row.decided_on, transformed=row.transformed, note=row.note,
-        )  # fmt: skip
-        new += 1
-    if dry_run:
-        transaction.set_rollback(True)
-    return new, len(rows) - new

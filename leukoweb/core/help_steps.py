@@ -109,7 +109,7 @@ COORDINATOR = (
     ),
     Step(
         "Enter the reference diagnoses",
-        "One by one on a patient's page, or as a table for many. They can be corrected, and what stood before is "
+        "One by one on a patient's page, or many from a table. They can be corrected, and what stood before is "
         "kept.",
         "reference_list", "references.edit",
     ),

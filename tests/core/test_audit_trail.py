@@ -121,6 +121,7 @@ def test_objects_are_called_by_their_names_and_lead_to_their_pages(as_role: Any,
 
 
 def test_a_history_of_what_is_no_key_is_empty(as_role: Any) -> None:
+    assert "No event matches." in as_role("coordinator").get("/audit/", {"on": "patient:x"}).content.decode()
     for wrong in ("patient:x", f"patient:{'9' * 40}", "study:-1", "study:1.5", "analysis:no-uuid", "user:", "patient:"):
         assert found(as_role("coordinator"), on=wrong) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from cases.acquisition_csv import parse_references_csv
 from cases.management.failures import table_source, told_in_one_line
-from cases.services.imports import references_import
+from cases.services.reference_tables import references_import
 
 
 class Command(BaseCommand):
@@ -31,8 +32,9 @@ class Command(BaseCommand):
             raise CommandError(f"{str(path)!r} cannot be read: {error.strerror}.", returncode=2) from error
         with told_in_one_line():
             rows = parse_references_csv(data)
-            new, unchanged = references_import(
-                actor=None, rows=rows, source=table_source(data), dry_run=options["dry_run"]
-            )
+            plan = references_import(
+                actor=None, rows=rows, source=table_source(data), dry_run=options["dry_run"],
+                table_sha256=hashlib.sha256(data).hexdigest(),
+            )  # fmt: skip
         before = "Dry run, nothing was written. Would be: " if options["dry_run"] else ""
-        self.stdout.write(f"{before}{new} new references, {unchanged} unchanged.")
+        self.stdout.write(f"{before}{plan.n_new + plan.n_changed} new references, {plan.n_same} unchanged.")

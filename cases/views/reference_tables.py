@@ -1,0 +1,107 @@
+"""Many reference diagnoses by a table: look at what would change, then confirm."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from cases import selectors
+from cases.acquisition_csv import parse_references_csv
+from cases.csv_spreadsheets import Spreadsheet, spreadsheet_text
+from cases.csv_tables import CsvRefused
+from cases.forms_references import BYTES_MAX, ROWS_MAX, ReferenceTableForm, TableConfirmForm
+from cases.models import Cohort
+from cases.services.reference_tables import TablePlan, references_import
+from cases.views.shared import add_errors
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.http import person, whole_number
+from leukoweb.core.permissions import requires
+from leukoweb.core.words import counted
+from leukoweb.statistics.cells import safe_cell
+
+COLUMNS = ("patient", "diagnosis", "source", "decided_on", "transformed", "note")
+
+
+def _run(request: HttpRequest, table: str, source: str, *, key: str = "", dry_run: bool) -> TablePlan:
+    rows = parse_references_csv(table)
+    if not rows:
+        raise DomainError("The table has no row below its header.", code="E_CSV_EMPTY", field="file")
+    if len(rows) > ROWS_MAX:
+        hint = "Split it, or ask an admin to import it on the server."
+        raise DomainError(f"{counted(len(rows), 'row')}; the limit is {ROWS_MAX:,}.", code="E_ROWS", hint=hint)
+    digest = hashlib.sha256(table.encode()).hexdigest()
+    return references_import(
+        actor=person(request), rows=rows, source=source, dry_run=dry_run, plan_key=key, table_sha256=digest
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("references.edit")
+def reference_upload(request: HttpRequest) -> HttpResponse:
+    """The form, and what the table would change. Nothing is entered here."""
+    form = ReferenceTableForm(request.POST or None, request.FILES or None)
+    problems: tuple[object, ...] = ()
+    if request.method == "POST" and form.is_valid():
+        source = form.cleaned_data["source"]
+        try:
+            sheet = spreadsheet_text(form.cleaned_data["file"].read(BYTES_MAX + 1), bytes_max=BYTES_MAX)
+            return _plan_page(request, sheet, source, _run(request, sheet.text, source, dry_run=True))
+        except CsvRefused as error:
+            problems = error.problems
+            form.add_error("file", f"{counted(error.n_problems, 'problem')}. {error.hint}")
+        except DomainError as error:
+            add_errors(form, error)
+    context = {
+        "form": form, "problems": problems, "columns": COLUMNS, "rows_max": ROWS_MAX, "megabytes": BYTES_MAX // 10**6,
+        "cohorts": Cohort.objects.order_by("name"),
+    }  # fmt: skip
+    return render(request, "cases/reference_upload.html", context, status=400 if form.errors else 200)
+
+
+def _plan_page(
+    request: HttpRequest, sheet: Spreadsheet, source: str, plan: TablePlan, problem: str = ""
+) -> HttpResponse:
+    form = TableConfirmForm(initial={"table": sheet.text, "source": source, "plan": plan.key})
+    context = {"plan": plan, "form": form, "assumed": sheet.assumed, "problem": problem}
+    return render(request, "cases/reference_upload_plan.html", context, status=409 if problem else 200)
+
+
+@require_http_methods(["POST"])
+@requires("references.edit")
+def reference_upload_confirm(request: HttpRequest) -> HttpResponse:
+    """Enter what was looked at; look again where something has changed since."""
+    form = TableConfirmForm(request.POST)
+    if not form.is_valid():
+        raise DomainError("What was looked at did not arrive whole.", hint="Upload the table again.", code="E_FORM")
+    table, source = form.cleaned_data["table"], form.cleaned_data["source"]
+    try:
+        plan = _run(request, table, source, key=form.cleaned_data["plan"], dry_run=False)
+    except DomainError as error:
+        if error.code != "E_CHANGED":
+            raise
+        now = _run(request, table, source, dry_run=True)
+        return _plan_page(request, Spreadsheet(table), source, now, f"{error.message} {error.hint}")
+    entered = counted(plan.n_new + plan.n_changed, "diagnosis", "diagnoses")
+    messages.success(request, f"{entered} entered; {plan.n_same:,} stood there already.")
+    return redirect("reference_list")
+
+
+@require_safe
+@requires("references.edit")
+def reference_template(request: HttpRequest) -> HttpResponse:
+    """An empty table; of a cohort with the codes of those patients who have no reference yet."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    cohort = whole_number(request.GET.get("cohort"))
+    if cohort is not None:
+        writer.writerows([safe_cell(code), *[""] * 5] for code in selectors.patients_without_reference(cohort))
+    response = HttpResponse("\ufeff" + out.getvalue(), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="references.csv"'
+    return response

@@ -1,0 +1,169 @@
+"""Many reference diagnoses by a table on a page: a dry run first, all or none, with the person on record."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils.html import escape
+
+from cases.csv_spreadsheets import spreadsheet_text
+from cases.csv_tables import CsvRefused
+from cases.forms_references import BYTES_MAX, ROWS_MAX
+from cases.models import Cohort, Exposure, Patient, ReferenceDiagnosis
+from cases.services import reference_add
+from leukoweb.core.models import AuditEvent
+
+HEADER = "patient,diagnosis,source,decided_on,note\n"
+HERE = "/references/upload/"
+
+
+@pytest.fixture
+def patients(db: None) -> list[Patient]:
+    cohort = Cohort.objects.create(name="Basel", purpose=Cohort.Purpose.DEVELOPMENT)
+    return [Patient.objects.create(cohort=cohort, code=f"B-{n}") for n in (1, 2, 3)]
+
+
+def upload(client: Client, table: str | bytes, **more: str) -> Any:
+    data = table.encode() if isinstance(table, str) else table
+    return client.post(HERE, {"file": SimpleUploadedFile("t.csv", data), "source": "flow cytometry"} | more)
+
+
+def hidden(page: str) -> dict[str, str]:
+    import html
+
+    found = re.findall(r'<input type="hidden" name="(table|source|plan)" value="([^"]*)"', page)
+    return {name: html.unescape(value) for name, value in found}
+
+
+def test_a_table_is_looked_at_first_and_entered_once_by_its_person(as_role: Any, patients: list[Patient]) -> None:
+    reference_add(actor=None, patient=patients[0], diagnosis="AML", source="flow cytometry")
+    reference_add(actor=None, patient=patients[1], diagnosis="CML", source="flow cytometry")
+    client = as_role("coordinator")
+    assert f'href="{HERE}"' in client.get("/references/").content.decode()
+    assert b"import_references" not in client.get("/references/").content
+    page = upload(client, HEADER + "B-1,AML,,,\nB-2,ALL,genetics,2024-01-05,Käse\nB-3,NO_LEUKEMIA,,,\n")
+    words = page.content.decode()
+    assert (page.status_code, "1 new, 1 in place of another entry, 1 as they stand" in words) == (200, True)
+    assert ReferenceDiagnosis.objects.count() == 2
+    assert not AuditEvent.objects.filter(action="reference.import").exists()
+    assert Exposure.objects.filter(user=client.user, kind="reference").count() == 3, "the page shows what stands there"
+    told = client.post(f"{HERE}confirm/", hidden(words), follow=True).content.decode()
+    assert "2 diagnoses entered; 1 stood there already." in told
+    newest = [p.references.order_by("-id").first() for p in patients]
+    assert [entry.diagnosis for entry in newest] == ["AML", "ALL", "NO_LEUKEMIA"]
+    assert (newest[1].source, newest[1].note, newest[1].entered_by) == ("genetics", "Käse", client.user)
+    event = AuditEvent.objects.get(action="reference.import")
+    assert event.actor == client.user
+    assert {key: event.data[key] for key in ("new", "changed", "unchanged")} == {"new": 1, "changed": 1, "unchanged": 1}
+    assert "AML" not in str(event.data)
+    again = upload(client, HEADER + "B-3,NO_LEUKEMIA,,,\n").content.decode()
+    assert "Nothing would change." in again
+
+
+def test_what_somebody_else_entered_meanwhile_is_shown_before_anything_is(
+    as_role: Any, patients: list[Patient]
+) -> None:
+    client = as_role("coordinator")
+    looked_at = hidden(upload(client, HEADER + "B-1,AML,,,\nB-2,ALL,,,\n").content.decode())
+    reference_add(actor=None, patient=patients[0], diagnosis="CLL", source="a panel")
+    page = client.post(f"{HERE}confirm/", looked_at)
+    assert (page.status_code, ReferenceDiagnosis.objects.count()) == (409, 1)
+    words = page.content.decode()
+    assert "since you looked" in words
+    assert 'data-class="CLL"' in words
+    assert client.post(f"{HERE}confirm/", hidden(words)).status_code == 302
+    assert ReferenceDiagnosis.objects.count() == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("B-1,XYZ,,,\nB-2,AML,,31.12.2023,\n", ("2</td><td>diagnosis", "3</td><td>decided_on")),
+        ("B-1,AML,,,\nB-404,AML,,,\n", ("B-404 (line 3)",)),
+        ("B-1,AML,,,\nB-1,CML,,,\n", ("3</td><td>diagnosis",)),
+        ("", ("no row below its header",)),
+        ("B-1,AML,,,\n" * (ROWS_MAX + 1), ("3</td><td>patient",)),
+    ],
+)
+def test_a_table_with_faults_changes_nothing_and_names_their_lines(
+    as_role: Any, patients: list[Patient], table: str, said: tuple[str, ...]
+) -> None:
+    page = upload(as_role("coordinator"), HEADER + table)
+    assert page.status_code == 400
+    for words in said:
+        assert words in page.content.decode().replace('<td class="num">', "<td>"), words
+    assert not ReferenceDiagnosis.objects.exists()
+
+
+def test_rows_that_the_service_refuses_are_named_all(as_role: Any, patients: list[Patient]) -> None:
+    table = "patient,diagnosis,transformed\nB-1,AML,yes\nB-2,CML,yes\nB-3,CLL,yes\n"
+    words = upload(as_role("admin"), table).content.decode()
+    assert "2 problems" in words
+    assert words.count("transformed</td>") == 2
+    assert not ReferenceDiagnosis.objects.exists()
+
+
+def test_more_rows_or_bytes_than_a_page_takes_are_refused(as_role: Any, db: None) -> None:
+    cohort = Cohort.objects.create(name="Many", purpose=Cohort.Purpose.DEVELOPMENT)
+    Patient.objects.bulk_create(Patient(cohort=cohort, code=f"M-{n}") for n in range(ROWS_MAX + 1))
+    client = as_role("coordinator")
+    table = HEADER + "".join(f"M-{n},AML,,,\n" for n in range(ROWS_MAX + 1))
+    assert f"the limit is {ROWS_MAX:,}" in upload(client, table).content.decode()
+    assert "the limit is 1 MB" in upload(client, HEADER + "x" * BYTES_MAX).content.decode()
+
+
+@pytest.mark.parametrize("role", ["technician", "pathologist"])
+def test_who_may_not_enter_one_may_not_enter_many(as_role: Any, patients: list[Patient], role: str) -> None:
+    client = as_role(role)
+    assert upload(client, HEADER + "B-1,AML,,,\n").status_code == 403
+    confirm = {"table": HEADER + "B-1,AML,,,\n", "source": "x", "plan": ""}
+    assert client.post(f"{HERE}confirm/", confirm).status_code == 403
+    assert client.get("/references/template.csv").status_code == 403
+    assert not ReferenceDiagnosis.objects.exists()
+
+
+def test_a_confirmation_without_a_look_is_refused(as_role: Any, patients: list[Patient]) -> None:
+    page = as_role("coordinator").post(f"{HERE}confirm/", {"table": HEADER + "B-1,AML,,,\n", "source": "x", "plan": ""})
+    assert page.status_code == 400
+    assert not ReferenceDiagnosis.objects.exists()
+
+
+def test_the_template_holds_those_who_wait(as_role: Any, patients: list[Patient]) -> None:
+    reference_add(actor=None, patient=patients[1], diagnosis="CML", source="genetics")
+    client = as_role("coordinator")
+    empty = client.get("/references/template.csv").content.decode("utf-8-sig")
+    assert empty == "patient,diagnosis,source,decided_on,transformed,note\r\n"
+    filled = client.get(f"/references/template.csv?cohort={patients[0].cohort_id}").content.decode("utf-8-sig")
+    assert [line.split(",")[0] for line in filled.split()[1:]] == ["B-1", "B-3"]
+    assert client.get("/references/template.csv?cohort=x").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "patient;diagnosis;note\r\nB-1;AML;Käse, alt\r\n".encode("utf-8-sig"),
+        "patient\tdiagnosis\tnote\nB-1\tAML\tKäse, alt\n".encode("utf-16"),
+        "patient;diagnosis;note\r\n\r\nB-1;AML;Käse, alt\r\n".encode("cp1252"),
+        'patient,diagnosis,note\rB-1,AML,"Käse, alt"\r'.encode(),
+    ],
+    ids=["BOM and semicolons", "UTF-16 and tabs", "Windows-1252", "old line ends"],
+)
+def test_tables_as_spreadsheet_programs_save_them(as_role: Any, patients: list[Patient], data: bytes) -> None:
+    words = upload(as_role("coordinator"), data).content.decode()
+    assert "1 new, 0 in place" in words
+    assert escape("Käse, alt") in words
+    assert ("Windows-1252" in words) == (b"\xe4" in data[10:] and data[:2] not in (b"\xff\xfe", b"\xfe\xff"))
+
+
+def test_a_spreadsheet_keeps_the_numbers_of_its_lines() -> None:
+    sheet = spreadsheet_text(b'a;b\n\n"x\ny";2\nlast;3\n', bytes_max=100)
+    assert sheet.text.split("\n")[4] == "last,3"
+    faults = ((b"\x81\x8d", "not text"), (b"a,b\x00", "NUL"), (b'a;b\n"x;2\n', "cannot be read"), (b"x" * 11, "MB"))
+    for data, said in faults:
+        with pytest.raises(CsvRefused, match=said) as caught:
+            spreadsheet_text(data, bytes_max=10)
+        assert caught.value.problems
