@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.mail import mail_configured
 from leukoweb.core.models import Role
 
 
@@ -30,6 +31,11 @@ class UserForm(forms.Form):
         required=False, help_text="Optional. Invitations to studies and reminders go there; the sign-in link does not."
     )
     role = forms.ChoiceField(choices=Role.choices)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not mail_configured():
+            self.fields["email"].help_text = "Optional. No mail server is set, so nothing is sent to it yet."
 
 
 class EmailForm(forms.Form):

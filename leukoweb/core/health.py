@@ -18,6 +18,7 @@ from leukoweb.core.audit import GENESIS, event_hash
 from leukoweb.core.clocks import APART_BAD, APART_WARN, clocks_apart
 from leukoweb.core.guards import missing_guards
 from leukoweb.core.jobs.registry import QUEUES
+from leukoweb.core.mail import mail_configured
 from leukoweb.core.models import AuditEvent, Job
 from leukoweb.core.words import counted
 
@@ -43,7 +44,7 @@ def findings() -> list[Finding]:
     now = timezone.now()
     return [
         _database(), _guards(), chain_finding(), _clock(now), *_queues(now), _failures(now), _disk(), _files(),
-        _backup(now),
+        _backup(now), _mail(),
     ]  # fmt: skip
 
 
@@ -169,6 +170,13 @@ def _backup(now: datetime) -> Finding:
     if now - last > BACKUP_TOO_OLD:
         return Finding("Backup", WARN, words, "Look whether the nightly backup still runs.")
     return Finding("Backup", GOOD, words)
+
+
+def _mail() -> Finding:
+    if mail_configured():
+        return Finding("Mail", GOOD, f"Mails go to {settings.EMAIL_HOST}.")
+    words = "No mail server is set: nobody is invited to a study or reminded of a session by mail."
+    return Finding("Mail", WARN, words, "Set EMAIL_URL (docs/settings.md), or tell the readers yourself.")
 
 
 def _span(span: timedelta) -> str:

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
+from leukoweb.core.mail import mail_configured
 from reader_study.models import ReadingSession
 from reader_study.selectors.reading import due_reminders
 from reader_study.services.clock import is_over, last_day
@@ -43,6 +44,8 @@ def reminders_send(check: Callable[[], None] = lambda: None) -> Reminders:
     A session is marked before its mail goes out, so that two runs at once do not send it twice; a mail that was not
     taken gives the mark back, so that the next run tries again, and keeps nobody else's mail from going out.
     """
+    if not mail_configured():
+        return Reminders()  # unmarked: whoever waits is written to once there is a mail server
     sent = missing = failed = 0
     now = timezone.now()
     for session in [session for session in due_reminders(now) if not is_over(session, now)]:

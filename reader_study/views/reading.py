@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from leukoweb.core.exceptions import Conflict
 from leukoweb.core.http import person
+from leukoweb.core.mail import mail_configured
 from leukoweb.core.permissions import requires
 from leukoweb.core.signing import SignatureForm
 from reader_study.forms import ConsentForm, UnlockForm
@@ -56,7 +57,8 @@ def reading_start(request: HttpRequest, session: str) -> HttpResponse:
         return render(request, "reader_study/reading_start.html", context, status=error.status)
     except NotOpenYet as error:
         status = 409 if request.method == "POST" else 200
-        return render(request, "reader_study/reading_washout.html", context | {"error": error}, status=status)
+        context |= {"error": error, "mail": mail_configured()}
+        return render(request, "reader_study/reading_washout.html", context, status=status)
     except Conflict as error:  # the last day is over, or the clock was set back
         return _refused(request, "reader_study/reading_start.html", context, error)
     return render(request, "reader_study/reading_start.html", context, status=400 if form.errors else 200)

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person, whole_number
+from leukoweb.core.mail import mail_configured
 from leukoweb.core.models import User
 from leukoweb.core.permissions import requires
 from reader_study.conduct_forms import CoordinatorForm, StudyForm
@@ -58,7 +59,7 @@ def study_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "turns": study_turns(study), "coordinators": people,
         "running": study.state in ("locked", "reading"), "frozen": study.state in ("frozen", "stopped"),
         "waiting": any(row.session.imported and row.session.state == "planned" for row in rows),
-        "coordinator_form": CoordinatorForm(study=study),
+        "coordinator_form": CoordinatorForm(study=study), "mail": mail_configured(),
         "readers": study.readers.exclude(label=PANEL).select_related("user").order_by("label"),
     }  # fmt: skip
     return render(request, "reader_study/study_detail.html", context)
@@ -110,11 +111,17 @@ def study_invite(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Write to every reader who has something to read."""
     study = study_get(public_id, for_user=person(request))
     address = request.build_absolute_uri("/read/")
-    sent = invitations.invitations_send(actor=person(request), study=study, address=address)
-    if sent.sent:
-        messages.success(request, f"Mails are on their way to {', '.join(sent.sent)}.")
-    elif not sent.without_address:
+    done = invitations.invitations_send(actor=person(request), study=study, address=address)
+    if done.sent:
+        messages.success(request, f"The mail server took the mails to {', '.join(done.sent)}.")
+    if done.failed and mail_configured():
+        messages.error(request, f"The mail server did not take the mails to {', '.join(done.failed)}. Try again later, "
+                       "or tell an admin.")  # fmt: skip
+    elif done.failed:
+        messages.error(request, f"No mail was sent to {', '.join(done.failed)}: no mail server is set. Tell them "
+                       f"yourself that they read at {address}")  # fmt: skip
+    if done.without_address:
+        messages.warning(request, f"No mail address is known of {', '.join(done.without_address)}.")
+    if not (done.sent or done.failed or done.without_address):
         messages.warning(request, "Nobody has anything left to read, so nobody was written to.")
-    if sent.without_address:
-        messages.warning(request, f"No mail address is known of {', '.join(sent.without_address)}.")
     return redirect("study_detail", public_id)

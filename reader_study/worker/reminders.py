@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
+from leukoweb.core.mail import mail_configured
 from reader_study.services.reminders import reminders_send
 
 
@@ -15,4 +16,4 @@ def remind(context: JobContext) -> str:
             "Mails were not taken by the mail server.", code="E_MAIL",
             hint="Look at EMAIL_URL, then run it again; who was not written to is written to then.",
         )  # fmt: skip
-    return "done"
+    return "done" if mail_configured() else "no mail server is set"

@@ -66,6 +66,14 @@ def test_disk_and_backup(monkeypatch: Any) -> None:
     assert state_of("Backup") == ("good", "The last one was taken less than a minute ago.")
 
 
+def test_that_no_mail_server_is_set_is_found(settings: Any) -> None:
+    assert state_of("Mail")[0] == "good"
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    assert state_of("Mail") == (
+        "warn", "No mail server is set: nobody is invited to a study or reminded of a session by mail.",
+    )  # fmt: skip
+
+
 def test_the_number_of_queries_does_not_grow(django_assert_max_num_queries: Any) -> None:
     for n in range(30):
         a_job(n)

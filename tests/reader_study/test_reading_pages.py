@@ -95,6 +95,18 @@ def test_a_wrong_password_signs_nothing(reader: Any) -> None:
     assert made.session().state == "open"
 
 
+def test_no_mail_is_promised_without_a_mail_server(reader: Any, settings: Any) -> None:
+    made = make_study(users=[reader], n_cases=1, n_fields=1, sessions=["blinded"] * 2)
+    ReadingSession.objects.filter(number=2).update(opens_at=timezone.now() + timedelta(days=1))
+    journey = Journey("reader", made.session(0, 2))
+    journey.login()
+    assert "You get a mail when the session opens" in journey.ask("GET", journey.base).recorded.decode()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    page = journey.ask("GET", journey.base).recorded.decode()
+    assert "No mail comes when the session opens" in page
+    assert "You get a mail" not in page
+
+
 def test_the_washout_is_refused_with_the_date_to_the_minute(reader: Any) -> None:
     made = make_study(users=[reader], n_cases=2, n_fields=1, sessions=["blinded"] * 2)
     with time_machine.travel(START, tick=False) as clock:

@@ -102,6 +102,22 @@ def test_a_mail_that_is_not_taken_is_tried_again_and_stops_nobody_elses(
     assert [m.to[0] for m in mail.outbox[2:]] == ["reader1@example.org"]
 
 
+def test_without_a_mail_server_nobody_counts_as_reminded(
+    due: Callable[..., Any], run_jobs: Callable[[], int], settings: Any
+) -> None:
+    due(1)
+    locmem, settings.EMAIL_BACKEND = settings.EMAIL_BACKEND, "django.core.mail.backends.console.EmailBackend"
+    daily_create()
+    run_jobs()
+    assert Job.objects.get(kind="reading.remind").note == "no mail server is set"
+    with pytest.raises(CommandError, match="No mail server is set"):
+        call_command("remind_readers")
+    assert not AuditEvent.objects.filter(action="reading.remind").exists()
+    settings.EMAIL_BACKEND = locmem
+    call_command("remind_readers")
+    assert [m.to for m in mail.outbox] == [["reader0@example.org"]]
+
+
 def test_nobody_is_sent_to_a_study_that_is_over(due: Callable[..., Any]) -> None:
     due(1, closes_on=(timezone.now() - timedelta(days=2)).date().isoformat())
     call_command("remind_readers")

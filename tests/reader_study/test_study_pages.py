@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from smtplib import SMTPServerDisconnected
 from typing import Any
 
 import pytest
@@ -181,18 +182,59 @@ def test_an_amendment_shows_its_changes_before_it_is_signed(client: Client, coor
     assert (refused.status_code, b"There is a study with the title" in refused.content) == (400, True)
 
 
-def test_mails_say_nothing(client: Client, coordinator: User, django_capture_on_commit_callbacks: Any) -> None:
+def test_mails_say_nothing(client: Client, coordinator: User) -> None:
     study = make_locked(coordinator)
     User.objects.filter(username="p1").update(email="p1@example.org")
     Study.objects.filter(pk=study.pk).update(closes_on="2027-01-31")
-    with django_capture_on_commit_callbacks(execute=True):
-        client.post(url("study_invite", study))
+    client.post(url("study_invite", study))
     assert [message.to for message in mail.outbox] == [["p1@example.org"]]
     text = mail.outbox[0].subject + mail.outbox[0].body
     for secret in (study.title, "P1", "AML", "External", "starter", str(study.public_id)):
         assert secret not in text
     assert "The last day of reading is\nSunday 2027-01-31. Please read" in mail.outbox[0].body
-    assert AuditEvent.objects.get(action="study.invite").data == {"readers": ["P1"], "without": ["P2"]}
+    assert AuditEvent.objects.get(action="study.invite").data == {
+        "readers": ["P1"], "without": ["P2"], "failed": [],
+    }  # fmt: skip
+
+
+def test_an_invitation_that_did_not_leave_is_said(
+    client: Client, coordinator: User, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    from django.core.mail.backends.locmem import EmailBackend
+
+    study = make_locked(coordinator)
+    for name in ("p1", "p2"):
+        User.objects.filter(username=name).update(email=f"{name}@example.org")
+    send = EmailBackend.send_messages
+
+    def sometimes(self: Any, letters: list[Any]) -> int:
+        if letters[0].to == ["p1@example.org"]:
+            raise SMTPServerDisconnected("gone")
+        return send(self, letters)
+
+    def dead(self: Any) -> None:
+        raise ConnectionRefusedError("nobody there")
+
+    def invite() -> str:
+        mail.outbox.clear()
+        return client.post(url("study_invite", study), follow=True).content.decode()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EmailBackend, "send_messages", sometimes)
+        page = invite()
+        assert "The mail server took the mails to P2." in page
+        assert "The mail server did not take the mails to P1." in page
+        patched.setattr(EmailBackend, "open", dead)
+        page = invite()
+        assert "The mail server did not take the mails to P1, P2." in page
+    assert "No mail server is set" not in page
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    page = invite()
+    assert "No mail was sent to P1, P2: no mail server is set. Tell them yourself that they read at" in page
+    assert "nobody is invited or reminded by mail" in page
+    assert not re.search("took the mails|on their way", page)
+    failed = [event.data["failed"] for event in AuditEvent.objects.filter(action="study.invite").order_by("pk")]
+    assert failed == [["P1"], ["P1", "P2"], ["P1", "P2"]]
 
 
 def test_a_session_that_opens_after_the_last_day_stands_out(client: Client, coordinator: User) -> None:

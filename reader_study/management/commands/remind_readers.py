@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from leukoweb.core.mail import mail_configured
 from reader_study.services.reminders import reminders_send
 
 
@@ -13,6 +14,8 @@ class Command(BaseCommand):
     help = "Mail each reader whose next session may be read now, once. The daily job does it too; this does not wait."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not mail_configured():
+            raise CommandError("No mail server is set: set EMAIL_URL (docs/settings.md). Nobody was written to.")
         done = reminders_send()
         self.stdout.write(f"{done.sent} reminder{'' if done.sent == 1 else 's'} sent.")
         if done.without_address:
