@@ -54,6 +54,8 @@ OPEN_TABLES: dict[str, Callable[[str], bool]] = {
     "mfa_authenticator": _always,
     "socialaccount_socialaccount": _always,
     "socialaccount_socialapp": _always,  # which providers there are, for who confirms at one
+    # whom to ask: who coordinates the study, and nothing of it
+    "reader_study_study_coordinators": _always,
     # the reader's own desk
     "reader_study_studyreader": _always,
     "reader_study_readingsession": _always,

@@ -27,7 +27,7 @@ SAID_OTHERWISE = {  # decision 0050
     r"\|floatformat:\d \}\} to \{\{": "an estimate with its interval that is not printed by |estimate",
     r"\}\} (cases|overlaps|epochs)\b": "a count that is not printed by |counted, which knows one from many",
 }
-SAYS_CASE_IS = "reading_start.html"
+SAYS_CASE_IS = "_instructions.html"
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.relative_to(ROOT / "templates").as_posix())

@@ -5,6 +5,7 @@ Whatever is not there, not theirs, not open (any more) or void answers with one 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from cases.taxonomy import STYLES
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.models import User
 from reader_study.answers import answer_missing, empty_answer
-from reader_study.models import ReadingSession, SessionCase, SessionImage
+from reader_study.models import ReadingSession, SessionCase, SessionImage, Study
 
 State = ReadingSession.State
 READ_SECONDS_MIN_CASES = 3  # from so many finished cases on, the time that is left is estimated
@@ -75,8 +76,23 @@ def image_of(user: User, session: str, token: str) -> SessionImage:
     return image
 
 
+def with_contact(sessions: Iterable[ReadingSession]) -> list[ReadingSession]:
+    """With ``ask``: names and mail addresses of who coordinates the session's study. 1 query.
+
+    Their ``reader`` has to be loaded. Everything else of a study is out of a blind request's reach.
+    """
+    found = list(sessions)
+    links = Study.coordinators.through.objects.filter(study_id__in={session.reader.study_id for session in found})
+    people: dict[int, list[User]] = {}
+    for link in links.filter(user__is_active=True).select_related("user").order_by("user__username"):
+        people.setdefault(link.study_id, []).append(link.user)
+    for session in found:
+        session.ask = [(str(user), user.email) for user in people.get(session.reader.study_id, [])]  # type: ignore[attr-defined]
+    return found
+
+
 def home_sessions(user: User) -> list[ReadingSession]:
-    """One's own sessions in order, with ``n_cases``, ``n_answered`` and ``n_sessions``. 2 queries."""
+    """One's own sessions in order, with ``n_cases``, ``n_answered``, ``n_sessions`` and ``ask``. 3 queries."""
     cases = Prefetch("cases", SessionCase.objects.select_related("draft").order_by("position"))
     mine = list(_own(user).exclude(state=State.VOID).prefetch_related(cases).order_by("reader_id", "number"))
     for session in mine:
@@ -84,7 +100,7 @@ def home_sessions(user: User) -> list[ReadingSession]:
         session.n_cases = len(session.cases.all())  # type: ignore[attr-defined]
         session.n_answered = sum(is_answered(case, session.rules) for case in own)  # type: ignore[attr-defined]
         session.n_sessions = sum(other.reader_id == session.reader_id for other in mine)  # type: ignore[attr-defined]
-    return mine
+    return with_contact(mine)
 
 
 def is_answered(case: SessionCase, rules: dict[str, Any]) -> bool:

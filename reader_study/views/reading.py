@@ -17,7 +17,7 @@ from leukoweb.core.permissions import requires
 from leukoweb.core.signing import SignatureForm
 from reader_study.forms import ConsentForm, UnlockForm
 from reader_study.models import ReadingSession
-from reader_study.selectors.reading import class_line, home_sessions, session_counts, session_of
+from reader_study.selectors.reading import class_line, home_sessions, session_counts, session_of, with_contact
 from reader_study.services.clock import NotOpenYet, require_may_open
 from reader_study.services.readings import TextChanged, session_open
 from reader_study.services.seals import MEANINGS, open_points, session_seal
@@ -37,7 +37,7 @@ def reading_home(request: HttpRequest) -> HttpResponse:
 @page
 def reading_start(request: HttpRequest, session: str) -> HttpResponse:
     """Consent and instructions first; before its time the page says when the session opens. Opens no locked desk."""
-    found = session_of(person(request), session, states=("planned", "open"))
+    [found] = with_contact([session_of(person(request), session, states=("planned", "open"))])
     if request.method == "POST":
         require_awake(request, found)
         if found.state == "open":
@@ -51,7 +51,7 @@ def reading_start(request: HttpRequest, session: str) -> HttpResponse:
             wake(request)
             return redirect("reading_board", session)
     except TextChanged as error:
-        found = session_of(person(request), session, states=("planned",))
+        [found] = with_contact([session_of(person(request), session, states=("planned",))])
         form = ConsentForm(needs_consent=True)  # nothing is ticked: the new text was not read yet
         context |= {"session": found, "form": form, "rules": found.rules, "changed": error}
         return render(request, "reader_study/reading_start.html", context, status=error.status)
@@ -74,10 +74,10 @@ def _refused(request: HttpRequest, template: str, context: dict[str, Any], error
 @requires("studies.read")
 @page
 def reading_board(request: HttpRequest, session: str) -> HttpResponse:
-    found = own_session(request, session)
+    [found] = with_contact([own_session(request, session)])
     classes = [class_line(name, key) for key, name in enumerate(found.rules["classes"], start=1)]
     context = {"session": found, "rules": found.rules, "classes": classes, "confidences": CONFIDENCES,
-               "unlock": UnlockForm(request=request)}  # fmt: skip
+               "unlock": UnlockForm(request=request)} | session_counts(found)  # fmt: skip
     return render(request, "reader_study/reading_board.html", context)
 
 
@@ -86,7 +86,7 @@ def reading_board(request: HttpRequest, session: str) -> HttpResponse:
 @page
 def reading_seal(request: HttpRequest, session: str) -> HttpResponse:
     """What is missing, or the signature. After it the session cannot be reached any more."""
-    found = own_session(request, session)
+    [found] = with_contact([own_session(request, session)])
     form = SignatureForm(request.POST or None, request=request, meaning=MEANINGS[ReadingSession.Arm(found.arm)])
     unanswered, unseen = open_points(found)
     blocked = bool(unanswered or (unseen and found.rules["require_all_viewed"]))

@@ -95,6 +95,38 @@ def test_a_wrong_password_signs_nothing(reader: Any) -> None:
     assert made.session().state == "open"
 
 
+def test_every_page_of_a_reader_says_whom_to_ask_and_the_board_has_the_instructions(
+    reader: Any, coordinator: Any, make_user: MakeUser
+) -> None:
+    made = make_study(users=[reader], coordinator=coordinator, n_cases=2, n_fields=1, n_training=1,
+                      sessions=["blinded"] * 2)  # fmt: skip
+    coordinator.first_name, coordinator.last_name, coordinator.email = "Clara", "Nowak", "clara@example.org"
+    coordinator.save()
+    second = make_user("coordinator", "zoe")
+    made.study.coordinators.add(second)
+    another = make_user("coordinator", "xaver")
+    make_study(users=[reader], coordinator=another, n_cases=1, n_fields=1, title="Another")
+    journey = begun(made)
+    asked = 'Clara Nowak (<a href="mailto:clara@example.org">clara@example.org</a>) or zoe, who coordinate the study.'
+    for path in (journey.base, f"{journey.base}board/", f"{journey.base}seal/", f"/read/{made.session(0, 2).token}/"):
+        page = journey.ask("GET", path).recorded.decode()
+        assert asked in page, path
+        assert "xaver" not in page, path
+    home = journey.ask("GET", "/read/").recorded.decode()
+    assert home.count(asked) == 2
+    assert "Questions go to xaver, who coordinates the study." in home
+    board = journey.ask("GET", f"{journey.base}board/").recorded.decode()
+    dialog = board[board.index("<dialog data-instructions") :]
+    dialog = dialog[: dialog.index("</dialog>")]
+    assert "Look at every field, then decide." in dialog
+    assert "The first case is for training" in dialog
+    assert "How well do readers agree?" in dialog
+    assert board.count('data-action="instructions"') == 2  # in the bar, and on a phone below the answer
+    second.is_active = False
+    second.save()
+    assert "zoe" not in journey.ask("GET", journey.base).recorded.decode()
+
+
 def test_no_mail_is_promised_without_a_mail_server(reader: Any, settings: Any) -> None:
     made = make_study(users=[reader], n_cases=1, n_fields=1, sessions=["blinded"] * 2)
     ReadingSession.objects.filter(number=2).update(opens_at=timezone.now() + timedelta(days=1))

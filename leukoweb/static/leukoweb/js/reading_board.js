@@ -288,10 +288,11 @@ export class ReadingBoard {
 
   // -- what the keys do ------------------------------------------------------------------------------------------
 
-  pause() {
+  /** The clock stands while a dialog is read. */
+  rest(name) {
     this.report();
     this.clock.stop();
-    this.dialogs.pause();
+    this.dialogs.rest(name);
   }
 
   surround() {
@@ -323,7 +324,8 @@ export class ReadingBoard {
       "contrast-down": step("contrast", -1), "reset-display": () => this.adjuster?.reset(), surround: () => this.surround(),
       cannot: () => form.cannotDecide(), clear: () => form.clear(), recognised: () => form.toggleRecognised(),
       comment: () => this.one("[data-comment]")?.focus(), "key-image": () => this.toggleKey(),
-      "case-next": () => this.goNext(), "case-before": before, pause: () => this.pause(), help: () => openSheet(this.one("[data-help]"), this.keymap),
+      "case-next": () => this.goNext(), "case-before": before, pause: () => this.rest("paused"), instructions: () => this.rest("instructions"),
+      help: () => openSheet(this.one("[data-help]"), this.keymap),
     };
     this.keymap = new Keymap(DESK_KEYS).onAll(actions);
     this.state.classes.forEach((_, index) => this.keymap.on(`choose-${index + 1}`, () => form.choose(index + 1)));

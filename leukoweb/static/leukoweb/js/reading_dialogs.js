@@ -14,15 +14,18 @@ export class Dialogs {
       this.one(`[data-${name}]`).addEventListener("cancel", (event) => event.preventDefault()); // both need an answer
     }
     this.one("[data-signin]").addEventListener("close", () => this.#goOn());
-    this.one("[data-paused]").addEventListener("close", () => { if (!this.#waiting) board.clock.go(); });
+    for (const name of ["paused", "instructions"]) {
+      this.one(`[data-${name}]`).addEventListener("close", () => { if (!this.#waiting) board.clock.go(); });
+    }
   }
 
   one(selector) {
     return this.board.one(selector);
   }
 
-  pause() {
-    this.one("[data-paused]").showModal();
+  /** `name`: paused or instructions. */
+  rest(name) {
+    this.one(`[data-${name}]`).showModal();
   }
 
   /** The desk is locked or the sign-in is over: mended here, nothing is lost. Resolves when one may go on. */
@@ -32,7 +35,7 @@ export class Dialogs {
     this.#waiting ??= new Promise((resolve) => { this.#free = resolve; });
     const dialog = this.one(error.code === "E_LOCKED" ? "[data-locked]" : "[data-signin]");
     const other = this.one(error.code === "E_LOCKED" ? "[data-signin]" : "[data-locked]");
-    for (const name of ["help", "paused"]) this.one(`[data-${name}]`).close(); // a lock never waits behind them
+    for (const name of ["help", "instructions", "paused"]) this.one(`[data-${name}]`).close(); // a lock never waits behind them
     if (!dialog.open && !other.open) dialog.showModal();
     return this.#waiting;
   }

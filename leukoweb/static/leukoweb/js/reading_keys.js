@@ -31,6 +31,7 @@ export const DESK_KEYS = [
   { action: "contrast-down", keys: ["{"], label: "Less contrast", group: "Display" },
   { action: "reset-display", keys: ["\\"], label: "As it is", group: "Display" },
   { action: "surround", keys: ["s"], label: "Change the surround", group: "Display" },
+  { action: "instructions", keys: ["i"], label: "Instructions of the study, and whom to ask", group: "Help" },
   { action: "help", keys: ["?", "F1"], label: "This sheet", group: "Help" },
 ];
 
