@@ -114,6 +114,12 @@ class TrainingForm(forms.Form):
 
 
 
+class RollBackForm(forms.Form):
+    """A step back has a reason: somebody will ask for it."""
+
+    reason = forms.CharField(max_length=400, label="Why back?", help_text="Kept in the history and the audit trail")
+
+
 class PromoteForm(forms.Form):
     """``instead_of`` is the pipeline that was active when the page was made: whoever comes second is told."""
 

@@ -9,9 +9,10 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from cases.agreement import agreement_report
+from cases.consensus import OPEN
 from cases.forms_sorting import ReasonForm, SortingTaskForm, TaxonomyForm
 from cases.models import Cohort, SortingSeat, Taxonomy
 from cases.selectors import sorting_agreement as agreement
@@ -64,12 +65,23 @@ def sorting_task_create(request: HttpRequest) -> HttpResponse:
     return render(request, "cases/sorting_task_form.html", context, status=400 if form.errors else 200)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires("sorting.manage")
 def sorting_task_close(request: HttpRequest, task_id: uuid.UUID) -> HttpResponse:
-    task = task_close(actor=person(request), task=sorting_queue.task_get(task_id))
-    messages.success(request, f"Task {task} is closed. What was decided is kept.")
-    return redirect("sorting_task", task_id)
+    """Asks with the numbers of what would stay open; closes on POST."""
+    task = sorting_queue.task_get(task_id)
+    if request.method == "POST":
+        task = task_close(actor=person(request), task=task)
+        messages.success(request, f"Task {task} is closed. What was decided is kept.")
+    if task.closed_at is not None:
+        return redirect("sorting_task", task_id)
+    disputed, consensus = agreement.dispute_ids(task)
+    context = {
+        "task": task, "n_images": len(consensus), "n_unsettled": sum(not consensus[pk].settled for pk in disputed),
+        "n_open": sum(one.verdict == OPEN for one in consensus.values()),
+        "waiting": sorting_queue.seats_not_through(task),
+    }  # fmt: skip
+    return render(request, "cases/sorting_task_close.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -18,7 +18,7 @@ from inference.selectors.registry import pipeline_active, pipeline_list
 from inference.selectors.training import promotions
 from inference.services import promotion
 from inference.services.training import labels_seen
-from inference.training_forms import PromoteForm
+from inference.training_forms import PromoteForm, RollBackForm
 from inference.views.training import _part, svg
 from leukoweb.core.forms import data_of
 from leukoweb.core.http import person, uuids, whole_number
@@ -115,7 +115,8 @@ def pipeline_promote(request: HttpRequest, pk: int) -> HttpResponse:
 def promotion_list(request: HttpRequest) -> HttpResponse:
     """What was live when, the way back, and which cohorts still have results of another pipeline."""
     active = pipeline_active()
-    context = {"promotions": promotions()[:50], "active": active, "cohorts": cohorts_to_run_again(active)}
+    context = {"promotions": promotions()[:50], "active": active, "cohorts": cohorts_to_run_again(active),
+               "form": RollBackForm()}  # fmt: skip
     return render(request, "inference/promotion_list.html", context)
 
 
@@ -123,8 +124,7 @@ def promotion_list(request: HttpRequest) -> HttpResponse:
 @requires("models.manage")
 def promotion_roll_back(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Promotion.objects.select_related("before"), pk=pk)
-    reason = request.POST.get("reason", "")[:400]
-    pipeline = promotion.pipeline_roll_back(actor=person(request), promotion=row, reason=reason)
+    pipeline = promotion.pipeline_roll_back(actor=person(request), promotion=row, **data_of(RollBackForm(request.POST)))
     messages.success(request, f"{pipeline} is active again.")
     return redirect("promotion_list")
 

@@ -44,7 +44,15 @@ def test_an_admin_makes_and_closes_a_task(
     stop = f"/sorting/{task.public_id}/seats/{seat.pk}/stop/"
     assert admin.post(stop, {"reason": ""}).status_code == 400
     assert b"has left the task" in admin.post(stop, {"reason": "Retired"}, follow=True).content
+    asked = admin.get(f"/sorting/{task.public_id}/close/").content.decode()
+    assert "It cannot be opened again" in asked
+    assert "<dt>Disputes not settled</dt><dd>0</dd>" in asked
+    assert "<dt>Images without an outcome</dt><dd>12 of 12</dd>" in asked
+    assert "<dt>Sorters not through</dt><dd>1</dd>" in asked, "who left is not waited for"
+    task.refresh_from_db()
+    assert task.closed_at is None
     assert b"is closed" in admin.post(f"/sorting/{task.public_id}/close/", follow=True).content
+    assert admin.get(f"/sorting/{task.public_id}/close/").status_code == 302
     assert admin.post(f"/sorting/{task.public_id}/close/").status_code == 409
     assert b"Closed" in admin.get("/sorting/").content
 

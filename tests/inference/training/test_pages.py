@@ -174,7 +174,11 @@ def test_from_the_report_to_promotion_and_back(
     run_jobs()
     assert slide.predictions.count() == 2, "the old result stays"
     newest = Promotion.objects.order_by("-id").first()
-    admin.post(reverse("promotion_roll_back", args=[newest.pk]))
+    assert 'name="reason"' in admin.get(reverse("promotion_list")).content.decode()
+    for data, status in (({}, 400), ({"reason": "  "}, 400), ({"reason": "worse on camera B"}, 302)):
+        assert admin.post(reverse("promotion_roll_back", args=[newest.pk]), data).status_code == status
+        assert PipelineVersion.objects.get(pk=pipeline.pk).is_active == (status == 302)
+    assert Promotion.objects.order_by("-id").first().reason == "Rolled back. worse on camera B"
     pipeline.refresh_from_db()
     assert pipeline.is_active
 
