@@ -18,6 +18,7 @@ urlpatterns = [
     path("studies/<uuid:public_id>/extend/", conduct.study_extend, name="study_extend"),
     path("studies/<uuid:public_id>/readers/<int:pk>/replace/", conduct.reader_replace, name="study_reader_replace"),
     path("studies/<uuid:public_id>/coordinators/", studies.study_coordinators, name="study_coordinators"),
+    path("studies/<uuid:public_id>/delete/", studies.study_delete, name="study_delete"),
     path("studies/<uuid:public_id>/invite/", studies.study_invite, name="study_invite"),
     path("studies/<uuid:public_id>/readings/import/", conduct.study_import, name="study_import"),
     path("studies/<uuid:public_id>/freeze/", conduct.study_freeze, name="study_freeze"),

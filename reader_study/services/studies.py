@@ -89,6 +89,34 @@ def draft_save(*, actor: User, study: Study, document: Any, version: int) -> Stu
 
 
 @transaction.atomic
+def draft_delete(*, actor: User, study: Study, version: int) -> None:
+    """Delete a study that was never locked. What the record keeps of it is its title and who deleted it.
+
+    Raises
+    ------
+    Conflict
+        It was locked, or somebody saved it since ``version`` (E_STALE).
+    """
+    require_coordinator(actor, study)
+    study = locked_study(study)
+    if study.state != Study.State.DRAFT or study.protocols.exists():
+        raise Conflict(
+            "A study that was locked is never deleted.", code="E_STATE",
+            hint="Freeze it with a reason to stop early; it then stays on record.",
+        )  # fmt: skip
+    if study.draft_version != version:
+        raise Conflict(
+            f"Somebody saved this draft meanwhile (version {study.draft_version}).", code="E_STALE",
+            hint="Look at it again, then delete it if you still want to.",
+        )  # fmt: skip
+    audit_record(
+        actor=actor, action="study.delete", target=f"study:{study.pk}",
+        data={"title": study.title, "version": study.draft_version},
+    )  # fmt: skip
+    study.delete()
+
+
+@transaction.atomic
 def coordinator_add(*, actor: User, study: Study, user: User) -> Study:
     """Let another coordinator run the study. Whoever reads in it stops reading: the open session becomes void."""
     require_coordinator(actor, study)

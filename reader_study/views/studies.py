@@ -11,12 +11,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cases.views.shared import add_errors
-from leukoweb.core.exceptions import DomainError
+from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.http import person, whole_number
 from leukoweb.core.mail import mail_configured
 from leukoweb.core.models import User
 from leukoweb.core.permissions import requires
 from reader_study.conduct_forms import CoordinatorForm, StudyForm
+from reader_study.models import Study
 from reader_study.protocol import diff, dump_yaml
 from reader_study.selectors.audit import study_turns
 from reader_study.selectors.grid import study_grid
@@ -91,6 +92,22 @@ def study_protocol_file(request: HttpRequest, public_id: uuid.UUID) -> HttpRespo
     return response
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("studies.manage")
+def study_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Asks, then deletes a draft that was never locked."""
+    study = study_get(public_id, for_user=person(request))
+    if study.state != Study.State.DRAFT:
+        raise Conflict("A study that was locked is never deleted.", code="E_STATE")
+    if request.method == "POST":
+        version = whole_number(request.POST.get("draft_version"))
+        studies.draft_delete(actor=person(request), study=study, version=-1 if version is None else version)
+        messages.success(request, f"The draft “{study.title}” was deleted.")
+        return redirect("study_list")
+    others = study.coordinators.exclude(pk=person(request).pk).order_by("username")
+    return render(request, "reader_study/study_delete.html", {"study": study, "others": others})
+
+
 @require_POST
 @requires("studies.manage")
 def study_coordinators(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
@@ -99,6 +116,10 @@ def study_coordinators(request: HttpRequest, public_id: uuid.UUID) -> HttpRespon
     user = User.objects.filter(pk=whole_number(request.POST.get("user")) or 0).first()
     if user is None:
         raise DomainError("Choose a coordinator.", field="user")
+    leaves = user == request.user and request.POST.get("do") == "remove"
+    if leaves and request.POST.get("sure") != "yes":
+        others = study.coordinators.exclude(pk=user.pk).order_by("username")
+        return render(request, "reader_study/study_leave.html", {"study": study, "others": others})
     deed = studies.coordinator_remove if request.POST.get("do") == "remove" else studies.coordinator_add
     deed(actor=person(request), study=study, user=user)
     messages.success(request, f"The coordinators were changed ({user}).")
