@@ -20,7 +20,7 @@ from leukoweb.core.guards import missing_guards
 from leukoweb.core.jobs.registry import QUEUES
 from leukoweb.core.mail import mail_configured
 from leukoweb.core.models import AuditEvent, Job
-from leukoweb.core.words import counted
+from leukoweb.core.words import counted, span_text
 
 GOOD, WARN, BAD = "good", "warn", "bad"
 WAITED_TOO_LONG = timedelta(minutes=5)
@@ -91,10 +91,10 @@ def _clock(now: datetime) -> Finding:
         newest = None
     advice = "Let every machine take its time from the same source (NTP)."
     if newest is not None and newest - now > APART_BAD:
-        words = f"The newest audit event is dated {_span(newest - now)} in the future: a clock was set back."
+        words = f"The newest audit event is dated {span_text(newest - now)} in the future: a clock was set back."
         return Finding("Clock", BAD, words, advice)
     if abs(apart) > APART_WARN:
-        words = f"This machine is {_span(abs(apart))} {'ahead of' if apart > timedelta() else 'behind'} the database."
+        words = f"This machine is {span_text(abs(apart))} {'ahead of' if apart > timedelta() else 'behind'} the database."
         return Finding("Clock", BAD if abs(apart) > APART_BAD else WARN, words, advice)
     return Finding("Clock", GOOD, "This machine and the database agree.")
 
@@ -112,7 +112,7 @@ def _queues(now: datetime) -> list[Finding]:
             found.append(Finding(f"Queue {queue}", GOOD, words))
             continue
         waited = now - waiting["since"]
-        words = f"{waiting['n']} waiting, the oldest for {_span(waited)}; {n_running} running."
+        words = f"{waiting['n']} waiting, the oldest for {span_text(waited)}; {n_running} running."
         if waited > WAITED_TOO_LONG and not n_running:
             found.append(
                 Finding(f"Queue {queue}", BAD, words, "No worker of this queue seems to be running: start one.")
@@ -166,7 +166,7 @@ def _backup(now: datetime) -> Finding:
     if last is None:
         advice = "Set up `manage.py backup` every night (docs/operations.md)."
         return Finding("Backup", WARN, "None was taken yet.", advice)
-    words = f"The last one was taken {_span(now - last)} ago."
+    words = f"The last one was taken {span_text(now - last)} ago."
     if now - last > BACKUP_TOO_OLD:
         return Finding("Backup", WARN, words, "Look whether the nightly backup still runs.")
     return Finding("Backup", GOOD, words)
@@ -177,12 +177,3 @@ def _mail() -> Finding:
         return Finding("Mail", GOOD, f"Mails go to {settings.EMAIL_HOST}.")
     words = "No mail server is set: nobody is invited to a study or reminded of a session by mail."
     return Finding("Mail", WARN, words, "Set EMAIL_URL (docs/settings.md), or tell the readers yourself.")
-
-
-def _span(span: timedelta) -> str:
-    minutes = int(span.total_seconds() // 60)
-    for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
-        if minutes >= size:
-            n = minutes // size
-            return f"{n} {unit}{'s' if n != 1 else ''}"
-    return "less than a minute"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from django.utils import timezone
 
@@ -39,3 +39,13 @@ def zone_text(at: datetime) -> str:
     """What the installation's zone is called at this moment: ``UTC``, ``CEST``, ``UTC+03`` where it has no name."""
     name = timezone.localtime(at).strftime("%Z")
     return f"UTC{name}" if name[:1] in "+-" else name
+
+
+def span_text(span: timedelta) -> str:
+    """``3 days``, ``1 hour``, ``less than a minute``: the largest unit, whole ones. Seconds are not told: how long a
+    cascade took hints at what it found (ADR 0300)."""
+    minutes = int(span.total_seconds() // 60)
+    for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
+        if minutes >= size:
+            return counted(minutes // size, unit)
+    return "less than a minute"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -61,6 +61,13 @@ def test_an_estimate_and_its_interval_have_two_decimals_half_up() -> None:
     undefined = Estimate.undefined(0, "no image that both decided")
     assert shown("{{ e|estimate }}", e=undefined) == '- <span class="interval">(no image that both decided)</span>'
     assert shown("{{ p|p_value }} {{ q|p_value }}", p=0.0002, q=0.0125) == "&lt;0.001 0.013"
+
+
+def test_how_long_something_took_without_seconds() -> None:
+    start = datetime(2026, 11, 26, tzinfo=UTC)
+    for told, seconds in {"less than a minute": 59, "1 minute": 119, "3 hours": 14399, "3 days": 259200}.items():
+        assert shown("{{ a|lasted:b }}", a=start, b=start + timedelta(seconds=seconds)) == told
+    assert shown("{{ a|lasted }}", a=timezone.now()) == "less than a minute"
 
 
 def test_one_is_not_many() -> None:

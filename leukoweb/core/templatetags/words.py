@@ -9,6 +9,7 @@ from typing import Any
 
 from django import template
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -42,6 +43,12 @@ def clock(at: datetime | None, absent: str = words.NONE) -> SafeString | str:
 def day(at: date | None, absent: str = words.NONE) -> SafeString | str:
     """``2026-11-26``"""
     return format_html(TIME, words.day_text(at), words.day_text(at)) if at else absent
+
+
+@register.filter
+def lasted(since: datetime, until: datetime | None = None) -> str:
+    """``{{ job.started_at|lasted:job.finished_at }}``: less than a minute, 3 hours; until now if it has not ended."""
+    return words.span_text((until or timezone.now()) - since)
 
 
 @register.filter

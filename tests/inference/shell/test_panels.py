@@ -160,6 +160,8 @@ def test_the_cohort_page_says_which_slides_failed_need_a_rerun_or_a_review(
         "filters of a blinded person do nothing, and the hidden patient is not there"
     )
     assert "status-" not in text.partition("<table")[2]
+    panel = as_role("pathologist").get(reverse("cohort_runs", args=[cohort.pk])).content.decode()
+    assert "?run=" not in panel, "the panel leads to no list that would not be narrowed"
 
 
 def cohort_states_as(cohort: Any, choice: str) -> list[str]:
