@@ -94,7 +94,8 @@ def _clock(now: datetime) -> Finding:
         words = f"The newest audit event is dated {span_text(newest - now)} in the future: a clock was set back."
         return Finding("Clock", BAD, words, advice)
     if abs(apart) > APART_WARN:
-        words = f"This machine is {span_text(abs(apart))} {'ahead of' if apart > timedelta() else 'behind'} the database."
+        side = "ahead of" if apart > timedelta() else "behind"
+        words = f"This machine is {span_text(abs(apart))} {side} the database."
         return Finding("Clock", BAD if abs(apart) > APART_BAD else WARN, words, advice)
     return Finding("Clock", GOOD, "This machine and the database agree.")
 
