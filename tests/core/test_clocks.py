@@ -29,7 +29,7 @@ def on_another_machine(hours: float) -> Any:
 
 @pytest.fixture
 def job(monkeypatch: Any) -> Job:
-    monkeypatch.setitem(registry._kinds, "test.clock", registry.Kind("test.clock", "x:y", "ops", "units"))
+    monkeypatch.setitem(registry._kinds, "test.clock", registry.Kind("test.clock", "x:y", "ops", "units", "Clock", ""))
     return ledger.job_create(kind="test.clock", title="t", payload={}, actor=None)
 
 
