@@ -106,7 +106,7 @@ def test_size_is_judged_by_the_header_before_the_body_is_read(client: Client, sl
         ({}, "cohort"),
         ({"cohort": 1, "slide": 1}, None),
         ({"cohort": "x"}, "cohort"),
-        ({"slide": 10**30}, "slide"),
+        ({"slide": 10**30}, None),  # no number that is read at all
         ({"cohort": 1, "owner": 3}, "owner"),
         ({"cohort": 1, "files": [{"path": "a", "size": -1}]}, "files.0.size"),
         ({"cohort": 1, "files": [{"path": "a", "size": 5, "sha256": "zz"}]}, "files.0.sha256"),
