@@ -102,18 +102,25 @@ def test_a_second_window_of_a_forward_only_session_catches_up(desk: Any) -> None
     assert (draft(made)["diagnosis"], draft(made, 2).get("diagnosis", "")) == ("ALL", "")
 
 
-def test_a_lock_does_not_hide_behind_the_sheet_of_keys(desk: Any) -> None:  # noqa: F811
+def test_a_lock_does_not_hide_behind_the_sheet_of_keys_or_the_instructions(desk: Any) -> None:  # noqa: F811
     page, _ = desk(n_cases=1)
-    page.keyboard.press("?")
-    expect(page.locator("[data-help]")).to_be_visible()
-    page.evaluate(f"void {BOARD}.locked({{code: 'E_LOCKED'}})")
-    expect(page.locator("[data-help]")).to_be_hidden()
-    expect(page.locator("[data-locked]")).to_be_visible()
+    for key, name, words in (("?", "help", "Instructions of the study"), ("i", "instructions", "then decide.")):
+        page.keyboard.press(key)
+        expect(page.locator(f"[data-{name}]")).to_contain_text(words)
+        expect(page.locator(f"[data-{name}]")).to_be_visible()
+        page.evaluate(f"void {BOARD}.locked({{code: 'E_LOCKED'}})")
+        expect(page.locator(f"[data-{name}]")).to_be_hidden()
+        expect(page.locator("[data-locked]")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("[data-locked]")).to_be_visible()
+        page.locator("#desk-password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page.locator("[data-stages]")).to_be_visible()
+    page.locator(".desk-how").click()
+    expect(page.locator("[data-instructions]")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.locator("[data-locked]")).to_be_visible()
-    page.locator("#desk-password").fill(PASSWORD)
-    page.keyboard.press("Enter")
-    expect(page.locator("[data-stages]")).to_be_visible()
+    page.keyboard.press("2")  # the keys are the board's again
+    saved(page)
 
 
 def test_a_field_that_meets_a_locked_desk_comes_after_the_password(desk: Any) -> None:  # noqa: F811
