@@ -126,10 +126,12 @@ def test_offline_decisions_survive_a_closed_tab(sorter: Page, task: Any) -> None
     open_board(page, task)
     page.keyboard.press("1")
     expect_all_saved(page)
+    place = page.locator(".board-stage").bounding_box()
     page.context.set_offline(True)
     for key in "234":
         page.keyboard.press(key)
     expect(badge(page)).to_have_text("Offline: 3 not yet on the server, kept in this browser")
+    assert page.locator(".board-stage").bounding_box() == place, "no word of the badge moves the images"
     assert labels(task)[:4] == ["AML", "", "", ""]
     context = page.context
     page.close()

@@ -59,7 +59,8 @@ class Sorter:
         page.evaluate(LISTEN)
         page.keyboard.press("g")
         expect(page.locator("[data-single]")).to_be_visible()
-        assert self.sees()
+        self.await_painted(1)
+        page.evaluate("window.painted = []")
 
     @property
     def done(self) -> bool:
@@ -70,6 +71,7 @@ class Sorter:
         return self.page.wait_for_function(SEES, timeout=60_000).json_value() == "shown"
 
     def press(self, label: str) -> None:
+        assert self.sees(), "a key for an image that is not on the screen decides nothing"
         self.pressed[self.queue[len(self.pressed)]] = label
         self.page.keyboard.press(KEYS[label])
 

@@ -4,6 +4,7 @@ import { createViewer, Prefetcher } from "./viewer_core.js";
 
 const AHEAD = 6; // so many can still be looked at when the line goes
 const VEIL_MS = 300;
+const AGAIN_MS = 2000;
 
 /** The next frame that was really painted. */
 function painted() {
@@ -36,8 +37,11 @@ export class Single {
     return this.#shown;
   }
 
-  /** Show the image in focus. ``pressedAt`` is the time of the key press that led here, if one did. */
-  async show({ pressedAt = 0 } = {}) {
+  /**
+   * Show the image in focus. ``pressedAt`` is the time of the key press that led here, if one did; ``again``: it failed
+   * before, and what is said of that stays.
+   */
+  async show({ pressedAt = 0, again = false } = {}) {
     const item = this.model.items[this.model.focus];
     if (!item) return;
     this.describe();
@@ -45,7 +49,7 @@ export class Single {
     this.#wanted = item.index;
     this.#shown = -1;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#veil("Loading"), VEIL_MS);
+    if (!again) this.#timer = setTimeout(() => this.#veil("Loading"), VEIL_MS);
     this.core ??= createViewer(this.part("stage"), { label: "Field" });
     this.core.label = this.hooks.describe(item).where;
     try {
@@ -54,7 +58,8 @@ export class Single {
     } catch {
       if (this.#wanted !== item.index) return;
       this.#wanted = -1;
-      this.#veil("The image could not be loaded. Go on, and come back to it later.");
+      this.#veil("The image could not be loaded. It is tried again; or go on, and come back to it later.");
+      this.#timer = setTimeout(() => this.show({ again: true }), AGAIN_MS);
       return;
     }
     this.#veil("");
