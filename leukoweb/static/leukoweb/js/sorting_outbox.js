@@ -2,7 +2,7 @@
 // network, a closed tab or a sign-out loses nothing. They are sent in order; the same one twice is harmless.
 
 import { call } from "./upload_api.js";
-import { uuid4 } from "./sorting_model.js";
+import { uuid4 } from "./uuid.js";
 
 const STORE = "outbox";
 const AT_ONCE = 250;
