@@ -18,6 +18,10 @@ CONFIDENCE = range(1, 6)
 LONGEST = {"reason": 300, "recognised_note": 300, "comment": 4000}
 DISPLAY = {"brightness": 1.0, "contrast": 1.0}
 
+# What comes along when text is pasted from Word or a PDF and cannot be printed: breaks become lines, the rest goes.
+# Refusing it would keep the diagnosis beside it from being stored.
+PASTED = dict.fromkeys((*range(0x20), 0x7F, *range(0xD800, 0xE000))) | {9: "\t", 10: "\n", 11: "\n", 12: "\n", 13: "\n"}
+
 Answer = dict[str, Any]
 
 
@@ -91,11 +95,9 @@ def answer_missing(answer: Mapping[str, Any], rules: Mapping[str, Any]) -> list[
 def _text(name: str, value: Any, longest: int) -> str:
     if not isinstance(value, str):
         raise AnswerRefused(f"{name} has to be text.", field=name)
-    text = unicodedata.normalize("NFC", value).strip()
+    text = unicodedata.normalize("NFC", value.replace("\r\n", "\n").translate(PASTED)).strip()
     if len(text) > longest:
         raise AnswerRefused(f"{name} has {len(text)} characters; the limit is {longest}.", field=name)
-    if any((c < " " and c not in "\n\t") or "\ud800" <= c <= "\udfff" for c in text):
-        raise AnswerRefused(f"{name} holds a character that cannot be printed.", field=name)
     return text
 
 

@@ -178,11 +178,11 @@ def answer_save(
         The patient was withdrawn.
     """
     session = locked_session(session)
+    done = DraftEvent.objects.filter(case=case, key=key).values_list("version", "at").first()
+    if done:  # its reply was lost; also where the reader went on meanwhile
+        return Saved(*done)
     if session.rules["navigation"] != "free" and case.position != session.current:
         raise Conflict("This case was left already.", code="E_FORWARD", hint="This study is read forward only.")
-    done = DraftEvent.objects.filter(case=case, key=key).values_list("version", "at").first()
-    if done:
-        return Saved(*done)
     if SessionCase.objects.filter(pk=case.pk).exclude(gone_at=None).exists():
         raise CaseGone
     new = answer_clean(answer, rules=session.rules, n_images=case.n_images)

@@ -221,6 +221,30 @@ def test_odd_answers_are_refused_by_name(reader: Any, answer: dict[str, Any]) ->
     assert not DraftEvent.objects.exists()
 
 
+def test_what_is_pasted_from_a_document_does_not_keep_the_diagnosis_from_being_stored(reader: Any) -> None:
+    made = make_study(users=[reader], n_cases=1, n_fields=1)
+    journey = begun(made)
+    pasted = "Auer\x02 rods\x0bmany\tblasts\r\n\x0c\x7fAPL?"
+    answer = {"diagnosis": "AML", "comment": pasted, "recognised_note": "\x1f"}
+    assert journey.answer(made.session().cases.get().token, answer, 0)[0] == 200
+    stored = DraftReading.objects.get().answer
+    assert (stored["diagnosis"], stored["recognised_note"]) == ("AML", "")
+    assert stored["comment"] == "Auer rods\nmany\tblasts\n\nAPL?"
+
+
+def test_an_answer_whose_reply_was_lost_is_acknowledged_after_the_case_was_left(reader: Any) -> None:
+    made = make_study(users=[reader], n_cases=2, n_fields=1, navigation="forward_only")
+    journey = begun(made)
+    first = made.session().cases.get(position=1).token
+    path, body = f"case/{first}/answer/", {"key": str(uuid.uuid4()), "version": 0, "answer": {"diagnosis": "AML"}}
+    assert journey.post_json(path, body)[0] == 200
+    ReadingSession.objects.update(current=2)  # another window went on
+    assert journey.post_json(path, body)[1]["version"] == 1
+    late = {"key": str(uuid.uuid4()), "version": 1, "answer": {"diagnosis": "ALL"}}
+    status, refused = journey.post_json(path, late)
+    assert (status, refused["error"]["code"]) == (409, "E_FORWARD")
+
+
 @pytest.mark.parametrize(
     "body",
     ["", "[]", "{", '{"key": 1}', '{"key": "x", "version": 0, "answer": {}}', '{"key":"a","key":"b"}',
