@@ -9,6 +9,8 @@ export function isTyping(target) {
   return Boolean(input) && !["checkbox", "radio", "button", "submit", "reset"].includes(input.type);
 }
 
+const OTHER_SCRIPT = /^(?!\p{Script=Latin})\p{L}$/u; // Greek, Cyrillic, Hebrew: there a letter key goes by its place
+
 /**
  * "f", "]", "ArrowRight", "Shift+ArrowRight", "Ctrl+a", "Ctrl+Shift+z" (Cmd counts as Ctrl); null for Alt shortcuts, which
  * belong to the browser or the system. With ``numpad`` the keys of the number pad are digits whatever NumLock says.
@@ -23,7 +25,10 @@ export function keyName(event, { numpad = false } = {}) {
   if ((event.ctrlKey || event.metaKey) && !typed) {
     return `Ctrl+${event.shiftKey ? "Shift+" : ""}${printable ? event.key.toLowerCase() : event.key}`;
   }
-  if (printable) return event.key.toLowerCase();
+  if (printable) {
+    const place = !typed && OTHER_SCRIPT.test(event.key) && /^Key([A-Z])$/.exec(event.code ?? "");
+    return (place ? place[1] : event.key).toLowerCase();
+  }
   return event.shiftKey && event.key !== "Shift" ? `Shift+${event.key}` : event.key;
 }
 

@@ -1,8 +1,13 @@
 // The answer as buttons and fields. Nothing is chosen until the reader chooses it.
 
+/** What comes along when text is pasted from Word or a PDF: breaks become lines, what cannot be printed goes. */
+export function printable(text) {
+  return text.replace(/\r\n?|[\v\f]/g, "\n").replace(/[\x00-\x08\x0e-\x1f\x7f]|\p{Surrogate}/gu, "");
+}
+
 export class AnswerForm {
   #answer = null;
-  off = false; // nothing can be answered
+  #off = true; // nothing can be answered: no case yet, its first field is on its way, or it was withdrawn
 
   /** @param {HTMLElement} root  @param {(answer: object) => void} changed  called after each change by the reader */
   constructor(root, rules, changed) {
@@ -22,7 +27,7 @@ export class AnswerForm {
       else event.target.blur(); // Enter means "next case" again
     });
     for (const [hook, part] of [["reason", "reason"], ["recognised-note", "recognised_note"], ["comment", "comment"]]) {
-      this.one(`[data-${hook}]`)?.addEventListener("input", (event) => this.change({ [part]: event.target.value }, { draw: false }));
+      this.one(`[data-${hook}]`)?.addEventListener("input", (event) => this.change({ [part]: printable(event.target.value) }, { draw: false }));
     }
   }
 
@@ -41,6 +46,16 @@ export class AnswerForm {
 
   get answer() {
     return this.#answer;
+  }
+
+  get off() {
+    return this.#off;
+  }
+
+  set off(off) {
+    this.#off = off;
+    for (const field of this.all("input:not([type=checkbox]), textarea")) field.readOnly = off;
+    this.one("[data-recognised]").disabled = off;
   }
 
   show(answer) {
@@ -66,7 +81,7 @@ export class AnswerForm {
   }
 
   cannotDecide() {
-    if (!this.rules.answers.cannot_decide) return;
+    if (!this.rules.answers.cannot_decide || this.off) return;
     this.change({ cannot_decide: true, diagnosis: "" });
     this.one("[data-reason]").focus();
   }
@@ -76,6 +91,7 @@ export class AnswerForm {
   }
 
   toggleRecognised() {
+    if (this.off) return;
     this.change({ recognised: !this.#answer.recognised });
     if (this.#answer.recognised) this.one("[data-recognised-note]").focus();
   }

@@ -1,12 +1,11 @@
 // The reading board: one patient, all fields, one answer. See docs/blinding.md for what the page may know.
 
-import { Keymap, isTyping, openSheet } from "./keymap.js";
 import { AnswerForm } from "./reading_answer.js";
 import { ask } from "./reading_api.js";
 import { ActiveClock } from "./reading_clock.js";
 import { Dialogs } from "./reading_dialogs.js";
 import { drawAssistance, drawCases, drawSaved, minutesText } from "./reading_draw.js";
-import { DESK_KEYS, shiftedDigit } from "./reading_keys.js";
+import { bindHands } from "./reading_hands.js";
 import { FieldStage } from "./reading_stage.js";
 import { Queue } from "./reading_store.js";
 import { AnswerSync } from "./reading_sync.js";
@@ -22,6 +21,12 @@ export class ReadingBoard {
     this.base = root.dataset.base;
     this.case = null;
     this.activeMs = 0;
+    this.saveState = {};
+    this.waits = false; // the reader was told to wait for an answer to be saved
+  }
+
+  get isLocked() {
+    return this.root.classList.contains("is-locked");
   }
 
   one(selector) {
@@ -34,7 +39,7 @@ export class ReadingBoard {
     const address = (kind) => (token) => `${this.base}image/${token}/${kind}`;
     this.stage = new FieldStage(this.root, {
       imageUrl: address(""), thumbUrl: address("small/"), seen: () => this.seenSoon(), shown: () => this.drawPosition(),
-      locked: (error) => this.locked(error), missing: () => this.lookAgain(),
+      ready: () => this.drawReady(), pair: () => this.drawPair(), locked: (error) => this.locked(error), missing: () => this.lookAgain(),
     });
     this.stage.keepView = this.state.viewer.zoom === "kept";
     this.adjuster = this.state.viewer.brightness_contrast ? new Adjuster(this.root, (values) => this.adjusted(values)) : null;
@@ -44,7 +49,7 @@ export class ReadingBoard {
       url: (token) => `${this.base}case/${token}/answer/`,
       changed: (state) => this.drawSaved(state),
       clash: (token, body) => this.dialogs.clash(token, body),
-      refused: (item, error) => this.refused(error),
+      dropped: (error) => this.dropped(error),
       locked: (error) => this.locked(error),
       gone: () => this.gone(),
       closed: (error) => this.stage.say(`${error.message} What you answered last waits on this computer until you sign out; ask the study coordinator.`),
@@ -53,11 +58,12 @@ export class ReadingBoard {
       tick: (ms) => this.tick(ms), idle: () => this.locked({ code: "E_LOCKED" }), idleMinutes: Number(this.state.idle_minutes),
     });
     this.dialogs = new Dialogs(this);
-    this.bind();
+    this.keymap = bindHands(this);
+    this.drawKeepView();
     await this.sync.flush();
     const asked = /^#case-(\d+)$/.exec(window.location.hash)?.[1];
     await this.go(this.state.cases.find(({ n }) => n === Number(asked ?? this.state.current)) ?? this.state.cases[0]);
-    window.setInterval(() => this.report(), REPORT_EVERY_MS);
+    window.setInterval(() => this.isLocked || this.report(), REPORT_EVERY_MS);
   }
 
   /** Ask the server; a lock, a lost sign-in or a lost line is mended in place, then it is asked again. */
@@ -70,7 +76,7 @@ export class ReadingBoard {
         else if (error.status === 404) return this.gone();
         else if (error.code === "E_FORWARD" || error.code === "E_UNFINISHED") return this.catchUp();
         else if (error.passing) {
-          this.drawSaved({ pending: this.sync?.queue.size ?? 0, failing: true });
+          this.drawSaved({ pending: this.sync?.queue.cases ?? 0, failing: true });
           await new Promise((wake) => { window.setTimeout(wake, 2000); });
         } else {
           this.one("[data-todo]").textContent = error.message;
@@ -90,7 +96,8 @@ export class ReadingBoard {
     return this.dialogs.locked(error);
   }
 
-  refused(error) {
+  /** The case takes no answer any more. */
+  dropped(error) {
     if (error.code === "E_FORWARD") this.catchUp();
     else this.stage.say(`An answer was not taken: ${error.message}`);
   }
@@ -142,10 +149,18 @@ export class ReadingBoard {
     }
   }
 
-  /** Everything that was answered and looked at is on the server. */
+  /** Everything that was answered and looked at is on the server; where it is not, the reader is told why. */
   async settled() {
     await this.saving;
-    return await this.sync.flush() && this.report();
+    const answered = await this.sync.flush();
+    const error = answered ? await this.report() : null;
+    if (error) this.stage.say(`What you looked at is not on the server yet: ${error.message} It is sent again in a moment; then go on.`);
+    else if (!answered && !this.saveState.closed) {
+      this.stage.say(this.saveState.refused ? "An answer was not accepted, as stands at the top. Change it, then go on."
+        : "Your answers are not all on the server yet. They are sent again by themselves; go on when “Saved” stands at the top.");
+      this.waits = true;
+    }
+    return answered && !error;
   }
 
   /** While the next case is on its way no key answers the one before. */
@@ -165,17 +180,16 @@ export class ReadingBoard {
   async showCase(found) {
     this.case = found;
     this.activeMs = found.active_ms;
-    this.sync.know(found.case, found.version);
-    this.form.show(this.sync.pending(found.case) ?? found.answer);
+    this.form.show(this.sync.newest(found));
     this.adjuster?.set(this.form.answer.display);
     this.one("[data-title]").textContent = document.title = `Case ${found.n} of ${this.state.of}`;
     this.one("[data-training]").hidden = !found.training;
     this.root.classList.toggle("is-gone", found.gone);
-    this.form.off = found.gone;
     drawAssistance(this.one("[data-ai]"), found.assistance, (n) => this.stage.show(this.stage.fields.findIndex((f) => f.n === n)));
     this.one("[data-action='case-next']").textContent = found.n === this.state.of ? "Check and sign" : "Next case";
     if (this.state.navigation === "free") window.history.replaceState(null, "", `#case-${found.n}`);
     const shown = this.stage.fill(found.fields);
+    this.drawReady();
     this.stage.markKeys(this.form.answer.key_images);
     this.lastKey = this.form.answer.key_images.at(-1);
     this.setGoing(false);
@@ -237,20 +251,24 @@ export class ReadingBoard {
     this.report();
   }
 
-  /** Tell the server what was looked at. Totals, so that a lost or doubled report does no harm. */
+  /** Tell the server what was looked at. Totals, so that a lost or doubled report does no harm. Resolves with what went wrong. */
   async report({ leaving = false } = {}) {
-    if (!this.case || !this.clock) return true;
+    if (!this.case || !this.clock) return null;
     this.clock.step();
     const { fields, done } = this.stage.report();
-    if (!Object.keys(fields).length) return true;
+    if (!Object.keys(fields).length) return null;
     const body = { active_ms: Math.round(this.activeMs), fields };
     try {
       await ask(`${this.base}case/${this.case.case}/seen/`, body, { keepalive: leaving });
       done();
-      return true;
+      return null;
     } catch (error) {
-      if (error.status === 401 && !leaving) await this.locked(error);
-      return false;
+      if (error.status === 401 && !leaving) {
+        await this.locked(error);
+        return this.report();
+      }
+      if (error.status === 404 && !leaving) this.gone(); // the session was closed
+      return error;
     }
   }
 
@@ -258,7 +276,8 @@ export class ReadingBoard {
     if (this.case?.gone) return [];
     const unseen = this.stage.unseen;
     const fields = unseen && this.state.require_all_viewed ? [`${unseen} field${unseen === 1 ? "" : "s"} not seen`] : [];
-    return [...fields, ...this.form.missing()];
+    const refused = this.sync.refusal(this.case?.case) ? ["your answer was not accepted"] : [];
+    return [...fields, ...this.form.missing(), ...refused];
   }
 
   async toSeal() {
@@ -273,6 +292,16 @@ export class ReadingBoard {
     this.one("[data-action='key-image']")?.setAttribute("aria-pressed", String(this.form?.answer?.key_images.includes(field?.n) ?? false));
   }
 
+  /** Until a field of this case is in sight, or known not to come, nothing is answered: it would be the case before. */
+  drawReady() {
+    this.form.off = !this.stage.ready || this.case.gone;
+    this.root.classList.toggle("is-waiting", !this.stage.ready);
+  }
+
+  drawPair() {
+    this.one("[data-action='compare']").setAttribute("aria-pressed", String(Boolean(this.stage.held)));
+  }
+
   drawTodo(asked = false) {
     if (!this.form?.answer) return;
     const open = this.openPoints();
@@ -283,15 +312,21 @@ export class ReadingBoard {
   }
 
   drawSaved(state) {
-    drawSaved(this.one("[data-saved]"), state);
+    const refused = state.refused && { ...state.refused, n: this.state.cases.find((line) => line.case === state.refused.case)?.n };
+    drawSaved(this.one("[data-saved]"), { ...state, refused });
+    if (Boolean(refused) !== Boolean(this.saveState.refused)) this.drawTodo();
+    this.saveState = state;
+    if (this.waits && !state.pending) this.stage.say("");
+    this.waits &&= state.pending > 0;
   }
 
-  // -- what the keys do ------------------------------------------------------------------------------------------
+  // -- what keys and buttons do ------------------------------------------------------------------------------------------
 
   /** The clock stands while a dialog is read. */
   rest(name) {
     this.report();
     this.clock.stop();
+    this.root.classList.toggle("is-paused", name === "paused");
     this.dialogs.rest(name);
   }
 
@@ -309,70 +344,10 @@ export class ReadingBoard {
     this.one("[data-action='keep-view']").setAttribute("aria-pressed", String(this.stage.keepView));
   }
 
-  bind() {
-    const { stage, form } = this;
-    const before = () => this.go(this.state.cases.find(({ n }) => n === (this.case?.n ?? 0) - 1));
-    const look = (across, down) => () => stage.core.panBy(across, down);
-    const step = (name, by) => () => this.adjuster?.step(name, by);
-    const actions = {
-      next: () => stage.show(stage.index + 1), previous: () => stage.show(stage.index - 1), unseen: () => stage.nextUnseen(),
-      first: () => stage.show(0), last: () => stage.show(stage.fields.length - 1),
-      fit: () => stage.core.fit(), "zoom-in": () => stage.core.zoomBy(1.5), "zoom-out": () => stage.core.zoomBy(1 / 1.5),
-      "keep-view": () => this.keepView(), compare: () => this.compare(),
-      "look-left": look(-0.25, 0), "look-right": look(0.25, 0), "look-up": look(0, -0.25), "look-down": look(0, 0.25),
-      brighter: step("brightness", 1), darker: step("brightness", -1), "contrast-up": step("contrast", 1),
-      "contrast-down": step("contrast", -1), "reset-display": () => this.adjuster?.reset(), surround: () => this.surround(),
-      cannot: () => form.cannotDecide(), clear: () => form.clear(), recognised: () => form.toggleRecognised(),
-      comment: () => this.one("[data-comment]")?.focus(), "key-image": () => this.toggleKey(),
-      "case-next": () => this.goNext(), "case-before": before, pause: () => this.rest("paused"), instructions: () => this.rest("instructions"),
-      help: () => openSheet(this.one("[data-help]"), this.keymap),
-    };
-    this.keymap = new Keymap(DESK_KEYS).onAll(actions);
-    this.state.classes.forEach((_, index) => this.keymap.on(`choose-${index + 1}`, () => form.choose(index + 1)));
-    if (this.state.answers.confidence) {
-      for (const n of [1, 2, 3, 4, 5]) this.keymap.on(`sure-${n}`, () => form.confidence(n));
-    }
-    document.addEventListener("keydown", (event) => this.pressed(event));
-    this.keymap.listenToButtons(this.root, (event, button) => { if (event.detail > 0) button.blur(); });
-    this.drawKeepView();
-    this.root.addEventListener("click", (event) => {
-      if (event.detail > 0) event.target.closest("summary, .desk-case")?.blur(); // Enter means "next case" again
-    });
-    for (const slider of this.root.querySelectorAll("[data-adjust]")) slider.addEventListener("pointerup", () => slider.blur());
-    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.report({ leaving: true }));
-    window.addEventListener("beforeunload", (event) => { if (this.sync.queue.size) event.preventDefault(); });
-    window.addEventListener("hashchange", () => {
-      const n = Number(/^#case-(\d+)$/.exec(window.location.hash)?.[1]);
-      this.go(this.state.cases.find((line) => line.n === n));
-    });
-  }
-
-  pressed(event) {
-    if (isTyping(event.target)) {
-      const inAnswer = this.form.root.contains(event.target) && event.target.tagName === "INPUT";
-      if (inAnswer && event.key === "Enter") event.target.blur(); // back to the keys
-      if (event.key === "Escape") event.target.blur();
-      return;
-    }
-    if (document.querySelector("dialog[open]") || this.going) return;
-    if (event.repeat && event.key === "Enter") return; // a key that is held down goes through no case
-    this.stage.leader = this.stage.core; // keys act on the field that goes on
-    const sure = shiftedDigit(event);
-    if (sure) {
-      event.preventDefault();
-      this.form.confidence(sure);
-    } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      this.toSeal();
-    } else if (!(event.key === "Enter" && event.target.closest?.("button, a, summary"))) {
-      this.keymap.handle(event);
-    }
-  }
-
   /** Beside the field that was marked last as a key field, or the shown one beside the next. */
   compare() {
     if (this.stage.held) this.stage.unhold();
     else this.stage.hold(this.lastKey);
-    this.one("[data-action='compare']").setAttribute("aria-pressed", String(Boolean(this.stage.held)));
   }
 }
 

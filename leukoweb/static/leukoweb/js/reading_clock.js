@@ -8,6 +8,7 @@ const SIGNS_OF_LIFE = ["pointerdown", "pointermove", "keydown", "wheel", "touchs
 export class ActiveClock {
   #last = performance.now();
   #alive = performance.now();
+  #touched = Date.now(); // the clock on the wall goes on while a computer sleeps
   #stopped = false;
   #idleSaid = false;
 
@@ -17,9 +18,23 @@ export class ActiveClock {
     this.idle = idle;
     this.idleMs = idleMinutes * 60_000;
     for (const name of SIGNS_OF_LIFE) {
-      document.addEventListener(name, () => { this.#alive = performance.now(); }, { passive: true, capture: true });
+      document.addEventListener(name, () => this.#moved(), { passive: true, capture: true });
     }
     window.setInterval(() => this.step(), TICK_MS);
+  }
+
+  /** The first touch after a long rest finds a locked desk, also where no tick came in between. */
+  #moved() {
+    this.#rested();
+    this.#alive = performance.now();
+    this.#touched = Date.now();
+  }
+
+  /** Nobody was here for too long: said once, also while the clock stands for a pause. */
+  #rested() {
+    if (this.#idleSaid || Date.now() - this.#touched <= this.idleMs) return;
+    this.#idleSaid = true;
+    this.idle();
   }
 
   /** Count what has passed since the last step; also called before a report, so that no part of a tick is lost. */
@@ -28,10 +43,7 @@ export class ActiveClock {
     const passed = Math.min(now - this.#last, LONGEST_TICK_MS);
     this.#last = now;
     const quiet = now - this.#alive;
-    if (quiet > this.idleMs && !this.#idleSaid && !this.#stopped) {
-      this.#idleSaid = true;
-      this.idle();
-    }
+    this.#rested();
     const here = document.visibilityState === "visible" && document.hasFocus();
     if (!this.#stopped && here && quiet < RESTS_AFTER_MS) this.tick(passed);
   }
@@ -44,5 +56,6 @@ export class ActiveClock {
     this.#stopped = false;
     this.#idleSaid = false;
     this.#alive = performance.now();
+    this.#touched = Date.now();
   }
 }

@@ -6,17 +6,28 @@ import { ask } from "./reading_api.js";
 export class Dialogs {
   #waiting = null;
   #free = null;
+  #undecided = false; // which of two answers stays
 
   constructor(board) {
     this.board = board;
     this.one("[data-unlock-form]")?.addEventListener("submit", (event) => this.#unlock(event));
-    for (const name of ["locked", "clash"]) {
-      this.one(`[data-${name}]`).addEventListener("cancel", (event) => event.preventDefault()); // both need an answer
-    }
+    this.#needsAnswer(this.one("[data-locked]"), () => this.#waiting && !this.one("[data-signin]").open);
+    this.#needsAnswer(this.one("[data-clash]"), () => this.#undecided);
     this.one("[data-signin]").addEventListener("close", () => this.#goOn());
     for (const name of ["paused", "instructions"]) {
-      this.one(`[data-${name}]`).addEventListener("close", () => { if (!this.#waiting) board.clock.go(); });
+      this.one(`[data-${name}]`).addEventListener("close", () => {
+        board.root.classList.remove("is-paused");
+        if (!this.#waiting) board.clock.go();
+      });
     }
+  }
+
+  /** Nothing waves it away. A browser closes a dialog at the second Escape whatever "cancel" says; then it comes back. */
+  #needsAnswer(dialog, open) {
+    dialog.setAttribute("closedby", "none");
+    dialog.addEventListener("keydown", (event) => { if (event.key === "Escape") event.preventDefault(); });
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    dialog.addEventListener("close", () => { if (open() && !dialog.open) dialog.showModal(); });
   }
 
   one(selector) {
@@ -79,12 +90,14 @@ export class Dialogs {
     for (const button of dialog.querySelectorAll("[data-clash-keep]")) {
       button.onclick = async () => {
         const keep = button.dataset.clashKeep === "mine";
+        this.#undecided = false;
         if (!keep && token === board.case?.case) board.showAnswer(body.answer);
         dialog.close(); // from here on keys count: the form shows what stays
         await board.sync.settle(token, { version: body.version, keep });
         board.drawTodo();
       };
     }
+    this.#undecided = true;
     if (!dialog.open) dialog.showModal();
   }
 }

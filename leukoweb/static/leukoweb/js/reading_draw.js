@@ -7,20 +7,25 @@ export function minutesText(minutes) {
 
 /** The cases as numbered buttons with their state in words. */
 export function drawCases(list, cases, current, go) {
-  list?.replaceChildren(...cases.map((line) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
+  if (!list) return;
+  if (list.children.length !== cases.length) list.replaceChildren(...cases.map((line) => caseItem(line, go)));
+  cases.forEach((line, index) => {
+    const button = list.children[index].firstElementChild; // kept, so that it keeps the keyboard's focus
     const words = line.gone ? "withdrawn" : line.answered && line.viewed ? "finished" : line.answered ? "fields not seen" : "open";
-    button.type = "button";
     button.className = `desk-case is-${line.gone ? "finished" : words.split(" ")[0]}`;
-    button.textContent = line.n;
     button.setAttribute("aria-label", `Case ${line.n}, ${words}`);
     button.title = words;
     if (line.case === current) button.setAttribute("aria-current", "true");
-    button.addEventListener("click", () => go(line));
-    item.append(button);
-    return item;
-  }));
+    else button.removeAttribute("aria-current");
+  });
+}
+
+function caseItem(line, go) {
+  const item = document.createElement("li");
+  const button = added(item, "button", line.n);
+  button.type = "button";
+  button.addEventListener("click", () => go(line));
+  return item;
 }
 
 function added(box, tag, text, name = "") {
@@ -65,10 +70,11 @@ function drawDeciding(box, fields, look) {
 }
 
 /** Whether everything is on the server: says what is true, also while the line is down. */
-export function drawSaved(badge, { pending, at, failing, closed }) {
-  badge.dataset.saved = failing ? "failing" : pending ? "saving" : "saved";
+export function drawSaved(badge, { pending, at, failing, closed, refused }) {
+  badge.dataset.saved = failing || refused ? "failing" : pending ? "saving" : "saved";
   const waiting = `${pending} answer${pending === 1 ? "" : "s"} not yet on the server`;
   if (closed) badge.textContent = waiting;
+  else if (refused) badge.textContent = `Not accepted${refused.n ? `, case ${refused.n}` : ""}: ${refused.words}`;
   else if (failing) badge.textContent = `${pending ? waiting : "No connection"}, trying again`;
   else if (pending) badge.textContent = "Saving";
   else badge.textContent = at ? `Saved ${at.toLocaleTimeString([], { hour12: false })} local time` : "";

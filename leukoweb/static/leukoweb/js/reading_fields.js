@@ -4,6 +4,7 @@ import { DeskError } from "./reading_api.js";
 
 export class FieldImages {
   #kept = new Map(); // token -> Promise of an object URL
+  decoded = new Map(); // token -> image
 
   /** @param {(token: string) => string} url */
   constructor(url) {
@@ -12,25 +13,29 @@ export class FieldImages {
 
   /** An object URL of the field, fetched once. Throws a DeskError where the desk is locked or the field is gone. */
   get(token) {
-    if (!this.#kept.has(token)) {
-      const fetched = this.#fetch(token);
-      this.#kept.set(token, fetched);
-      fetched.catch(() => this.#kept.delete(token));
-    }
-    return this.#kept.get(token);
+    const kept = this.#kept.get(token);
+    if (kept) return kept;
+    const fetched = this.#fetch(token, () => this.#kept.get(token) === fetched);
+    this.#kept.set(token, fetched);
+    fetched.catch(() => { if (this.#kept.get(token) === fetched) this.#kept.delete(token); });
+    return fetched;
   }
 
-  async #fetch(token) {
+  /** ``wanted()``: whether this fetch is still the kept one; where it was let go meanwhile, its pixels are not held. */
+  async #fetch(token, wanted) {
     const response = await fetch(this.url(token), { cache: "no-store", credentials: "same-origin" });
     if ([401, 404].includes(response.status)) throw new DeskError(response.status, await response.json().catch(() => null));
     if (!response.ok || !response.headers.get("Content-Type")?.startsWith("image/")) throw new Error("not loadable");
     const address = URL.createObjectURL(await response.blob());
     const image = new Image();
     image.src = address;
-    await image.decode();
-    image.dataset.token = token;
-    this.decoded ??= new Map();
-    this.decoded.set(token, image); // holding it keeps the decoded pixels near
+    try {
+      await image.decode();
+    } catch (error) {
+      URL.revokeObjectURL(address);
+      throw error;
+    }
+    if (wanted()) this.decoded.set(token, image); // holding it keeps the decoded pixels near
     return address;
   }
 
@@ -45,7 +50,7 @@ export class FieldImages {
     for (const [token, fetched] of this.#kept) {
       if (wanted.has(token)) continue;
       this.#kept.delete(token);
-      this.decoded?.delete(token);
+      this.decoded.delete(token);
       fetched.then((address) => URL.revokeObjectURL(address), () => undefined);
     }
   }

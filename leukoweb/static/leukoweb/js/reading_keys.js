@@ -1,4 +1,5 @@
-// The keys of the reading board. Digits choose the diagnosis; with Shift they say how sure one is, on every keyboard.
+// The keys of the reading board. The digits of the main row are taken by their place on every keyboard: without Shift they
+// choose the diagnosis, with Shift they say how sure one is. Signs that share a key with a digit somewhere have a letter, too.
 
 export const DESK_KEYS = [
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => ({ action: `choose-${n}`, keys: [String(n)], label: `Diagnosis ${n}`, group: "Answer" })),
@@ -18,8 +19,8 @@ export const DESK_KEYS = [
   { action: "last", keys: ["Shift+End"], label: "Last field", group: "Fields" },
   { action: "compare", keys: ["v"], label: "Two fields side by side: this one, or the last key field, is held", group: "Fields" },
   { action: "fit", keys: ["Home"], label: "Whole field", group: "Zoom" },
-  { action: "zoom-in", keys: ["+", "="], label: "Closer", group: "Zoom" },
-  { action: "zoom-out", keys: ["-"], label: "Further away", group: "Zoom" },
+  { action: "zoom-in", keys: ["+", "=", "e"], label: "Closer", group: "Zoom" },
+  { action: "zoom-out", keys: ["-", "w"], label: "Further away", group: "Zoom" },
   { action: "keep-view", keys: ["z"], label: "Keep place and zoom between fields", group: "Zoom" },
   { action: "look-left", keys: ["Shift+ArrowLeft"], label: "Look left", group: "Move" },
   { action: "look-right", keys: ["Shift+ArrowRight"], label: "Look right", group: "Move" },
@@ -34,6 +35,12 @@ export const DESK_KEYS = [
   { action: "instructions", keys: ["i"], label: "Instructions of the study, and whom to ask", group: "Help" },
   { action: "help", keys: ["?", "F1"], label: "This sheet", group: "Help" },
 ];
+
+/** A digit of the main row by its place, without Shift, also where the keyboard prints another sign there (AZERTY, Czech). */
+export function plainDigit(event) {
+  const digit = /^Digit([0-9])$/.exec(event.code)?.[1];
+  return digit && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey ? Number(digit) : null;
+}
 
 /** Shift with a digit of the main row, whatever sign the keyboard prints there. */
 export function shiftedDigit(event) {

@@ -8,7 +8,7 @@ export async function init(root) {
     const check = root.querySelector("[data-queue-check]");
     check.hidden = queue.size === 0;
     root.querySelector("[data-queue-words]").textContent =
-      `${queue.size} answer${queue.size === 1 ? " is" : "s are"} not yet on the server. Go back to the cases; they are sent from there.`;
+      `${queue.cases} answer${queue.cases === 1 ? " is" : "s are"} not yet on the server. Go back to the cases; they are sent from there.`;
     form.querySelector("[type=submit]").disabled = queue.size > 0;
     form.addEventListener("submit", () => { queue.clear(); });
   }

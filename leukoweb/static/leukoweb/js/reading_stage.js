@@ -12,10 +12,11 @@ const KEPT_AROUND = 12; // fields on either side whose pixels stay in memory: a 
 export class FieldStage {
   fields = [];
   index = -1;
+  ready = true; // a field of this case arrived, or the reader was told that it did not: before that nothing is answered
 
   /**
    * @param {HTMLElement} root
-   * @param {{imageUrl: Function, thumbUrl: Function, seen: () => void, shown: () => void, locked: (error: Error) => Promise<void>, missing: () => void}} hooks
+   * @param {{imageUrl: Function, thumbUrl: Function, seen: () => void, shown: () => void, ready: () => void, pair: () => void, locked: (error: Error) => Promise<void>, missing: () => void}} hooks
    */
   constructor(root, hooks) {
     this.root = root;
@@ -38,6 +39,7 @@ export class FieldStage {
   /** Show another case. ``fields`` as the server lists them. */
   async fill(fields) {
     this.unhold();
+    this.#blank(fields.length > 0); // never a field of the patient before under this case
     this.fields = fields.map((field) => ({ ...field, bits: fromHex(field.coverage), fresh: false }));
     this.index = -1;
     this.images.keepOnly(fields.map(({ image }) => image));
@@ -47,6 +49,18 @@ export class FieldStage {
     this.scale = new ScaleBar(this.root.querySelector("[data-scale]"), um);
     const first = this.fields.findIndex(({ seen }) => !seen);
     await this.show(Math.max(first, 0), { fresh: true });
+  }
+
+  #blank(blank) {
+    this.ready = !blank;
+    this.root.classList.toggle("is-blank", blank);
+    if (blank) this.root.querySelector("[data-zoom]").textContent = "";
+  }
+
+  #isReady() {
+    if (this.ready) return;
+    this.ready = true;
+    this.hooks.ready();
   }
 
   async show(index, { fresh = false } = {}) {
@@ -61,13 +75,15 @@ export class FieldStage {
     try {
       const address = await this.images.get(field.image);
       if (this.fields[this.index] !== field) return;
-      if (await this.core.open(address, { keepView: this.keepView && !fresh })) this.#arrived(field, index);
+      const open = await this.core.open(address, { keepView: this.keepView && !fresh });
+      if (open && this.fields[this.index] === field) this.#arrived(field, index);
     } catch (error) {
       if (this.fields[this.index] === field) {
         this.failed = true;
         if (error.status === 401) this.hooks.locked(error).then(() => { if (this.failed) this.show(this.index, { fresh }); });
         else this.say(`Field ${field.n} could not be loaded. Go on, or click it in the strip to try again.`);
         if (error.status === 404) this.hooks.missing();
+        if (error.status !== 401) this.#isReady();
       }
     } finally {
       window.clearTimeout(late);
@@ -76,6 +92,7 @@ export class FieldStage {
 
   #arrived(field, index) {
     this.say("");
+    this.root.classList.remove("is-blank");
     field.fresh = true;
     if (!field.seen) {
       field.seen = true;
@@ -85,6 +102,7 @@ export class FieldStage {
     const near = this.fields.slice(Math.max(index - KEPT_AROUND, 0), index + 1 + KEPT_AROUND);
     this.images.keepOnly([...near, ...(this.held ? [this.held] : [])].map(({ image }) => image));
     this.images.ahead(this.fields.slice(index + 1, index + 1 + AHEAD).map(({ image }) => image));
+    this.#isReady();
     this.hooks.seen();
   }
 
@@ -128,7 +146,12 @@ export class FieldStage {
   report() {
     const changed = this.fields.filter((field) => field.dirty || (field.fresh && !field.told));
     const fields = Object.fromEntries(changed.map((f) => [f.image, { ms: Math.round(f.ms), coverage: toHex(f.bits) }]));
-    return { fields, done: () => changed.forEach((field) => { field.dirty = false; field.told = true; }) };
+    const sent = changed.map(({ ms, bits }) => ({ ms, bits }));
+    const done = () => changed.forEach((field, index) => {
+      field.told = true;
+      field.dirty = field.ms !== sent[index].ms || field.bits !== sent[index].bits; // what came while it was under way
+    });
+    return { fields, done };
   }
 
   /** The pane that one moves takes the other along; keys move the field that goes on. */
@@ -153,10 +176,12 @@ export class FieldStage {
     Object.assign(this, { other, leader: this.core });
     other.setAdjust(this.core.adjust);
     other.onChange(() => this.#follow(other, this.core));
+    this.hooks.pair();
     try {
-      await other.open(await this.images.get(field.image));
+      const address = await this.images.get(field.image);
+      if (this.other === other) await other.open(address);
     } catch {
-      this.say(`Field ${field.n} could not be loaded.`);
+      if (this.other === other) this.say(`Field ${field.n} could not be loaded.`);
     }
     this.#follow(this.core, this.other);
   }
@@ -169,6 +194,7 @@ export class FieldStage {
     this.root.querySelector("[data-held]").replaceChildren();
     this.root.querySelector("[data-pane='held']").hidden = true;
     this.root.querySelector("[data-stages]").classList.remove("is-pair");
+    this.hooks.pair();
   }
 
   setAdjust(values) {

@@ -46,8 +46,17 @@ export class Queue {
     return [...this.#memory.values()];
   }
 
+  /** How many cases have answers here. */
+  get cases() {
+    return new Set(this.items.map((item) => item.case)).size;
+  }
+
   get size() {
     return this.#memory.size;
+  }
+
+  get(key) {
+    return this.#memory.get(key);
   }
 
   async put(item) {
