@@ -18,6 +18,7 @@ from reader_study.answers import answer_missing, empty_answer
 from reader_study.models import ReadingSession, SessionCase, SessionImage, Study
 
 State = ReadingSession.State
+N_KEYS = 9
 READ_SECONDS_MIN_CASES = 3  # from so many finished cases on, the time that is left is estimated
 
 
@@ -158,8 +159,10 @@ def session_state(session: ReadingSession) -> dict[str, Any]:
 
 
 def class_line(name: str, key: int) -> dict[str, Any]:
+    """A class as the board offers it; the first nine have a key of the keyboard."""
     style = STYLES.get(name)
-    return {"name": name, "title": style.title if style else name.replace("_", " ").capitalize(), "key": str(key)}
+    title = style.title if style else name.replace("_", " ").capitalize()
+    return {"name": name, "title": title, "key": str(key) if key <= N_KEYS else ""}
 
 
 def minutes_left(cases: list[SessionCase], rules: dict[str, Any]) -> int | None:

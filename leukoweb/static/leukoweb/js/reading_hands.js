@@ -19,7 +19,8 @@ export function bindHands(board) {
     "contrast-down": step("contrast", -1), "reset-display": () => board.adjuster?.reset(), surround: () => board.surround(),
     cannot: () => form.cannotDecide(), clear: () => form.clear(), recognised: () => form.toggleRecognised(),
     comment: () => form.off || board.one("[data-comment]").focus(), "key-image": () => board.toggleKey(),
-    "case-next": () => board.goNext(), "case-before": before, pause: () => board.rest("paused"), instructions: () => board.rest("instructions"),
+    "case-next": () => board.goNext(), "case-before": before, seal: () => board.toSeal(),
+    pause: () => board.rest("paused"), instructions: () => board.rest("instructions"),
     help: () => openSheet(board.one("[data-help]"), keymap),
   };
   const { answers, navigation } = board.state;
@@ -29,8 +30,10 @@ export function bindHands(board) {
     ...(navigation === "free" ? [] : ["case-before"]), ...(board.adjuster ? [] : display),
   ];
   const asked = Object.fromEntries(Object.entries(actions).filter(([action]) => !unasked.includes(action)));
-  const keymap = new Keymap(DESK_KEYS).onAll(asked);
-  board.state.classes.forEach((_, index) => keymap.on(`choose-${index + 1}`, () => form.choose(index + 1)));
+  const chosen = board.state.classes.filter(({ key }) => key).map((found) => ({ ...found, action: `choose-${found.key}` }));
+  const titled = DESK_KEYS.map((entry) => ({ ...entry, label: chosen.find(({ action }) => action === entry.action)?.title ?? entry.label }));
+  const keymap = new Keymap(titled).onAll(asked);
+  for (const { action, key } of chosen) keymap.on(action, () => form.choose(Number(key)));
   if (answers.confidence) {
     for (const n of [1, 2, 3, 4, 5]) keymap.on(`sure-${n}`, () => form.confidence(n));
   }
