@@ -170,6 +170,9 @@ def test_a_lost_sign_in_is_mended_without_losing_the_answer(desk: Any) -> None:
     page.context.clear_cookies(name="sessionid")
     page.keyboard.press("5")
     expect(page.locator("[data-signin]")).to_be_visible()
+    page.keyboard.press("Escape")  # opens nothing: the server is asked
+    expect(page.locator("[data-signin-error]")).to_have_text("You are not signed in yet.")
+    expect(page.locator("[data-stages]")).to_be_hidden()
     page.context.add_cookies(cookies)
     page.get_by_role("button", name="I am signed in again").click()
     saved(page)
@@ -230,7 +233,7 @@ def test_forward_only_waits_until_the_case_is_finished(desk: Any) -> None:
     page.keyboard.press("Shift+Digit2")
     page.evaluate("document.querySelector('[data-desk]').board.tick(50)")
     page.keyboard.press("Enter")
-    expect(page.locator("[data-message]")).to_contain_text("What you looked at is not on the server yet: Busy.")
+    expect(page.locator("[data-todo]")).to_contain_text("What you looked at is not on the server yet: Busy.")
     page.unroute("**/seen/")
     page.keyboard.press("Enter")
     expect(page.locator("[data-title]")).to_have_text("Case 2 of 2")

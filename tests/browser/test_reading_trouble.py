@@ -25,11 +25,19 @@ def settled(page: Any) -> None:
 def test_keys_before_the_first_case_and_a_key_that_is_held_do_nothing(desk: Any) -> None:  # noqa: F811
     page, made = desk(n_cases=3, n_fields=1)
     page.route("**/show/", lambda route: (page.wait_for_timeout(400), route.continue_()))
+
+    def many_classes(route: Any) -> None:  # a protocol may have more classes than there are digits
+        state = route.fetch().json()
+        more = [{"name": f"C{n}", "title": f"Class {n}", "key": str(n) if n < 10 else ""} for n in range(6, 13)]
+        route.fulfill(json=state | {"classes": [*state["classes"], *more]})
+
+    page.route("**/state/", many_classes)
     page.reload()
-    for key in ("Enter", "b", "1", "Shift+Digit2", "m", "v"):
+    for key in ("Enter", "b", "1", "Shift+Digit2", "m", "v", "r"):
         page.keyboard.press(key)
     expect(page.locator("[data-zoom]")).to_have_text(re.compile(r"\d+ %"))
     page.unroute("**/show/")
+    page.unroute("**/state/")
     assert draft(made).get("diagnosis", "") == ""
     page.keyboard.down("Enter")
     for _ in range(5):

@@ -34,6 +34,7 @@ export class ReadingBoard {
   }
 
   async start() {
+    this.dialogs = new Dialogs(this); // first: a desk may be locked by now
     this.state = await this.guarded(() => ask(`${this.base}state/`));
     if (!this.state) return;
     const address = (kind) => (token) => `${this.base}image/${token}/${kind}`;
@@ -57,7 +58,6 @@ export class ReadingBoard {
     this.clock = new ActiveClock({
       tick: (ms) => this.tick(ms), idle: () => this.locked({ code: "E_LOCKED" }), idleMinutes: Number(this.state.idle_minutes),
     });
-    this.dialogs = new Dialogs(this);
     this.keymap = bindHands(this);
     this.drawKeepView();
     await this.sync.flush();
@@ -68,18 +68,22 @@ export class ReadingBoard {
 
   /** Ask the server; a lock, a lost sign-in or a lost line is mended in place, then it is asked again. */
   async guarded(request) {
+    let waited = false;
     for (;;) {
       try {
-        return await request();
+        const found = await request();
+        if (waited) this.sync?.tell(); // the badge speaks of answers again
+        return found;
       } catch (error) {
         if (error.status === 401) await this.locked(error);
         else if (error.status === 404) return this.gone();
         else if (error.code === "E_FORWARD" || error.code === "E_UNFINISHED") return this.catchUp();
         else if (error.passing) {
           this.drawSaved({ pending: this.sync?.queue.cases ?? 0, failing: true });
+          waited = true;
           await new Promise((wake) => { window.setTimeout(wake, 2000); });
         } else {
-          this.one("[data-todo]").textContent = error.message;
+          this.sayTodo(error.message);
           return null;
         }
       }
@@ -99,7 +103,7 @@ export class ReadingBoard {
   /** The case takes no answer any more. */
   dropped(error) {
     if (error.code === "E_FORWARD") this.catchUp();
-    else this.stage.say(`An answer was not taken: ${error.message}`);
+    else this.lookAgain(); // it was withdrawn, which the case says itself
   }
 
   /** Another window went on (this study is read forward only): go to where it is. */
@@ -154,10 +158,10 @@ export class ReadingBoard {
     await this.saving;
     const answered = await this.sync.flush();
     const error = answered ? await this.report() : null;
-    if (error) this.stage.say(`What you looked at is not on the server yet: ${error.message} It is sent again in a moment; then go on.`);
+    if (error) this.sayTodo(`What you looked at is not on the server yet: ${error.message} It is sent again in a moment; then go on.`);
     else if (!answered && !this.saveState.closed) {
-      this.stage.say(this.saveState.refused ? "An answer was not accepted, as stands at the top. Change it, then go on."
-        : "Your answers are not all on the server yet. They are sent again by themselves; go on when “Saved” stands at the top.");
+      this.sayTodo(this.saveState.refused ? "An answer was not accepted, as stands at the top. Change it, then go on."
+        : "Your answers are not all on the server yet. They are sent again by themselves; then go on.");
       this.waits = true;
     }
     return answered && !error;
@@ -188,6 +192,8 @@ export class ReadingBoard {
     drawAssistance(this.one("[data-ai]"), found.assistance, (n) => this.stage.show(this.stage.fields.findIndex((f) => f.n === n)));
     this.one("[data-action='case-next']").textContent = found.n === this.state.of ? "Check and sign" : "Next case";
     if (this.state.navigation === "free") window.history.replaceState(null, "", `#case-${found.n}`);
+    window.scrollTo(0, 0); // on a small screen the field stands above the answer
+    this.one("[data-answer]").scrollTop = 0;
     const shown = this.stage.fill(found.fields);
     this.drawReady();
     this.stage.markKeys(this.form.answer.key_images);
@@ -311,12 +317,20 @@ export class ReadingBoard {
     todo.classList.toggle("is-done", open.length === 0);
   }
 
+  /** Beside "Next case", where whoever pressed it looks; the field may be out of sight on a phone. */
+  sayTodo(words) {
+    const todo = this.one("[data-todo]");
+    todo.textContent = words;
+    todo.classList.add("is-asked");
+    todo.classList.remove("is-done");
+  }
+
   drawSaved(state) {
     const refused = state.refused && { ...state.refused, n: this.state.cases.find((line) => line.case === state.refused.case)?.n };
     drawSaved(this.one("[data-saved]"), { ...state, refused });
     if (Boolean(refused) !== Boolean(this.saveState.refused)) this.drawTodo();
     this.saveState = state;
-    if (this.waits && !state.pending) this.stage.say("");
+    if (this.waits && !state.pending) this.drawTodo();
     this.waits &&= state.pending > 0;
   }
 

@@ -13,7 +13,7 @@ export class Dialogs {
     this.one("[data-unlock-form]")?.addEventListener("submit", (event) => this.#unlock(event));
     this.#needsAnswer(this.one("[data-locked]"), () => this.#waiting && !this.one("[data-signin]").open);
     this.#needsAnswer(this.one("[data-clash]"), () => this.#undecided);
-    this.one("[data-signin]").addEventListener("close", () => this.#goOn());
+    this.one("[data-signin]").addEventListener("close", () => this.#signedIn());
     for (const name of ["paused", "instructions"]) {
       this.one(`[data-${name}]`).addEventListener("close", () => {
         board.root.classList.remove("is-paused");
@@ -51,6 +51,24 @@ export class Dialogs {
     return this.#waiting;
   }
 
+  /** However the dialog was closed: only the server knows whether one is signed in again. Until then the desk stays shut. */
+  async #signedIn() {
+    const dialog = this.one("[data-signin]");
+    const words = this.one("[data-signin-error]");
+    words.textContent = "";
+    try {
+      await ask(`${this.board.base}state/`);
+      this.#goOn();
+    } catch (error) {
+      if (error.status === 404) this.board.gone();
+      else if (error.code === "E_LOCKED") this.locked(error);
+      else {
+        words.textContent = error.status === 401 ? "You are not signed in yet." : error.message;
+        if (!dialog.open) dialog.showModal();
+      }
+    }
+  }
+
   #goOn() {
     const { board } = this;
     board.root.classList.remove("is-locked");
@@ -58,6 +76,7 @@ export class Dialogs {
     this.#free?.();
     this.#waiting = this.#free = null;
     board.sync?.release();
+    board.stage?.mend();
   }
 
   async #unlock(event) {

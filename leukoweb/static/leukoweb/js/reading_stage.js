@@ -27,13 +27,21 @@ export class FieldStage {
     this.keepView = false;
     this.held = null;
     this.core.onChange(() => this.#viewMoved());
-    window.addEventListener("online", () => { if (this.failed) this.show(this.index); });
+    window.addEventListener("online", () => this.mend());
     this.leader = this.core;
     const held = root.querySelector("[data-held]");
     for (const sign of ["pointerenter", "pointerdown", "wheel"]) {
       held.addEventListener(sign, () => { this.leader = this.other; }, { capture: true, passive: true });
     }
     held.addEventListener("pointerleave", () => { this.leader = this.core; });
+  }
+
+  /** What did not come while the line was down or the desk was locked is asked for again. */
+  mend() {
+    if (this.failed) this.show(this.index, { fresh: this.root.classList.contains("is-blank") });
+    for (const small of this.strip.list.querySelectorAll("img")) {
+      if (small.complete && !small.naturalWidth) small.src = small.getAttribute("src");
+    }
   }
 
   /** Show another case. ``fields`` as the server lists them. */

@@ -57,7 +57,7 @@ export class AnswerSync {
     // It follows what waits, not what another window may have stored meanwhile: else that would be overwritten unseen.
     const version = waiting.at(-1)?.version ?? this.versions.get(token) ?? 0;
     await this.#put(token, answer, version, waiting);
-    this.#tell();
+    this.tell();
     this.flush();
   }
 
@@ -96,14 +96,14 @@ export class AnswerSync {
   async #drain() {
     window.clearTimeout(this.#timer);
     while (this.#next && !this.#held && await this.#send(this.#next));
-    this.#tell();
+    this.tell();
   }
 
   async #send(item) {
     const { key, case: token, version, answer } = item;
     try {
       await this.queue.put({ ...item, sent: true }); // before it goes: the page may not be there for the reply
-      this.#tell();
+      this.tell();
       const reply = await ask(this.hooks.url(token), { key, version, answer });
       this.versions.set(token, reply.version);
       this.confirmed.set(token, answer);
@@ -164,11 +164,12 @@ export class AnswerSync {
     if (keep && mine.length) await this.#put(token, mine.at(-1).answer, version, []);
     for (const { key } of mine) await this.queue.remove(key);
     this.#held = false;
-    this.#tell();
+    this.tell();
     this.flush();
   }
 
-  #tell() {
+  /** Say how things stand. */
+  tell() {
     const [aside] = this.queue.items.filter(({ key }) => this.#unfit.has(key));
     this.hooks.changed({
       pending: this.queue.cases, at: this.savedAt, failing: this.#failures > 0 || this.#held, closed: this.#closed,
