@@ -15,6 +15,7 @@ from django.utils import timezone
 from leukoweb.core.audit import chain_verify
 from leukoweb.core.models import AuditEvent
 from reader_study.models import DraftEvent, DraftReading, Reading, ReadingSession, SessionCase, SessionImage
+from reader_study.selectors.reading import class_line
 from reader_study.services.seals import seal_verify
 from tests.reader_study.factories import CLASSES, PASSWORD, make_study
 from tests.reader_study.journey import Journey, begun
@@ -243,6 +244,10 @@ def test_an_answer_whose_reply_was_lost_is_acknowledged_after_the_case_was_left(
     late = {"key": str(uuid.uuid4()), "version": 1, "answer": {"diagnosis": "ALL"}}
     status, refused = journey.post_json(path, late)
     assert (status, refused["error"]["code"]) == (409, "E_FORWARD")
+
+
+def test_the_first_nine_classes_have_a_digit() -> None:
+    assert [class_line(f"C{n}", n)["key"] for n in (1, 9, 10)] == ["1", "9", ""]
 
 
 @pytest.mark.parametrize(
