@@ -25,13 +25,10 @@ def settled(page: Any) -> None:
 def test_keys_before_the_first_case_and_a_key_that_is_held_do_nothing(desk: Any) -> None:  # noqa: F811
     page, made = desk(n_cases=3, n_fields=1)
     page.route("**/show/", lambda route: (page.wait_for_timeout(400), route.continue_()))
-
-    def many_classes(route: Any) -> None:  # a protocol may have more classes than there are digits
-        state = route.fetch().json()
-        more = [{"name": f"C{n}", "title": f"Class {n}", "key": str(n) if n < 10 else ""} for n in range(6, 13)]
-        route.fulfill(json=state | {"classes": [*state["classes"], *more]})
-
-    page.route("**/state/", many_classes)
+    state = page.request.get(f"/read/{made.session().token}/state/").json()
+    more = [{"name": f"C{n}", "title": f"Class {n}", "key": str(n) if n < 10 else ""} for n in range(6, 13)]
+    many = state | {"classes": state["classes"] + more}  # a protocol may have more classes than there are digits
+    page.route("**/state/", lambda route: route.fulfill(json=many))
     page.reload()
     for key in ("Enter", "b", "1", "Shift+Digit2", "m", "v", "r"):
         page.keyboard.press(key)

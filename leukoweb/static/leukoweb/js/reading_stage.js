@@ -21,6 +21,7 @@ export class FieldStage {
   constructor(root, hooks) {
     this.root = root;
     this.hooks = hooks;
+    root.classList.add("is-blank");
     this.core = createViewer(root.querySelector("[data-stage]"), { navigator: true });
     this.images = new FieldImages(hooks.imageUrl);
     this.strip = new Filmstrip(root.querySelector("[data-strip]"), (index) => this.show(index));
