@@ -83,6 +83,7 @@ def test_after_a_click_enter_still_means_the_next_case(desk: Any) -> None:  # no
     saved(page)
     page.keyboard.press("Enter")
     expect(page.locator("[data-title]")).to_have_text("Case 2 of 2")
+    page.wait_for_function("document.querySelector('[data-desk]').board.sync.queue.size === 0")
     assert (draft(made)["recognised_note"], draft(made)["diagnosis"]) == ("a scratch", "CML")
 
 

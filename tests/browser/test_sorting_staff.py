@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from cases.models import AdjudicationDecision
 from cases.services.sorting import Decision, decisions_save
-from tests.browser.sorting_support import cohort_with_fields, expect_all_saved, sorting_task
+from tests.browser.sorting_support import cohort_with_fields, expect_all_saved, expect_shown, sorting_task
 from tests.browser.test_pages import assert_accessible_in_every_theme, assert_fits_a_phone
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -47,6 +47,7 @@ def test_an_adjudicator_settles_disagreements(browser_as: OpenPage, make_user: A
     else:
         expect(said).to_be_hidden()
     for key in "130":
+        expect_shown(page)
         page.keyboard.press(key)
     expect_all_saved(page)
     settled = AdjudicationDecision.objects.order_by("pk").values_list("verdict", "label", "blind")

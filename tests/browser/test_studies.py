@@ -72,7 +72,7 @@ def test_the_checks_follow_the_typing_and_lead_to_the_field(page: Page) -> None:
     page.get_by_label("What the study asks").fill("")
     link = page.locator("#checks").get_by_role("link", name="What the study asks", exact=True)
     expect(link).to_be_visible()
-    expect(page.get_by_text("not saved")).to_be_visible()
+    expect(page.get_by_text("not saved", exact=True)).to_be_visible()
     link.click()
     expect(page.locator(":target")).to_have_attribute("name", "question")
     page.get_by_label("What the study asks").fill("Is it as good?")
