@@ -25,3 +25,4 @@ class TableConfirmForm(forms.Form):
     table = forms.CharField(max_length=2 * BYTES_MAX, strip=False, widget=forms.HiddenInput)
     source = forms.CharField(max_length=200, widget=forms.HiddenInput)
     plan = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    sealed = forms.CharField(max_length=400, widget=forms.HiddenInput)

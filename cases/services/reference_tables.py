@@ -12,7 +12,7 @@ from cases.acquisition_csv import ReferenceRow
 from cases.csv_tables import CsvProblem, CsvRefused
 from cases.models import Patient, ReferenceDiagnosis
 from cases.services.exposures import exposures_record
-from cases.services.references import reference_add
+from cases.services.references import reference_check, references_store
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound
 from leukoweb.core.models import User
@@ -55,15 +55,16 @@ class TablePlan:
         return sum(change.is_same for change in self.changes)
 
 
-def references_plan(rows: Sequence[ReferenceRow], *, source: str) -> TablePlan:
-    """What the rows would change. 2 queries.
+def references_plan(rows: Sequence[ReferenceRow], *, source: str, lock: bool = False) -> TablePlan:
+    """What the rows would change. 2 queries. With ``lock`` nobody enters anything for these patients meanwhile.
 
     Raises
     ------
     NotFound
         Codes that no patient has, all named (at most 20).
     """
-    patients = {p.code: p for p in Patient.objects.filter(code__in=[row.patient for row in rows])}
+    wanted = Patient.objects.filter(code__in=[row.patient for row in rows]).order_by("pk")
+    patients = {p.code: p for p in (wanted.select_for_update(no_key=True) if lock else wanted)}
     unknown = [f"{row.patient} (line {row.line})" for row in rows if row.patient not in patients]
     if unknown:
         more = f" and {len(unknown) - 20} more" if len(unknown) > 20 else ""
@@ -89,8 +90,8 @@ def references_import(
 ) -> TablePlan:  # fmt: skip
     """Enter reference diagnoses, all or none; what is known already is not entered again.
 
-    With ``dry_run`` everything is checked and nothing is entered. A person who is shown the plan has seen references,
-    so that is recorded either way.
+    With ``dry_run`` everything is checked and nothing is entered or locked. A person who is shown the plan has seen
+    references, so that is recorded either way.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def references_import(
     Conflict
         ``plan_key`` is not that of the plan: somebody has entered something since it was shown.
     """
-    plan = references_plan(rows, source=source)
+    plan = references_plan(rows, source=source, lock=not dry_run)
     if actor is not None:
         exposures_record(actor, [change.patient.pk for change in plan.changes], "reference")
     if plan_key and plan_key != plan.key:
@@ -109,13 +110,18 @@ def references_import(
             "Somebody has entered a diagnosis of one of these patients since you looked.", code="E_CHANGED",
             hint="Look at what would change now, then confirm again.",
         )  # fmt: skip
-    mark = transaction.savepoint()
-    problems = [problem for change in plan.changes if not change.is_same and (problem := _enter(actor, change))]
+    problems, checked = [], []
+    for change in plan.changes:
+        try:
+            if not change.is_same:
+                checked.append(_checked(actor, change))
+        except DomainError as error:
+            problems.append(CsvProblem(change.row.line, error.field, error.code, error.message))
     if problems:
         raise CsvRefused(problems)
     if dry_run:
-        transaction.savepoint_rollback(mark)
         return plan
+    references_store(actor=actor, references=checked)
     audit_record(
         actor=actor, action="reference.import", target="references",
         data={"new": plan.n_new, "changed": plan.n_changed, "unchanged": plan.n_same, "table_sha256": table_sha256},
@@ -123,13 +129,9 @@ def references_import(
     return plan
 
 
-def _enter(actor: User | None, change: Change) -> CsvProblem | None:
+def _checked(actor: User | None, change: Change) -> ReferenceDiagnosis:
     row = change.row
-    try:
-        reference_add(
-            actor=actor, patient=change.patient, diagnosis=row.diagnosis, source=change.source,
-            decided_on=row.decided_on, transformed=row.transformed, note=row.note,
-        )  # fmt: skip
-    except DomainError as error:
-        return CsvProblem(row.line, error.field, error.code, error.message)
-    return None
+    return reference_check(
+        actor=actor, patient=change.patient, diagnosis=row.diagnosis, source=change.source,
+        decided_on=row.decided_on, transformed=row.transformed, note=row.note,
+    )  # fmt: skip

@@ -7,6 +7,7 @@ import hashlib
 import io
 
 from django.contrib import messages
+from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
@@ -26,16 +27,16 @@ from leukoweb.core.words import counted
 from leukoweb.statistics.cells import safe_cell
 
 COLUMNS = ("patient", "diagnosis", "source", "decided_on", "transformed", "note")
+_signer = signing.Signer(salt="cases.reference_tables")
 
 
-def _run(request: HttpRequest, table: str, source: str, *, key: str = "", dry_run: bool) -> TablePlan:
+def _run(request: HttpRequest, table: str, source: str, *, digest: str, key: str = "", dry_run: bool) -> TablePlan:
     rows = parse_references_csv(table)
     if not rows:
         raise DomainError("The table has no row below its header.", code="E_CSV_EMPTY", field="file")
     if len(rows) > ROWS_MAX:
         hint = "Split it, or ask an admin to import it on the server."
         raise DomainError(f"{counted(len(rows), 'row')}; the limit is {ROWS_MAX:,}.", code="E_ROWS", hint=hint)
-    digest = hashlib.sha256(table.encode()).hexdigest()
     return references_import(
         actor=person(request), rows=rows, source=source, dry_run=dry_run, plan_key=key, table_sha256=digest
     )
@@ -50,8 +51,10 @@ def reference_upload(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         source = form.cleaned_data["source"]
         try:
-            sheet = spreadsheet_text(form.cleaned_data["file"].read(BYTES_MAX + 1), bytes_max=BYTES_MAX)
-            return _plan_page(request, sheet, source, _run(request, sheet.text, source, dry_run=True))
+            data = form.cleaned_data["file"].read(BYTES_MAX + 1)
+            sheet, digest = spreadsheet_text(data, bytes_max=BYTES_MAX), hashlib.sha256(data).hexdigest()
+            plan = _run(request, sheet.text, source, digest=digest, dry_run=True)
+            return _plan_page(request, sheet, source, plan, _sealed(digest, sheet.text))
         except CsvRefused as error:
             problems = error.problems
             form.add_error("file", f"{counted(error.n_problems, 'problem')}. {error.hint}")
@@ -64,10 +67,30 @@ def reference_upload(request: HttpRequest) -> HttpResponse:
     return render(request, "cases/reference_upload.html", context, status=400 if form.errors else 200)
 
 
+def _sealed(digest: str, table: str) -> str:
+    """The hash of the file as it came, bound to what was read from it: no other table is entered under its name."""
+    return _signer.sign_object([digest, hashlib.sha256(_lines(table).encode()).hexdigest()])
+
+
+def _digest_of(sealed: str, table: str) -> str:
+    try:
+        digest, read = _signer.unsign_object(sealed)
+    except signing.BadSignature:
+        digest = read = ""
+    if read != hashlib.sha256(_lines(table).encode()).hexdigest():
+        raise DomainError("What was looked at did not arrive whole.", hint="Upload the table again.", code="E_FORM")
+    return str(digest)
+
+
+def _lines(table: str) -> str:
+    """A browser sends every end of a line as CR LF, whatever it was."""
+    return table.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _plan_page(
-    request: HttpRequest, sheet: Spreadsheet, source: str, plan: TablePlan, problem: str = ""
+    request: HttpRequest, sheet: Spreadsheet, source: str, plan: TablePlan, sealed: str, problem: str = ""
 ) -> HttpResponse:
-    form = TableConfirmForm(initial={"table": sheet.text, "source": source, "plan": plan.key})
+    form = TableConfirmForm(initial={"table": sheet.text, "source": source, "plan": plan.key, "sealed": sealed})
     context = {"plan": plan, "form": form, "assumed": sheet.assumed, "problem": problem}
     return render(request, "cases/reference_upload_plan.html", context, status=409 if problem else 200)
 
@@ -79,14 +102,15 @@ def reference_upload_confirm(request: HttpRequest) -> HttpResponse:
     form = TableConfirmForm(request.POST)
     if not form.is_valid():
         raise DomainError("What was looked at did not arrive whole.", hint="Upload the table again.", code="E_FORM")
-    table, source = form.cleaned_data["table"], form.cleaned_data["source"]
+    table, source, sealed = (form.cleaned_data[name] for name in ("table", "source", "sealed"))
+    digest = _digest_of(sealed, table)
     try:
-        plan = _run(request, table, source, key=form.cleaned_data["plan"], dry_run=False)
+        plan = _run(request, table, source, digest=digest, key=form.cleaned_data["plan"], dry_run=False)
     except DomainError as error:
         if error.code != "E_CHANGED":
             raise
-        now = _run(request, table, source, dry_run=True)
-        return _plan_page(request, Spreadsheet(table), source, now, f"{error.message} {error.hint}")
+        now = _run(request, table, source, digest=digest, dry_run=True)
+        return _plan_page(request, Spreadsheet(table), source, now, sealed, f"{error.message} {error.hint}")
     entered = counted(plan.n_new + plan.n_changed, "diagnosis", "diagnoses")
     messages.success(request, f"{entered} entered; {plan.n_same:,} stood there already.")
     return redirect("reference_list")

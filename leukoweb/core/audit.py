@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,25 +41,34 @@ def audit_record(
     *, actor: User | None, action: str, target: str = "", data: dict[str, Any] | None = None, reason: str = ""
 ) -> AuditEvent:
     """Append one event in the caller's transaction, so that the deed and its record stand or fall together."""
+    return audit_record_each(actor=actor, action=action, entries=[(target, data or {})], reason=reason)[0]
+
+
+def audit_record_each(
+    *, actor: User | None, action: str, entries: Sequence[tuple[str, dict[str, Any]]], reason: str = ""
+) -> list[AuditEvent]:
+    """Append an event for each (target, data) of one deed: as many queries for thousands as for one."""
     with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
         # On SQLite the transaction itself began with the write lock (transaction_mode IMMEDIATE).
-        last = AuditEvent.objects.order_by("-id").values_list("hash", flat=True).first()
-        event = AuditEvent(
-            at=timezone.now(),
-            actor=actor,
-            actor_name=actor.username if actor else "system",
-            action=action,
-            target=target,
-            data=json.loads(json.dumps(data or {}, default=str)),
-            reason=reason,
-            previous_hash=last or GENESIS,
-        )
-        event.hash = event_hash(event)
-        event.save(force_insert=True)
-    return event
+        previous = AuditEvent.objects.order_by("-id").values_list("hash", flat=True).first() or GENESIS
+        now, events = timezone.now(), []
+        for target, data in entries:
+            event = AuditEvent(
+                at=now,
+                actor=actor,
+                actor_name=actor.username if actor else "system",
+                action=action,
+                target=target,
+                data=json.loads(json.dumps(data, default=str)),
+                reason=reason,
+                previous_hash=previous,
+            )
+            event.hash = previous = event_hash(event)
+            events.append(event)
+        return AuditEvent.objects.bulk_create(events, batch_size=500)
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils.html import escape
 
+from cases.acquisition_csv import parse_references_csv
 from cases.csv_spreadsheets import spreadsheet_text
 from cases.csv_tables import CsvRefused
 from cases.forms_references import BYTES_MAX, ROWS_MAX
 from cases.models import Cohort, Exposure, Patient, ReferenceDiagnosis
-from cases.services import reference_add
+from cases.services import reference_add, reference_tables
+from cases.services.reference_tables import references_import, references_plan
+from leukoweb.core.audit import chain_verify
+from leukoweb.core.exceptions import Conflict
 from leukoweb.core.models import AuditEvent
 
 HEADER = "patient,diagnosis,source,decided_on,note\n"
@@ -35,7 +45,7 @@ def upload(client: Client, table: str | bytes, **more: str) -> Any:
 def hidden(page: str) -> dict[str, str]:
     import html
 
-    found = re.findall(r'<input type="hidden" name="(table|source|plan)" value="([^"]*)"', page)
+    found = re.findall(r'<input type="hidden" name="(table|source|plan|sealed)" value="([^"]*)"', page)
     return {name: html.unescape(value) for name, value in found}
 
 
@@ -45,7 +55,8 @@ def test_a_table_is_looked_at_first_and_entered_once_by_its_person(as_role: Any,
     client = as_role("coordinator")
     assert f'href="{HERE}"' in client.get("/references/").content.decode()
     assert b"import_references" not in client.get("/references/").content
-    page = upload(client, HEADER + "B-1,AML,,,\nB-2,ALL,genetics,2024-01-05,Käse\nB-3,NO_LEUKEMIA,,,\n")
+    table = "\ufeff" + HEADER.replace(",", ";") + "B-1;AML;;;\nB-2;ALL;genetics;2024-01-05;Käse\nB-3;NO_LEUKEMIA;;;\n"
+    page = upload(client, table)
     words = page.content.decode()
     assert (page.status_code, "1 new, 1 in place of another entry, 1 as they stand" in words) == (200, True)
     assert ReferenceDiagnosis.objects.count() == 2
@@ -60,6 +71,10 @@ def test_a_table_is_looked_at_first_and_entered_once_by_its_person(as_role: Any,
     assert event.actor == client.user
     assert {key: event.data[key] for key in ("new", "changed", "unchanged")} == {"new": 1, "changed": 1, "unchanged": 1}
     assert "AML" not in str(event.data)
+    assert event.data["table_sha256"] == hashlib.sha256(table.encode()).hexdigest(), "of the file as it came"
+    named = AuditEvent.objects.filter(action="reference.add", target=f"patient:{patients[1].pk}").latest("id")
+    assert (named.actor, named.data) == (client.user, {"reference": newest[1].pk})
+    assert chain_verify().intact
     again = upload(client, HEADER + "B-3,NO_LEUKEMIA,,,\n").content.decode()
     assert "Nothing would change." in again
 
@@ -77,6 +92,64 @@ def test_what_somebody_else_entered_meanwhile_is_shown_before_anything_is(
     assert 'data-class="CLL"' in words
     assert client.post(f"{HERE}confirm/", hidden(words)).status_code == 302
     assert ReferenceDiagnosis.objects.count() == 3
+
+
+def test_another_table_is_not_entered_under_the_hash_of_the_file(as_role: Any, patients: list[Patient]) -> None:
+    client = as_role("coordinator")
+    looked_at = hidden(upload(client, HEADER + "B-1,AML,,,\nB-2,ALL,,,\n").content.decode())
+    for more in ({"table": looked_at["table"].replace("ALL", "CLL")}, {"sealed": looked_at["sealed"][:-1]}):
+        assert client.post(f"{HERE}confirm/", looked_at | more).status_code == 400
+    assert not ReferenceDiagnosis.objects.exists()
+    as_browsers_send_it = looked_at | {"table": looked_at["table"].replace("\n", "\r\n")}
+    assert client.post(f"{HERE}confirm/", as_browsers_send_it).status_code == 302
+
+
+def test_a_look_writes_nothing_and_a_table_takes_few_statements(patients: list[Patient]) -> None:
+    rows = parse_references_csv(HEADER + "B-1,AML,,,\nB-2,ALL,,,\nB-3,CLL,,,\n")
+    with CaptureQueriesContext(connection) as looked:
+        references_import(actor=None, rows=rows, source="flow", dry_run=True)
+    assert [one["sql"] for one in looked if one["sql"].startswith(("INSERT", "SELECT pg_advisory"))] == []
+    with CaptureQueriesContext(connection) as entered:
+        references_import(actor=None, rows=rows, source="flow", dry_run=False)
+    assert sum(one["sql"].startswith("INSERT") for one in entered) == 3, "references, their events, the table's"
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_a_table_confirmed_twice_at_once_is_entered_once(
+    patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = parse_references_csv(HEADER + "B-1,AML,,,\nB-2,ALL,,,\n")
+    key = references_plan(rows, source="flow").key
+    both = threading.Barrier(2)
+    plan_of = reference_tables.references_plan
+
+    def planned(*args: Any, **more: Any) -> Any:
+        plan = plan_of(*args, **more)
+        with contextlib.suppress(threading.BrokenBarrierError):  # whoever comes first waits for the other's plan
+            both.wait(0.3)
+        return plan
+
+    def confirm(_: int) -> str:
+        try:
+            references_import(actor=None, rows=rows, source="flow", dry_run=False, plan_key=key)
+        except Conflict as error:
+            return error.code
+        finally:
+            connection.close()
+        return "entered"
+
+    monkeypatch.setattr(reference_tables, "references_plan", planned)
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(confirm, range(2))) == ["E_CHANGED", "entered"]
+    assert ReferenceDiagnosis.objects.count() == 2
+
+
+def test_the_same_entry_sent_twice_is_one(as_role: Any, patients: list[Patient]) -> None:
+    client, address = as_role("coordinator"), f"/patients/{patients[0].pk}/references/"
+    for _ in range(2):
+        assert client.post(address, {"diagnosis": "AML", "source": "flow"}).status_code == 302
+    assert ReferenceDiagnosis.objects.count() == 1
 
 
 @pytest.mark.parametrize(
