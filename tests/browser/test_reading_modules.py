@@ -71,6 +71,32 @@ def run(page: Any) -> Script:
     return lambda script: page.evaluate(f"async () => {{ {script} }}")
 
 
+def test_quick_changes_rest_on_one_another_and_are_no_clash(run: Script) -> None:
+    """A server that takes an answer only on top of its own version, and somebody who types all the time."""
+    found = run(
+        SYNC
+        + """
+        let version = 0, last = null;
+        window.fetch = async (url, options) => {
+          const asked = JSON.parse(options.body);
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          const clash = error(409, "E_VERSION");
+          if (asked.version !== version) return new Response(JSON.stringify(clash.body), { status: 409 });
+          [version, last] = [version + 1, asked.answer];
+          return new Response(JSON.stringify({ version }), { status: 200 });
+        };
+        for (let n = 1; n <= 300; n++) {
+          sync.save("a", n);
+          if (n % 3) await new Promise((resolve) => n % 2 ? setTimeout(resolve, 0) : queueMicrotask(resolve));
+        }
+        await sync.flush();
+        for (let turn = 0; queue.size && turn < 200; turn++) await new Promise((resolve) => setTimeout(resolve, 10));
+        return [said, last, queue.size, version > 1];
+        """
+    )
+    assert found == [[], 300, 0, True]
+
+
 def test_answers_are_saved_where_the_page_is_no_secure_context(run: Script) -> None:
     found = run(SYNC + "await save('a', 1); return [window.isSecureContext, asked[0].key.length, queue.size, state];")
     assert found[:3] == [False, 36, 0]

@@ -66,7 +66,7 @@ def test_nothing_empty_is_passed_and_arriving_files_go_to_the_disk() -> None:
 
 
 def test_every_page_that_takes_files_may_take_them_through_nginx() -> None:
-    """The study's own protocol is the one small file: 512 KiB."""
+    """The study's own protocol (512 KiB) and a table of references (1 MB) are small enough for every address."""
     nginx = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
     large = [re.compile(pattern) for pattern in re.findall(r"location ~ (\S+) \{", nginx)]
     study, batch = uuid.uuid4(), uuid.uuid4()
@@ -77,8 +77,9 @@ def test_every_page_that_takes_files_may_take_them_through_nginx() -> None:
     for name, arguments in names.items():
         assert any(one.search(reverse(name, args=arguments)) for one in large), name
     forms = {p.stem for p in (ROOT / "templates").rglob("*.html") if 'enctype="multipart/form-data"' in p.read_text()}
-    assert forms == {"dataset_import", "model_list", "study_import", "analysis_list", "study_design"}
-    assert not any(one.search(reverse("study_upload", args=(study,))) for one in large)
+    small = {"study_design": reverse("study_upload", args=(study,)), "reference_upload": reverse("reference_upload")}
+    assert forms == {"dataset_import", "model_list", "study_import", "analysis_list", *small}
+    assert not any(one.search(address) for one in large for address in small.values())
     assert "max-age" not in nginx, "SECURE_HSTS_SECONDS alone says how long"
 
 

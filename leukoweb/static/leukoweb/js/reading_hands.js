@@ -3,7 +3,7 @@
 import { Keymap, isTyping, openSheet } from "./keymap.js";
 import { DESK_KEYS, plainDigit, shiftedDigit } from "./reading_keys.js";
 
-/** Everything that hands do on the board. @param {import("./reading_board.js").ReadingBoard} board  @returns {Keymap} */
+/** Everything that hands do on the board. @param {object} board  A ReadingBoard  @returns {Keymap} */
 export function bindHands(board) {
   const { stage, form } = board;
   const before = () => board.go(board.state.cases.find(({ n }) => n === (board.case?.n ?? 0) - 1));

@@ -69,6 +69,13 @@ export class Queue {
     await this.#write((store) => store.delete(key));
   }
 
+  /** What waits for a case rests on this version now: in memory at once, so that whatever is saved next sees it. */
+  async rest(token, version) {
+    const mine = this.items.filter((item) => item.case === token);
+    for (const item of mine) this.#memory.set(item.key, { ...item, version });
+    await this.#write((store) => mine.forEach(({ key }) => store.put(this.#memory.get(key))));
+  }
+
   async clear() {
     const keys = [...this.#memory.keys()];
     this.#memory.clear();

@@ -18,7 +18,7 @@ export class AnswerSync {
   #refusal = ""; // why nothing is taken now, though the server answers
 
   /**
-   * @param {import("./reading_store.js").Queue} queue
+   * @param {object} queue  A Queue of reading_store.js
    * @param {{url: (token: string) => string, changed: (state: object) => void, clash: Function, dropped: Function, locked: Function, gone: Function, closed: Function}} hooks
    */
   constructor(queue, hooks) {
@@ -110,8 +110,7 @@ export class AnswerSync {
       this.savedAt = new Date();
       this.#failures = 0;
       this.#refusal = "";
-      await this.queue.remove(key);
-      for (const later of this.#of(token)) await this.queue.put({ ...later, version: reply.version });
+      await Promise.all([this.queue.remove(key), this.queue.rest(token, reply.version)]); // at once: somebody is typing
       return true;
     } catch (error) {
       return this.#failed(item, error);
