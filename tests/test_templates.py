@@ -56,6 +56,22 @@ def test_days_times_estimates_and_counts_have_one_form(path: Path) -> None:
     assert [advice for pattern, advice in SAID_OTHERWISE.items() if re.search(pattern, text)] == []
 
 
+SIGNS_OUT = re.compile(r"<form\b[^>]*account_logout[^>]*>")
+SAYS_WHAT_WAITS = "account/logout.html"  # the page where the warning stands
+
+
+def test_whoever_signs_out_is_first_told_what_only_this_browser_has() -> None:
+    found = {
+        path.relative_to(ROOT / "templates").as_posix(): SIGNS_OUT.findall(path.read_text("utf-8"))
+        for path in TEMPLATES
+    }
+    assert "data-waiting" in (ROOT / "templates" / SAYS_WHAT_WAITS).read_text("utf-8")
+    assert found.pop(SAYS_WHAT_WAITS)
+    forms = {name: form for name, all_of in found.items() for form in all_of}
+    assert len(forms) >= 3, "the header, the locked desk and its dialog"
+    assert [name for name, form in forms.items() if "data-signs-out" not in form] == []
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("status", "polls", "words"),
