@@ -77,6 +77,33 @@ def test_a_folder_that_is_dropped_again_brings_what_was_never_announced(call: Ca
     assert found["missing"] == 1
 
 
+@pytest.mark.parametrize(("said", "pauses"), [(False, [10_000] * 6), (True, [10_000, "short"] * 3)])
+def test_a_browser_that_calls_itself_offline_tries_all_the_same(
+    call: Callable[..., Any], said: bool, pauses: list[Any]
+) -> None:
+    """Some say so for ever, where the server is in the same building; more tries than are else made, none counted."""
+    tries = """(async () => {
+        const { ApiError } = await import("/static/leukoweb/js/upload_api.js");
+        Object.defineProperty(navigator, "onLine", { get: () => false, configurable: true });
+        const real = window.setTimeout, paused = [];
+        window.setTimeout = (work, ms) => {
+            paused.push(ms < 2000 ? "short" : ms);
+            if (ms === 10_000 && a[0]) return real(() => window.dispatchEvent(new Event("online")));
+            return real(work);
+        };
+        let left = a[1];
+        const deed = async () => { if (left--) throw new ApiError(0, {}); return "sent"; };
+        const hung = new Promise((resolve) => real(() => resolve("hung"), 3000));
+        try {
+            return [await Promise.race([m.persistently(deed), hung]), paused];
+        } finally {
+            window.setTimeout = real;
+            delete navigator.onLine;
+        }
+    })()"""
+    assert call("upload_queue", tries, said, len([ms for ms in pauses if ms == 10_000])) == ["sent", pauses]
+
+
 def test_codes_are_proposed_and_checked(call: Callable[..., Any]) -> None:
     assert call("upload_plan", "m.toCode(a[0])", "/Müller: Ä=1") == "Muller- A-1"
     files = [{"path": f"{folder}/1.png", "size": 1, "archive": False} for folder in ("x/P1", "y/P1", "z/=")]

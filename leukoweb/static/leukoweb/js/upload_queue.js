@@ -5,13 +5,24 @@ import { ApiError, putFile } from "./upload_api.js";
 const AT_ONCE = 4;
 const TRIES = 4;
 const FIRST_PAUSE_MS = 800;
+const OFFLINE_MS = 10000;
 
 const pause = (ms) => new Promise((resolve) => window.setTimeout(resolve, ms));
+
+/** Wait until the browser says that the line is back, or for a while: some say "offline" for ever. Whether it was said. */
 const online = () => new Promise((resolve) => {
-  window.addEventListener("online", resolve, { once: true });
+  const back = () => {
+    window.clearTimeout(timer);
+    resolve(true);
+  };
+  const timer = window.setTimeout(() => {
+    window.removeEventListener("online", back);
+    resolve(false);
+  }, OFFLINE_MS);
+  window.addEventListener("online", back, { once: true });
 });
 
-/** Do it again after a pause where that can help. While the line is gone nothing is tried and no try is counted. */
+/** Do it again after a pause where that can help. While the line is gone it is tried now and then, and no try is counted. */
 export async function persistently(deed, onFailed = () => {}) {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -20,7 +31,10 @@ export async function persistently(deed, onFailed = () => {}) {
       if (!(error instanceof ApiError)) throw error;
       onFailed();
       if (error.status === 0 && !window.navigator.onLine) {
-        await online();
+        if (!(await online())) {
+          attempt -= 1;
+          continue;
+        }
         attempt = 0;
       } else if (!error.again || error.status === 401 || attempt === TRIES) throw error;
       await pause(FIRST_PAUSE_MS * 2 ** Math.max(0, attempt - 1) * (0.75 + Math.random() / 2));
