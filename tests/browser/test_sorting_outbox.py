@@ -82,6 +82,43 @@ def test_this_windows_choice_in_a_conflict_is_its_last_decision_alone(browser_as
         assert shelved == wanted
 
 
+def test_what_the_owner_may_not_do_now_is_said_and_sent_again(browser_as: Callable[..., Page]) -> None:
+    """A missing second step or another role is no other person; what waits goes when it is mended."""
+    page = browser_as("pathologist")
+    page.goto("/")
+    said = page.evaluate("""async () => {
+        const { Outbox, badgeWords } = await import("/static/leukoweb/js/sorting_outbox.js");
+        const error = (status, code, message) => [status, { error: { code, message } }];
+        const replies = [error(403, "E_MFA", "Your role needs two-step sign-in."), error(401, "E_LOGIN", ""),
+                         error(401, "E_OTHER_PERSON", ""), [200, { n_new: 1, gone: [] }]];
+        window.fetch = async () => {
+            const [status, body] = replies.shift();
+            return new Response(JSON.stringify(body), { status });
+        };
+        const shelf = { open: async () => true, entries: async () => [], put: async () => {}, remove: async () => {} };
+        let refused = 0;
+        const outbox = new Outbox({ url: "/nowhere/", owner: "x", shelf, onRefused: () => { refused += 1; } });
+        await outbox.open();
+        const pump = outbox.pump.bind(outbox);
+        outbox.pump = () => {}; // not by itself
+        outbox.add([{ image: "a" }]);
+        const words = [];
+        while (replies.length) {
+            await pump();
+            words.push([outbox.state, outbox.isOthers, badgeWords(outbox).replace(/[\\d:]{8} local time/, "T")]);
+        }
+        return [...words, refused];
+    }""")
+    waits = "1 not yet on the server, kept in this browser"
+    assert said == [
+        ["forbidden", False, f"Not allowed now: {waits}. Your role needs two-step sign-in."],
+        ["signed-out", False, f"Signed out: {waits}"],
+        ["signed-out", True, f"Somebody else is signed in now: {waits}"],
+        ["saved", False, "All saved T"],
+        0,
+    ]
+
+
 def test_the_past_is_learned_once_and_put_under_what_was_done_meanwhile(browser_as: Callable[..., Page]) -> None:
     page = browser_as("pathologist")
     page.goto("/")

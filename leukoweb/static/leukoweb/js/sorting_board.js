@@ -372,7 +372,7 @@ export class Board {
   /** The badge's button: ask again what was left unanswered. */
   choose() {
     if (this.outbox.state === "conflict" && this.conflicts) this.settle(this.conflicts);
-    if (this.outbox.state === "refused") this.refused(this.outbox.error);
+    if (["refused", "forbidden"].includes(this.outbox.state)) this.refused(this.outbox.error);
   }
 }
 

@@ -63,7 +63,7 @@ export function callAs(owner, method, url, body, options = {}) {
 }
 
 /**
- * States: "saved", "sending", "offline", "signed-out", "conflict", "refused". ``onState`` hears every change,
+ * States: "saved", "sending", "offline", "signed-out", "forbidden" (the owner's role; tried again), "conflict", "refused". ``onState`` hears every change,
  * ``onConflict(conflicts)`` and ``onRefused(error)`` when a person must choose.
  */
 export class Outbox {
@@ -88,7 +88,7 @@ export class Outbox {
 
   /** Whether somebody else is signed in in this browser, who must not decide here. */
   get isOthers() {
-    return this.state === "signed-out" && this.error?.code !== "E_LOGIN";
+    return this.state === "signed-out" && this.error?.code === "E_OTHER_PERSON";
   }
 
   get nPending() {
@@ -176,14 +176,14 @@ export class Outbox {
       this.onConflict(error.body.conflicts);
       return;
     }
-    const away = status === 401 || (status === 403 && code !== "E_CSRF"); // 403: the role of who is signed in now
-    const again = status === 0 || away || status === 408 || status === 429 || status >= 500 || code === "E_CSRF";
+    const forbidden = status === 403 && code !== "E_CSRF"; // a role or a missing second step, which may be given back
+    const again = status === 0 || status === 401 || forbidden || status === 408 || status === 429 || status >= 500 || code === "E_CSRF";
     if (!again) {
       this.#become("refused");
       this.onRefused(error);
       return;
     }
-    this.#become(away ? "signed-out" : "offline");
+    this.#become(status === 401 ? "signed-out" : forbidden ? "forbidden" : "offline");
     const wait = RETRIES_MS[Math.min(this.#failures, RETRIES_MS.length - 1)];
     this.#timer = setTimeout(() => {
       this.#failures += 1;
@@ -233,12 +233,13 @@ export class Outbox {
 }
 
 /** What the badge says: how many decisions the server does not have yet, and why. */
-export function badgeWords({ state, nPending, nUnkept = 0, savedAt, lasting = true, isOthers = false }) {
+export function badgeWords({ state, nPending, nUnkept = 0, savedAt, lasting = true, isOthers = false, error = null }) {
   const count = `${nPending} not yet on the server`;
   const where = nUnkept || !lasting ? "kept in this window only" : "kept in this browser";
   if (nPending === 0) return savedAt ? `All saved ${savedAt.toLocaleTimeString([], { hour12: false })} local time` : "All saved";
   if (state === "offline") return `Offline: ${count}, ${where}`;
   if (isOthers) return `Somebody else is signed in now: ${count}, ${where}`;
+  if (state === "forbidden") return `Not allowed now: ${count}, ${where}. ${error.message}`;
   if (state === "signed-out") return `Signed out: ${count}, ${where}`;
   if (state === "conflict") return `${count}: decided in another window too`;
   if (state === "refused") return `${count}: not accepted`;

@@ -79,7 +79,7 @@ export class Panel {
     badge.className = `status ${{ saved: "status-good", sending: "status-running" }[outbox.state] ?? "status-warn"}`;
     this.root.querySelector("[data-sign-in]").hidden = outbox.state !== "signed-out" || outbox.isOthers;
     this.root.querySelector("[data-sign-out]").hidden = !outbox.isOthers;
-    this.root.querySelector("[data-choose]").hidden = !["conflict", "refused"].includes(outbox.state);
+    this.root.querySelector("[data-choose]").hidden = !["conflict", "refused", "forbidden"].includes(outbox.state);
     if (outbox.state !== this.#announced) {
       const quiet = outbox.state === "sending" || (outbox.state === "saved" && ["", "sending"].includes(this.#announced));
       if (!quiet) this.announce(badgeWords(outbox));
