@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Final
 
-from django.db.models import QuerySet
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 
 from cases.models import CaptureDevice, Slide
 
@@ -46,20 +48,42 @@ def slides_beside(slide: Slide, scope: str) -> QuerySet[Slide]:
     return others.filter(patient__cohort=slide.patient.cohort_id)
 
 
-def gaps(slide: Slide, others: QuerySet[Slide]) -> list[Gap]:
-    """Which of ``others`` lack what ``slide`` says. 1 query.
+def _lacks(slide: Slide) -> dict[str, Q]:
+    """By field that ``slide`` says: which other slides would get it.
 
     A pixel size holds for one camera at one magnification: it goes only where both are known and the same (or are
     filled in with it).
     """
     said = [name for name in SPREAD if getattr(slide, name) not in ("", None)]
-    found = []
-    for other in others.select_related("device"):
-        lacking = [name for name in said if getattr(other, name) in ("", None)]
-        if "pixel_size_um" in lacking and not all(
-            name in said and (name in lacking or getattr(other, name) == getattr(slide, name)) for name in _SCALE
-        ):
-            lacking.remove("pixel_size_um")
-        if lacking:
-            found.append(Gap(other, tuple(lacking)))
-    return found
+    lacks = {name: _silent(name) for name in said}
+    if "pixel_size_um" in lacks:
+        for name in _SCALE:
+            if name not in said:
+                del lacks["pixel_size_um"]
+                break
+            lacks["pixel_size_um"] &= _silent(name) | Q(**{name: getattr(slide, name)})
+    return lacks
+
+
+def _silent(name: str) -> Q:
+    return Q(**{f"{name}__isnull": True}) if Slide._meta.get_field(name).null else Q(**{name: ""})
+
+
+def gaps(slide: Slide, others: QuerySet[Slide]) -> list[Gap]:
+    """Which of ``others`` lack what ``slide`` says; no other row is read or locked. 1 query."""
+    lacks = _lacks(slide)
+    if not lacks:
+        return []
+    asked = {f"lacks_{name}": ExpressionWrapper(q, output_field=BooleanField()) for name, q in lacks.items()}
+    rows = others.filter(reduce(or_, lacks.values())).annotate(**asked)
+    return [Gap(row, tuple(name for name in lacks if getattr(row, f"lacks_{name}"))) for row in rows]
+
+
+def gap_counts(slide: Slide, others: QuerySet[Slide]) -> tuple[int, dict[str, int]]:
+    """How many of ``others`` lack anything that ``slide`` says, and how many each field. 1 query, 1 row."""
+    lacks = _lacks(slide)
+    if not lacks:
+        return 0, {}
+    asked = {f"lacks_{name}": Count("pk", filter=q) for name, q in lacks.items()}
+    found = others.order_by().aggregate(any=Count("pk", filter=reduce(or_, lacks.values())), **asked)
+    return found["any"], {name: found[f"lacks_{name}"] for name in lacks}

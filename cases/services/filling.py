@@ -7,7 +7,7 @@ from django.db import transaction
 from cases.models import Slide
 from cases.selectors.filling import SCOPES, SPREAD, gaps, slides_beside
 from cases.services.checks import require_live
-from leukoweb.core.audit import audit_record
+from leukoweb.core.audit import audit_record, audit_record_each
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User
 from leukoweb.core.words import counted
@@ -17,7 +17,8 @@ from leukoweb.core.words import counted
 def slides_fill(*, actor: User, slide: Slide, scope: str, expected: int) -> int:
     """Fill in what ``slide`` says at the slides of its patient or cohort that say nothing. Returns how many changed.
 
-    Nothing that is said is ever changed. The record names each slide with the fields that were filled in.
+    Nothing that is said is ever changed. The record names each slide with the fields that were filled in, and so does
+    the history of each.
 
     Parameters
     ----------
@@ -52,5 +53,12 @@ def slides_fill(*, actor: User, slide: Slide, scope: str, expected: int) -> int:
     audit_record(
         actor=actor, action="slides.fill", target=f"slide:{slide.pk}",
         data={"scope": scope, "values": said, "filled": {str(gap.slide.pk): list(gap.fields) for gap in found}},
+    )  # fmt: skip
+    audit_record_each(
+        actor=actor, action="slide.filled",
+        entries=[
+            (f"slide:{gap.slide.pk}", {"from": slide.pk, "values": {name: said[name] for name in gap.fields}})
+            for gap in found
+        ],
     )  # fmt: skip
     return len(found)

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from cases import selectors, services
 from cases.forms import MoveForm, RecodeForm, RemoveForm, SlideForm, SlideMoveForm
-from cases.selectors.filling import SCOPES, SPREAD, gaps, slides_beside
+from cases.selectors.filling import SCOPES, SPREAD, gap_counts, slides_beside
 from cases.services.filling import slides_fill
 from cases.services.slides import CAPTURE_WORDS, acquisition_of
 from cases.views.shared import add_errors
@@ -70,12 +70,12 @@ def slide_fill(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, f"{counted(n, 'slide')} filled in.")
             return redirect("slide_detail", pk)
-    found = {scope: gaps(slide, slides_beside(slide, scope)) for scope in SCOPES}
+    found = {scope: gap_counts(slide, slides_beside(slide, scope)) for scope in SCOPES}
     rows = [
-        (FIELD_WORDS[name], getattr(slide, name), [sum(name in gap.fields for gap in found[scope]) for scope in SCOPES])
+        (FIELD_WORDS[name], getattr(slide, name), [counts.get(name, 0) for _, counts in found.values()])
         for name in SPREAD
     ]
-    scopes = [(scope, words, len(found[scope])) for scope, words in SCOPES.items()]
+    scopes = [(scope, words, found[scope][0]) for scope, words in SCOPES.items()]
     context = {"slide": slide, "rows": rows, "scopes": scopes, "error": error}
     return render(request, "cases/slide_fill.html", context, status=error.status if error else 200)
 
