@@ -6,6 +6,8 @@ class CasesConfig(AppConfig):
     verbose_name = "Patients, slides and images"
 
     def ready(self) -> None:
+        from cases.services.dataset_uploads import imports_into
+        from cases.services.mending import register_name_holder
         from leukoweb.core.audit_targets import register_parts, register_target
         from leukoweb.core.audit_trail import register_details_action
         from leukoweb.core.jobs.daily import register_daily
@@ -32,8 +34,10 @@ class CasesConfig(AppConfig):
             title="Sweep stored files",
         )  # fmt: skip
         register_daily("cases.sweep_media", "Remove stored files that no record names")
+        register_name_holder(imports_into)
         # A code is corrected, or goes, because something stood in it that should not.
-        for action in ("patient.recode", "slide.recode", "patient.remove", "slide.remove", "slide.move"):
+        corrected = ("patient.recode", "slide.recode", "patient.remove", "slide.remove", "slide.move", "patient.slide_")
+        for action in corrected:
             register_details_action(action, "slides.mend")
         for kind in ("patient", "slide", "cohort", "taxonomy", "dataset", "sorting"):
             register_target(kind, f"cases.selectors.audit:{kind}_names")

@@ -42,6 +42,11 @@ class Target:
     prefix: str = ""
 
 
+def phantoms_of(cohort: str) -> str:
+    """The name of the cohort that takes the drawn smears of a dataset that has others too."""
+    return f"{cohort[:69]} (phantoms)"
+
+
 @dataclass(frozen=True)
 class Imported:
     cohorts: tuple[Cohort, ...]
@@ -123,7 +128,7 @@ def _plan(names: list[str], read: Read, target: Target) -> _Plan:
         for row in listed_images(names, read)
     ]
     drawn = {row.synthetic for row in rows}
-    cohorts = {False: target.cohort, True: target.cohort if drawn == {True} else f"{target.cohort[:69]} (phantoms)"}
+    cohorts = {False: target.cohort, True: target.cohort if drawn == {True} else phantoms_of(target.cohort)}
     plan = _Plan(rows, stated_taxonomy(names, read), {one: cohorts[one] for one in sorted(drawn)})
     _require_task(target, _taxonomy(plan))
     for one, name in plan.names.items():

@@ -9,8 +9,9 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from cases.models import Cohort
 from cases.services.archives import Readable, stream_store
-from cases.services.dataset_imports import Target, dataset_check
+from cases.services.dataset_imports import Target, dataset_check, phantoms_of
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError, TooLarge
 from leukoweb.core.jobs.ledger import job_create
@@ -77,6 +78,21 @@ def dataset_receive(*, actor: User, stream: Readable, size_bytes: int | None, ta
         path.unlink(missing_ok=True)
         raise
     return job, n
+
+
+def imports_into(cohort: Cohort) -> str:
+    """In words what finds the cohort by its name: an import that has not ended, or that can be tried again."""
+    name = Cohort.objects.values_list("name", flat=True).get(pk=cohort.pk)
+    stopped = (Job.Status.FAILED, Job.Status.CANCELLED)
+    jobs = Job._base_manager.filter(kind=KIND, status__in=[*Job.ACTIVE, *stopped])
+    for status, payload in jobs.values_list("status", "payload"):
+        if name not in (payload["cohort"], phantoms_of(payload["cohort"])):
+            continue
+        if status not in stopped:
+            return "a dataset import that has not ended"
+        if dataset_archive_path(payload["file"]).is_file():
+            return "a dataset import that stopped and can be tried again for a day"
+    return ""
 
 
 def archives_wanted() -> set[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.db import transaction
-from django.db.models import ForeignObjectRel, Model, ProtectedError
+from django.db.models import ForeignObjectRel, Model, ProtectedError, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from cases.models import Cohort, HpfImage, Patient, Slide, UploadBatch, UploadItem
 from cases.services.checks import require_live, require_valid, unique_or_conflict
 from cases.services.patients import require_reason
 from cases.services.removals import in_words, resting_on
-from leukoweb.core.audit import audit_record
+from leukoweb.core.audit import audit_record, audit_record_each
 from leukoweb.core.exceptions import Conflict
 from leukoweb.core.models import User
 
@@ -21,7 +23,7 @@ _GO_ALONG = (HpfImage, UploadBatch, UploadItem)
 
 
 def register_name_holder(holder: NameHolder) -> None:
-    """For apps above, from their ``ready()``: says in words what of theirs finds a cohort by its name, or ""."""
+    """For ``ready()``, that of apps above too: says in words what of theirs finds a cohort by its name, or ""."""
     if holder not in _name_holders:
         _name_holders.append(holder)
 
@@ -40,7 +42,7 @@ def cohort_change(*, actor: User, cohort: Cohort, name: str, description: str = 
     DomainError
         A name that is empty or too long.
     Conflict
-        The name is taken, or a protocol names the cohort (E_NAMED).
+        The name is taken, or a protocol or an import that has not ended well names the cohort (E_NAMED).
     """
     cohort = Cohort.objects.select_for_update().get(pk=cohort.pk)
     before = {"name": cohort.name, "description": cohort.description}
@@ -60,7 +62,9 @@ def cohort_change(*, actor: User, cohort: Cohort, name: str, description: str = 
 
 @transaction.atomic
 def slide_remove(*, actor: User, slide: Slide, reason: str) -> None:
-    """Delete a slide that has no image and on which nothing rests. Lists of ended uploads forget their files for it.
+    """Delete a slide that has no image and on which nothing rests. Its patient's history keeps that there was one.
+
+    Uploads into this slide alone end, and lists of ended uploads forget their files for it.
 
     Raises
     ------
@@ -76,16 +80,21 @@ def slide_remove(*, actor: User, slide: Slide, reason: str) -> None:
     if slide.images.exists():
         raise Conflict(f"Slide {slide.code} has fields.", code="E_NOT_EMPTY",
                        hint="Move them to their slide, or remove them one by one.")  # fmt: skip
-    items = UploadItem.objects.filter(slide=slide)
+    items = UploadItem.objects.filter(Q(slide=slide) | Q(batch__slide=slide))  # an archive is of the upload's slide
     if items.filter(batch__closed_at=None, state__in=UploadItem.UNFINISHED).exists():
         raise Conflict(f"An upload to slide {slide.code} is not finished.", hint="Finish or end it on the upload page.")
     n_items, _ = items.delete()
-    UploadBatch.objects.filter(slide=slide).update(slide=None)
+    # Open and without its slide, an upload would be one of many slides.
+    UploadBatch.objects.filter(slide=slide).update(slide=None, closed_at=Coalesce("closed_at", timezone.now()))
     number = slide.pk
     _delete(slide, f"Slide {slide.code}")
     audit_record(
         actor=actor, action="slide.remove", target=f"slide:{number}", reason=reason.strip(),
         data={"code": slide.code, "patient": slide.patient_id, "n_upload_lines": n_items},
+    )  # fmt: skip
+    audit_record(
+        actor=actor, action="patient.slide_removed", target=f"patient:{slide.patient_id}", reason=reason.strip(),
+        data={"slide": number, "code": slide.code},
     )  # fmt: skip
 
 
@@ -142,9 +151,14 @@ def slide_move(*, actor: User, slide: Slide, patient: Patient, reason: str) -> S
                        hint="Withdraw the patient if the data must go.")  # fmt: skip
     before, slide.patient = slide.patient, patient
     slide.save(update_fields=["patient"])
+    moved = {"code": slide.code, "before": before.pk, "after": patient.pk}
     audit_record(
         actor=actor, action="slide.move", target=f"slide:{slide.pk}", reason=reason.strip(),
-        data={"code": slide.code, "before": before.pk, "after": patient.pk, "n_images": slide.images.count()},
+        data=moved | {"n_images": slide.images.count()},
+    )  # fmt: skip
+    audit_record_each(
+        actor=actor, action="patient.slide_moved", reason=reason.strip(),
+        entries=[(f"patient:{one.pk}", moved | {"slide": slide.pk}) for one in (before, patient)],
     )  # fmt: skip
     return slide
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,14 @@ from django.utils import timezone
 
 from cases import services
 from cases.models import Cohort, Exclusion, HpfImage, Patient, Slide, UploadBatch, UploadItem
-from cases.selectors.filling import gaps, slides_beside
+from cases.selectors.audit import patient_parts
+from cases.selectors.filling import gap_counts, gaps, slides_beside
+from cases.services.dataset_uploads import KIND, dataset_archive_path
+from cases.services.uploads import upload_batch_create
+from leukoweb.core.audit import chain_verify
 from leukoweb.core.exceptions import Conflict, DomainError
-from leukoweb.core.models import AuditEvent
+from leukoweb.core.jobs.ledger import job_create
+from leukoweb.core.models import AuditEvent, Job
 from tests.cases.shell.test_removals import hold_by_exclusion, hold_by_result, hold_by_study
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -48,6 +54,9 @@ def test_capture_data_go_to_slides_that_say_nothing(technician: Any, spoken: Sli
         str(beside.pk): ["device", "magnification", "pixel_size_um"], str(other_slide.pk): ["stain"],
     }  # fmt: skip
     assert event.data["values"]["device"] == "DP74 on BX43"
+    own = AuditEvent.objects.get(action="slide.filled", target=f"slide:{other_slide.pk}")
+    assert (own.actor, own.data) == (technician, {"from": spoken.pk, "values": {"stain": "Giemsa"}})
+    assert chain_verify().intact
     with pytest.raises(DomainError, match="No other slide"):
         services.slides_fill(actor=technician, slide=spoken, scope="cohort", expected=2)
 
@@ -79,12 +88,29 @@ def test_slides_of_withdrawn_patients_and_other_cohorts_are_not_asked(
     assert gaps(spoken, slides_beside(spoken, "cohort")) == []
 
 
-def test_gaps_take_one_query(technician: Any, spoken: Slide, other_slide: Slide) -> None:
+def test_gaps_take_one_query_that_reads_no_other_slide(technician: Any, spoken: Slide, other_slide: Slide) -> None:
+    same = {"camera": "DP74", "microscope": "BX43", "magnification": 1000}
+    whole = same | {"pixel_size_um": 0.05, "stain": "Giemsa"}
     for number in range(4):
         services.slide_create(actor=technician, patient=spoken.patient, code=f"N-{number}", camera="DP73")
-    with CaptureQueriesContext(connection) as queries:
-        assert len(gaps(spoken, slides_beside(spoken, "cohort"))) == 5
-    assert len(queries) == 1
+    said(services.slide_create(actor=technician, patient=spoken.patient, code="W"), **whole)
+    said(services.slide_create(actor=technician, patient=spoken.patient, code="H"), **same)
+    for name in ("patient", "cohort"):
+        with CaptureQueriesContext(connection) as queries:
+            found = gaps(spoken, slides_beside(spoken, name))
+        assert len(queries) == 1
+        with CaptureQueriesContext(connection) as queries:
+            n, counts = gap_counts(spoken, slides_beside(spoken, name))
+        assert len(queries) == 1
+        assert n == len(found) == {"patient": 5, "cohort": 6}[name]
+        assert counts == {field: sum(field in gap.fields for gap in found) for field in counts}
+        assert "W" not in {gap.slide.code for gap in found}
+    fields = {gap.slide.code: gap.fields for gap in found}
+    assert fields["N-0"] == ("magnification", "stain"), "of another camera"
+    assert fields["H"] == ("pixel_size_um", "stain")
+    assert fields[other_slide.code] == ("device", "magnification", "pixel_size_um", "stain")
+    assert gap_counts(other_slide, slides_beside(other_slide, "cohort")) == (0, {})
+    assert gaps(other_slide, slides_beside(other_slide, "cohort")) == []
 
 
 def test_known_values_are_offered_and_the_review_is_where_one_returns(as_role: Any, spoken: Slide) -> None:
@@ -141,6 +167,29 @@ def test_the_name_stays_where_a_protocol_finds_the_cohort_by_it(
     assert (cohort.name, cohort.description) == ("External 2024", "Said anew")
 
 
+@pytest.mark.parametrize(
+    ("status", "kept", "held"),
+    [("queued", True, "has not ended"), ("running", True, "has not ended"), ("failed", True, "tried again"),
+     ("cancelled", True, "tried again"), ("failed", False, ""), ("done", True, "")],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["External 2024", "External 2024 (phantoms)"])
+def test_the_name_stays_where_an_import_finds_the_cohort_by_it(
+    cohort: Cohort, coordinator: Any, data_dir: Path, name: str, status: str, kept: bool, held: str
+) -> None:
+    Cohort.objects.filter(pk=cohort.pk).update(name=name)
+    job = job_create(kind=KIND, title="t", actor=None, payload={"file": "f", "cohort": "External 2024"})
+    Job.objects.filter(pk=job.pk).update(status=status)
+    archive = dataset_archive_path("f")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    if kept:
+        archive.touch()
+    if held:
+        with pytest.raises(Conflict, match=f"a dataset import that .*{held}.* names the cohort"):
+            services.cohort_change(actor=coordinator, cohort=cohort, name="Another")
+    else:
+        assert services.cohort_change(actor=coordinator, cohort=cohort, name="Another").name == "Another"
+
+
 # -- what should not be -----------------------------------------------------------------------------------------------
 def test_an_empty_slide_and_then_its_patient_go_on_record(as_role: Any, slide: Slide, patient: Patient) -> None:
     client = as_role("technician")
@@ -160,6 +209,8 @@ def test_an_empty_slide_and_then_its_patient_go_on_record(as_role: Any, slide: S
     event = AuditEvent.objects.get(action="slide.remove")
     assert (event.target, event.reason) == (f"slide:{slide.pk}", "Typed twice")
     assert event.data == {"code": "P-001-S1", "patient": patient.pk, "n_upload_lines": 1}
+    kept = AuditEvent.objects.get(target=f"patient:{patient.pk}", action="patient.slide_removed")
+    assert (kept.reason, kept.data) == ("Typed twice", {"slide": slide.pk, "code": "P-001-S1"})
     assert client.post(person, {"reason": "Typed twice"}).status_code == 302
     assert not Patient.objects.exists()
     assert AuditEvent.objects.get(action="patient.remove").data["code"] == "P-001"
@@ -175,7 +226,14 @@ def test_what_is_not_empty_stays(technician: Any, slide: Slide, patient: Patient
     with pytest.raises(Conflict, match="not finished"):
         services.slide_remove(actor=technician, slide=slide, reason="Wrong")
     item.delete()
+    alone = upload_batch_create(actor=technician, slide=slide)
+    packed = UploadItem.objects.create(batch=alone, path="a.zip", size_bytes=1, is_archive=True, state="received")
+    with pytest.raises(Conflict, match="not finished"):
+        services.slide_remove(actor=technician, slide=slide, reason="Wrong")
+    UploadItem.objects.filter(pk=packed.pk).update(state="stored")
     services.slide_remove(actor=technician, slide=slide, reason="Wrong")
+    alone.refresh_from_db()
+    assert (alone.is_open, alone.slide, alone.items.count()) == (False, None, 0), "not an upload of many slides now"
     services.reference_add(actor=technician, patient=patient, diagnosis="CML", source="BCR::ABL1")
     with pytest.raises(Conflict, match="a reference diagnosis rests on it"):
         services.patient_remove(actor=technician, patient=patient, reason="Wrong")
@@ -202,6 +260,13 @@ def test_a_slide_goes_to_another_patient_of_its_cohort(
     assert event.data == {
         "code": "P-001-S1", "before": patient.pk, "after": other_slide.patient_id, "n_images": 1,
     }  # fmt: skip
+    for one in (patient, other_slide.patient):
+        told = AuditEvent.objects.get(action="patient.slide_moved", target=f"patient:{one.pk}")
+        assert (told.reason, told.data["slide"]) == ("Logbook", slide.pk)
+    admin = as_role("admin")
+    assert f"slide:{slide.pk}" not in patient_parts(admin.user, str(patient.pk))
+    history = admin.get("/audit/", {"on": f"patient:{patient.pk}"}).content.decode()
+    assert "patient.slide_moved" in history
     elsewhere = services.cohort_create(actor=None, name="Other", purpose="development")
     services.patient_create(actor=None, cohort=elsewhere, code="P-003")
     refused = client.post(address, {"patient": "P-003", "reason": "Logbook"})
