@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cases.models import Cohort, DatasetVersion, Patient, Slide, SortingTask, Taxonomy
-from leukoweb.core.audit_targets import Named, named_rows
+from leukoweb.core.audit_targets import Named, named_rows, row_number
 from leukoweb.core.models import User
 from leukoweb.core.permissions import has_action
 
@@ -14,7 +14,8 @@ def patient_names(user: User, keys: list[str]) -> dict[str, Named]:
 
 def patient_parts(user: User, key: str) -> list[str]:
     """A patient's history holds that of the slides."""
-    slides = Slide.objects.filter(patient_id=int(key)) if key.isdecimal() and len(key) < 19 else Slide.objects.none()
+    number = row_number(key)
+    slides = Slide.objects.none() if number is None else Slide.objects.filter(patient_id=number)
     return [f"slide:{pk}" for pk in slides.values_list("pk", flat=True)]
 
 

@@ -65,13 +65,18 @@ def named_rows(
     rows: QuerySet[Any], keys: list[str], page: str, name: Callable[[Any], str] = str, *, by: str = "pk"
 ) -> dict[str, Named]:
     """The rows with these keys, which are numbers or public ids. ``page``, the name of an address, takes the ``by``."""
-    numbers = [int(key) for key in keys if key.isdecimal() and len(key) < 19]
-    public = [key for key in keys if _is_uuid(key)]
+    numbers = [number for key in keys if (number := row_number(key)) is not None]
+    public = [key for key in keys if _is_uuid(key)] if hasattr(rows.model, "public_id") else []
     out: dict[str, Named] = {}
     for field, wanted in (("pk", numbers), ("public_id", public)):
         for row in rows.filter(**{f"{field}__in": wanted}) if wanted else ():
             out[str(getattr(row, field))] = Named(name(row), reverse(page, args=[getattr(row, by)]) if page else "")
     return out
+
+
+def row_number(key: str) -> int | None:
+    """The number of a row that a key can be; None where no database could hold it."""
+    return int(key) if key.isdecimal() and len(key) < 19 else None
 
 
 def user_names(user: User, keys: list[str]) -> dict[str, Named]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 
-from leukoweb.core.audit_targets import Named, named_rows
+from leukoweb.core.audit_targets import Named, named_rows, row_number
 from leukoweb.core.models import AuditEvent, User
 from leukoweb.core.permissions import has_action
 from reader_study.models import Analysis, ReadingSession, Study
@@ -47,15 +47,19 @@ def _targets(studies: Iterable[Study]) -> list[str]:
 
 
 def own_studies(user: User) -> Q:
-    """Events of the studies that this person coordinates, their sessions and analyses. At most 3 queries."""
+    """Events of the studies that this person coordinates, their sessions and analyses. At most 3 queries.
+
+    A draft that was deleted is nobody's any more; that it was, with its title, stays with who deleted it.
+    """
     if not has_action(user, "studies.manage"):
         return Q(pk__in=[])
-    return Q(target__in=_targets(_own(user)))
+    return Q(target__in=_targets(_own(user))) | Q(action="study.delete", actor=user)
 
 
 def study_parts(user: User, key: str) -> list[str]:
     """What belongs to the history of an own study; nothing for anybody else's."""
-    return _targets(_own(user).filter(pk=int(key))) if key.isdecimal() and len(key) < 19 else []
+    number = row_number(key)
+    return [] if number is None else _targets(_own(user).filter(pk=number))
 
 
 def study_names(user: User, keys: list[str]) -> dict[str, Named]:
@@ -64,7 +68,8 @@ def study_names(user: User, keys: list[str]) -> dict[str, Named]:
 
 def session_names(user: User, keys: list[str]) -> dict[str, Named]:
     sessions = ReadingSession.objects.filter(reader__study__in=_own(user)).select_related("reader__study")
-    found = {str(row.pk): row for row in sessions.filter(pk__in=[int(key) for key in keys if key.isdecimal()])}
+    numbers = [number for key in keys if (number := row_number(key)) is not None]
+    found = {str(row.pk): row for row in sessions.filter(pk__in=numbers)}
     return {
         key: Named(
             f"{row.reader.label}, session {row.number} of {row.reader.study}",

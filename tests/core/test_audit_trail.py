@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import threading
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from cases.models import Cohort, Patient, Slide
+from leukoweb.core import audit_targets
 from leukoweb.core.audit import audit_record, chain_verify
 from leukoweb.core.audit_trail import COLUMNS, Asked, audit_events, audit_export
 from leukoweb.core.chain import body_sha256
@@ -91,6 +93,17 @@ def test_a_page_keeps_its_filters_and_asks_as_much_of_many_events_as_of_few(as_r
     assert 'href="?on=slide&amp;who=syst&amp;page=2"' in page
     assert "/audit/events.csv?on=slide&amp;who=syst" in page
     assert "63 events" in page
+
+
+def test_an_object_that_cannot_be_is_asked_for_in_vain(as_role: Any) -> None:
+    keys = (str(uuid.uuid4()), "9" * 20, "9" * 18, "x", "\u0663", "\u00b2")
+    asked = [f"{kind}:{key}" for kind in audit_targets._namers for key in keys]
+    for client in (as_role("admin"), as_role("coordinator")):
+        assert audit_targets.target_names(client.user, asked) == {}
+        assert not any(audit_targets.target_parts(client.user, target) for target in asked)
+        for target in (f"user:{keys[0]}", f"session:{keys[1]}"):
+            response = client.get("/audit/", {"on": target})
+            assert (response.status_code, len(response.context["page"])) == (200, 0)
 
 
 def test_objects_are_called_by_their_names_and_lead_to_their_pages(as_role: Any, technician: Any) -> None:
