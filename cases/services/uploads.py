@@ -131,16 +131,18 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
 
     A file that its slide has already (by the hash of the bytes as received) is a duplicate at once and need not be
     sent; one that is empty, too large or has an unusable name is refused at once. The hash may come later than the
-    rest, with the same path again. An upload that closed because all of it was in is opened again by more files; one
-    that was given up is not.
+    rest, with the same path again. An upload that closed because all of it was in is opened again by more files, not
+    by the same ones; one that was given up is not.
     """
     batch = UploadBatch.objects.select_for_update().get(pk=batch.pk)
+    paths = [file.path[:PATH_MAX] for file in files]
+    known = {item.path: item for item in UploadItem.objects.filter(batch=batch, path__in=paths)}
     if not batch.is_open and _is_all_in(batch):
+        if known.keys() >= set(paths):
+            return [known[path] for path in paths]
         batch.closed_at = None
         batch.save(update_fields=["closed_at"])
     _require_open(batch)
-    paths = [file.path[:PATH_MAX] for file in files]
-    known = {item.path: item for item in UploadItem.objects.filter(batch=batch, path__in=paths)}
     _hash_late(batch, known, files)
     slides = _slides_named(batch, [file for file in files if file.path[:PATH_MAX] not in known])
     held = set(
@@ -171,6 +173,7 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
             item.save()  # its members, later in the same page, point at it
             archives[file.path] = item
     UploadItem.objects.bulk_create(item for item in new.values() if not item.is_archive)
+    close_if_complete(batch)
     return [known.get(path) or new[path] for path in paths]
 
 
@@ -191,8 +194,6 @@ def _hash_late(batch: UploadBatch, known: dict[str, UploadItem], files: Sequence
         if (item.slide_id, item.sha256) in held:
             item.state = State.DUPLICATE
     UploadItem.objects.bulk_update(late, ["sha256", "state"])
-    if held:
-        close_if_complete(batch)
 
 
 def _slides_named(batch: UploadBatch, files: Sequence[Announced]) -> dict[str, Slide]:

@@ -185,6 +185,33 @@ def test_an_upload_that_was_all_in_goes_on_with_the_next_announcement(technician
     assert (second.state, batch.is_open) == (State.STORED, False)
 
 
+def test_an_upload_that_was_all_in_stays_closed_where_nothing_is_new(
+    technician: Any, batch: UploadBatch, slide: Slide
+) -> None:
+    files = [announced("a.png", picture(1))]
+    (first,) = upload_items_add(batch=batch, files=files)
+    upload_item_receive(actor=technician, item=first, data=picture(1))
+    assert upload_items_add(batch=batch, files=files * 2)[1].pk == first.pk
+    batch.refresh_from_db()
+    assert not batch.is_open, "the same again"
+    (twin,) = upload_items_add(batch=batch, files=[announced("twin.png", picture(1))])
+    batch.refresh_from_db()
+    assert (twin.state, batch.is_open) == (State.DUPLICATE, False), "nothing is left to be sent"
+
+
+def test_a_hash_that_comes_with_new_files_closes_nothing_before_them(
+    technician: Any, batch: UploadBatch, slide: Slide, add: Any
+) -> None:
+    add(slide, 1)
+    upload_items_add(batch=batch, files=[Announced("a.png", len(picture(1)))])
+    late, new = upload_items_add(batch=batch, files=[announced("a.png", picture(1)), announced("b.png", picture(2))])
+    batch.refresh_from_db()
+    assert (late.state, new.state, batch.is_open) == (State.DUPLICATE, State.EXPECTED, True)
+    upload_item_receive(actor=technician, item=batch.items.get(path="b.png"), data=picture(2))
+    batch.refresh_from_db()
+    assert not batch.is_open
+
+
 def test_names_come_first_and_hashes_later(technician: Any, batch: UploadBatch, slide: Slide) -> None:
     """Places are those of the first announcement; a hash that the slide has already makes the file a duplicate."""
     upload_items_add(batch=batch, files=[announced("old.png", picture(1))])
