@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from html import unescape
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import connections
@@ -242,6 +243,21 @@ def test_after_a_day_without_progress_a_stalled_job_fails_in_words() -> None:
     assert job.error == "It was tried again for a day. The object store does not answer."
     assert (job.hint, job.lease_until) == ("Tell your admin.", None)
     assert ledger.job_retry(actor=None, job=job).stalled_since is None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("trouble", "hours", "status"),
+    [(StorageDown("Away."), 25, "queued"), (StorageDown("Away."), 1, "failed"), (RuntimeError("A fault"), 1, "queued")],
+)
+def test_a_day_of_trying_is_none_in_which_nobody_tried(trouble: Exception, hours: int, status: str) -> None:
+    behaviour["now"] = Mock(side_effect=trouble)
+    job, now = make(), timezone.now()
+    since, due = (now - timedelta(hours=n) for n in (25, hours))
+    Job.objects.filter(pk=job.pk).update(stalled_since=since, not_before=due)
+    execute(job.pk)
+    job.refresh_from_db()
+    assert (job.status, (job.stalled_since or now) >= now) == (status, status == "queued")
 
 
 @pytest.mark.django_db

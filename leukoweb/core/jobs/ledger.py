@@ -29,6 +29,7 @@ from leukoweb.core.models import Job, User
 RING_AGAIN = 20  # of each queue
 STALL_PAUSE_S = 30
 STALL_LIMIT = timedelta(days=1)
+STALL_OVER = timedelta(hours=6)  # due for so long without anybody trying: the next stall is another one
 Status = Job.Status
 _rows = Job._base_manager
 
@@ -168,7 +169,8 @@ def job_put_back(claim: Claim, *, message: str) -> bool:
     later = now + timedelta(seconds=2 ** (row or 0))
     return bool(
         _mine(claim).update(
-            **_queued_or_cancelled(now), not_before=later, lease_until=None, error=message, rung_at=None
+            **_queued_or_cancelled(now), not_before=later, lease_until=None, error=message, rung_at=None,
+            stalled_since=None,
         )
     )
 
@@ -176,11 +178,14 @@ def job_put_back(claim: Claim, *, message: str) -> bool:
 def job_stall(claim: Claim, *, code: str, message: str, hint: str) -> bool:
     """The machine cannot do the work now (no room, no object store): try again in half a minute to a minute.
 
-    It costs no attempt, or a short outage would fail a whole queue. After a day without any progress the job fails.
+    It costs no attempt, or a short outage would fail a whole queue. After a day of trying without any progress the job
+    fails; a day in which nobody tried, or that another error interrupted, does not count.
     """
     now = shared_now()
+    untried = Q(started_at__gt=F("not_before") + STALL_OVER)
+    tried = Q(not_before=None) | Q(started_at=None) | Q(started_at__lte=F("not_before") + STALL_OVER)
     stalled = {"lease_until": None, "error_code": code[:40], "hint": hint}
-    if _mine(claim).filter(stalled_since__lt=now - STALL_LIMIT).update(
+    if _mine(claim).filter(tried, stalled_since__lt=now - STALL_LIMIT).update(
         status=Status.FAILED, finished_at=now, error=f"It was tried again for a day. {message}", **stalled
     ):
         return True
@@ -189,7 +194,10 @@ def job_stall(claim: Claim, *, code: str, message: str, hint: str) -> bool:
     return bool(
         _mine(claim).update(
             **_queued_or_cancelled(now), **stalled, not_before=later, error=message, rung_at=None, attempt=attempt,
-            stalled_since=Coalesce("stalled_since", Value(now, output_field=DateTimeField())),
+            stalled_since=Case(
+                When(untried, then=Value(now)), default=Coalesce("stalled_since", Value(now)),
+                output_field=DateTimeField(),
+            ),
         )
     )  # fmt: skip
 
