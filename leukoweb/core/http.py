@@ -81,8 +81,9 @@ def blob_response(sha256: str, *, content_type: str) -> HttpResponseBase:
 
 
 def zip_response(chunks: Iterable[bytes], name: str) -> StreamingHttpResponse:
-    """A zip archive as a download that no cache keeps."""
+    """A zip archive as a download that no cache keeps, nor the proxy, whose room is small, for a slow client."""
     response = StreamingHttpResponse(chunks, content_type="application/zip")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "private, no-store"
+    response["X-Accel-Buffering"] = "no"
     return response

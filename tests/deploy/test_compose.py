@@ -57,6 +57,14 @@ def test_every_setting_of_the_guide_reaches_the_containers() -> None:
         assert passed - named - {f"{n}_FILE" for n in named} == set(), f"{service} is passed what no guide explains"
 
 
+def test_no_answer_fills_the_proxys_memory() -> None:
+    """Its /tmp is memory; an answer that nginx kept there for a slow client would end when it is full."""
+    (room,) = [int(size) for size in re.findall(r"/tmp:size=(\d+)m", str(SERVICES["proxy"]["tmpfs"]))]
+    conf = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    (kept,) = re.findall(r"^ +proxy_max_temp_file_size (\d+);", conf, re.MULTILINE)
+    assert (room, kept) == (128, "0")
+
+
 def test_nothing_empty_is_passed_and_arriving_files_go_to_the_disk() -> None:
     for service in APP:
         environment = SERVICES[service]["environment"]

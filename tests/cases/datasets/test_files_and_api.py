@@ -223,6 +223,7 @@ def test_a_download_is_recorded(stored: DatasetVersion, as_role: Any) -> None:
     coordinator = as_role("coordinator")
     answer = coordinator.post(reverse("dataset_download", args=[stored.public_id]), {"layout": "folders"})
     assert answer["Content-Disposition"] == 'attachment; filename="Stored-1-folders.zip"'
+    assert answer["X-Accel-Buffering"] == "no", "the proxy has no room to keep it for a slow client"
     assert zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))).testzip() is None
     assert Exposure.objects.filter(user=coordinator.user, kind="label").count() == 4
     assert coordinator.post(reverse("dataset_download", args=[stored.public_id]), {"layout": "x"}).status_code == 400
