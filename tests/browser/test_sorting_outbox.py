@@ -122,7 +122,7 @@ def test_what_the_owner_may_not_do_now_is_said_and_sent_again(browser_as: Callab
 def test_the_past_is_learned_once_and_put_under_what_was_done_meanwhile(browser_as: Callable[..., Page]) -> None:
     page = browser_as("pathologist")
     page.goto("/")
-    asked, undone, redo, away = page.evaluate("""async () => {
+    asked, undone, redo, away, said = page.evaluate("""async () => {
         const { History } = await import("/static/leukoweb/js/sorting_history.js");
         const { ActiveClock } = await import("/static/leukoweb/js/sorting_clock.js");
         const { SortingModel } = await import("/static/leukoweb/js/sorting_model.js");
@@ -134,8 +134,15 @@ def test_the_past_is_learned_once_and_put_under_what_was_done_meanwhile(browser_
         const waiting = [history.recall(), history.recall(), history.recall()];
         history.said("K3"); // this window decided while it waited, and the server's list has it already
         history.push([{ id: "c", before: { verdict: "cleared" }, after: { verdict: "label" } }]);
+        const { Board } = await import("/static/leukoweb/js/sorting_board.js");
+        const said = [];
+        const early = { // an undo that was pressed before that decision
+            history: { needsPast: true, recall: () => history.recall() }, outbox: { nPending: 0 },
+            mayDecide: () => true, panel: { announce: (words) => said.push(words) },
+        };
+        const waited = Board.prototype.undo.call(early);
         answer();
-        await Promise.all(waiting);
+        await Promise.all([...waiting, waited]);
         const undone = [1, 2, 3, 4].map(() => history.undo()?.[0].id ?? null);
 
         // Time in another tab is nobody's look; a key that changes nothing loses no time.
@@ -152,10 +159,11 @@ def test_the_past_is_learned_once_and_put_under_what_was_done_meanwhile(browser_
         model.decide([{ id: "a", verdict: "label", label: "AML" }], { origin: "key", ms: 700 });
         model.look(200);
         const made = model.decide([{ id: "a", verdict: "label", label: "ALL" }], { origin: "key", ms: 100 });
-        return [asked, undone, history.canRedo, [away, made.decisions[0].shown_ms]];
+        return [asked, undone, history.canRedo, [away, made.decisions[0].shown_ms], said];
     }""")
     assert (asked, undone, redo) == (1, ["c", "b", "a", None], True)
     assert away == [2500, 1000]
+    assert said == ["You decided something meanwhile. Nothing was undone; undo again to take that back."]
 
 
 def test_offline_decisions_survive_a_closed_tab(sorter: Page, task: Any) -> None:
@@ -210,12 +218,21 @@ def test_signed_out_keeps_everything_until_signed_in_again(sorter: Page, task: A
     page = sorter
     open_board(page, task)
     cookies = page.context.cookies()
+    strangers = browser_as("pathologist").context.cookies()
+    page.context.add_cookies([c for c in cookies if "csrf" in c["name"]] + strangers)
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    page.keyboard.press("7")  # asked before the first key is taken, though nothing waits
+    expect(badge(page)).to_have_text("Somebody else is signed in now")
+    page.keyboard.press("7")
+    page.context.add_cookies(cookies)
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(badge(page)).to_have_text("All saved")
     page.context.clear_cookies()
     page.keyboard.press("1")
     page.keyboard.press("2")
     expect(badge(page)).to_have_text("Signed out: 2 not yet on the server, kept in this browser")
     expect(page.get_by_role("link", name="Sign in", exact=True).first).to_be_visible()
-    page.context.add_cookies([c for c in cookies if "csrf" in c["name"]] + browser_as("pathologist").context.cookies())
+    page.context.add_cookies([c for c in cookies if "csrf" in c["name"]] + strangers)
     page.evaluate("window.dispatchEvent(new Event('focus'))")
     expect(badge(page)).to_have_text("Somebody else is signed in now: 2 not yet on the server, kept in this browser")
     page.keyboard.press("3")  # whoever sits there now decides nothing here

@@ -3,19 +3,20 @@
 import { bindActions } from "./sorting_actions.js";
 import { ActiveClock, timeLeft } from "./sorting_clock.js";
 import { askReason, askRefused, askWhich } from "./sorting_dialogs.js";
-import { bindFilters, named } from "./sorting_filters.js";
+import { bindFilters } from "./sorting_filters.js";
 import { Gallery } from "./sorting_gallery.js";
 import { Hand } from "./sorting_hand.js";
 import { History } from "./sorting_history.js";
 import { boardKeymap, KeyDialog } from "./sorting_keys.js";
 import { SortingModel } from "./sorting_model.js";
 import { callAs, Outbox } from "./sorting_outbox.js";
-import { labelOf, Panel } from "./sorting_panel.js";
+import { described, labelOf, Panel } from "./sorting_panel.js";
 import { Single } from "./sorting_single.js";
 
 const TILES = [120, 160, 200, 260, 340];
 const LAPS = 25;
 const PLACE_AFTER_MS = 1500;
+const WHO_MS = 1500; // longer than this no key waits for the server to say who is signed in
 
 export class Board {
   constructor(root, labels) {
@@ -36,8 +37,8 @@ export class Board {
   }
 
   /** As the person who opened this page, whoever is signed in in another tab by now. */
-  call(method, url, body) {
-    return callAs(this.root.dataset.owner, method, url, body);
+  call(method, url, body, options) {
+    return callAs(this.root.dataset.owner, method, url, body, options);
   }
 
   part(name) {
@@ -87,6 +88,8 @@ export class Board {
     bindFilters(this.root, this.model.items, (change) => this.refilter(change), () => this.toStage());
     this.clock = new ActiveClock();
     window.addEventListener("online", () => this.paint()); // an image that failed comes now
+    window.addEventListener("focus", () => this.askWho());
+    document.addEventListener("visibilitychange", () => document.hidden || this.askWho());
     window.addEventListener("beforeunload", (event) => { if (this.outbox.nPending) event.preventDefault(); });
     const start = Math.max(0, Math.min(this.model.items.length - 1, position - 1));
     this.model.focus = this.model.items.length ? start : -1;
@@ -127,18 +130,8 @@ export class Board {
     if (!asks && (clicked || (!dropped && labelOf(action)))) this.toStage();
   }
 
-  /** How an image is written: letters and colour of its class, words, where it is from. */
   describe(item) {
-    const label = this.labels.get(item.label);
-    const [code, words] = {
-      label: [label?.code, label?.title], cannot_classify: ["?", "Cannot classify"],
-      exclude: ["OUT", `Excluded: ${item.reason}`],
-    }[item.verdict] ?? ["", "Undecided"];
-    const said = item.said.map(([who, verdict, name]) => `${who}: ${this.labels.get(name)?.title ?? verdict.replace("_", " ")}`);
-    return {
-      code: code ?? item.label, words: words ?? item.label, colour: label?.colour ?? "", out: item.verdict === "exclude",
-      where: `${named("slide", item.slide)}`, said: said.join(" · "),
-    };
+    return described(item, this.labels);
   }
 
   /** What a decision is for: what was chosen, else what the pointer is on, else the focus. */
@@ -165,9 +158,16 @@ export class Board {
 
   /** Not while somebody else is signed in: what they decide here would be written as the owner's. */
   mayDecide() {
-    if (!this.outbox.isOthers) return true;
-    this.panel.announce("Somebody else is signed in in this browser now. Nothing was decided.");
+    if (!this.asking && !this.outbox.isOthers) return true;
+    this.panel.announce(this.asking ? "The server is asked who is signed in now. Nothing was decided; press again."
+      : "Somebody else is signed in in this browser now. Nothing was decided.");
     return false;
+  }
+
+  /** Back at the window: whoever sits there now may have signed in in another tab. Until that is known nothing is decided. */
+  askWho() {
+    this.asking ??= this.remember({ place: true, timeout_ms: WHO_MS }).finally(() => { this.asking = null; });
+    return this.asking;
   }
 
   /** In the single view nothing is decided but what is on the screen. */
@@ -219,7 +219,10 @@ export class Board {
         return;
       }
       try {
-        await this.history.recall();
+        if (await this.history.recall()) {
+          this.panel.announce("You decided something meanwhile. Nothing was undone; undo again to take that back.");
+          return;
+        }
       } catch (error) {
         this.panel.announce(`What was decided earlier could not be loaded: ${error.message}`);
         return;
@@ -339,10 +342,15 @@ export class Board {
     this.placeTimer = setTimeout(() => this.remember({ place: true }), PLACE_AFTER_MS);
   }
 
-  /** Where the person is and how they like the board. Not worth a message if it fails: decisions tell the place too. */
-  remember({ place = false } = {}) {
+  /** Where the person is and how they like the board. Not worth a message if it fails, unless the person is another one now. */
+  async remember({ place = false, timeout_ms = 0 } = {}) {
     const body = place ? { position: this.model.focus + 1 } : { preferences: this.preferences };
-    this.call("PUT", this.urls.place, body).catch(() => {});
+    try {
+      await this.call("PUT", this.urls.place, body, { timeout_ms });
+      this.outbox.heard();
+    } catch (error) {
+      this.outbox.heard(error);
+    }
   }
 
   async settle(conflicts) {

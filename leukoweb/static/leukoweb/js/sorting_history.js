@@ -17,7 +17,10 @@ export class History {
     this.#load = load;
   }
 
-  /** Learn what was before this window was opened. However often it is asked for meanwhile, it is learned once. */
+  /**
+   * Learn what was before this window was opened. However often it is asked for meanwhile, it is learned once. Resolves with
+   * whether something was decided meanwhile: an undo that waited for this was not meant for that.
+   */
   recall() {
     this.#loading ??= this.#load()
       .then((rows) => this.#rebuild(rows))
@@ -90,8 +93,10 @@ export class History {
         redo = [];
       }
     }
+    const overtaken = this.#undo.length > 0;
     this.#complete = true;
     this.#undo = [...undo, ...this.#undo];
     if (!this.#mine.size) this.#redo = redo;
+    return overtaken;
   }
 }

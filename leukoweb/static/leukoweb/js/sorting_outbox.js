@@ -91,6 +91,12 @@ export class Outbox {
     return this.state === "signed-out" && this.error?.code === "E_OTHER_PERSON";
   }
 
+  /** How another request of the board fared: one that finds somebody else here, or nobody, tells it before a decision does. */
+  heard(error = null) {
+    if (error?.status === 401 && this.state !== "conflict" && this.state !== "refused") this.#failed(error);
+    else if (!error && this.state === "signed-out" && !this.#queue.length) this.#become("saved");
+  }
+
   get nPending() {
     return this.#queue.reduce((n, { decisions }) => n + decisions.length, 0);
   }
@@ -170,6 +176,7 @@ export class Outbox {
 
   #failed(error) {
     this.error = error;
+    clearTimeout(this.#timer);
     const { status = 0, code = "" } = error;
     if (code === "E_STALE") {
       this.#become("conflict");
@@ -236,6 +243,8 @@ export class Outbox {
 export function badgeWords({ state, nPending, nUnkept = 0, savedAt, lasting = true, isOthers = false, error = null }) {
   const count = `${nPending} not yet on the server`;
   const where = nUnkept || !lasting ? "kept in this window only" : "kept in this browser";
+  if (nPending === 0 && isOthers) return "Somebody else is signed in now";
+  if (nPending === 0 && state === "signed-out") return "Signed out";
   if (nPending === 0) return savedAt ? `All saved ${savedAt.toLocaleTimeString([], { hour12: false })} local time` : "All saved";
   if (state === "offline") return `Offline: ${count}, ${where}`;
   if (isOthers) return `Somebody else is signed in now: ${count}, ${where}`;

@@ -3,6 +3,7 @@
 
 import { keySign } from "./keymap.js";
 import { badgeWords } from "./sorting_outbox.js";
+import { named } from "./sorting_filters.js";
 import { LABEL } from "./sorting_keys.js";
 
 export class Panel {
@@ -99,4 +100,18 @@ export class Panel {
 /** The action behind a class button: ``label:AML``. */
 export function labelOf(action) {
   return action.startsWith(LABEL) ? action.slice(LABEL.length) : null;
+}
+
+/** How an image is written: letters and colour of its class, words, where it is from. ``labels``: name -> class. */
+export function described(item, labels) {
+  const label = labels.get(item.label);
+  const [code, words] = {
+    label: [label?.code, label?.title], cannot_classify: ["?", "Cannot classify"],
+    exclude: ["OUT", `Excluded: ${item.reason}`],
+  }[item.verdict] ?? ["", "Undecided"];
+  const said = item.said.map(([who, verdict, name]) => `${who}: ${labels.get(name)?.title ?? verdict.replace("_", " ")}`);
+  return {
+    code: code ?? item.label, words: words ?? item.label, colour: label?.colour ?? "", out: item.verdict === "exclude",
+    where: `${named("slide", item.slide)}`, said: said.join(" · "),
+  };
 }
