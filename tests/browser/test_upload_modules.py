@@ -104,6 +104,71 @@ def test_a_browser_that_calls_itself_offline_tries_all_the_same(
     assert call("upload_queue", tries, said, len([ms for ms in pauses if ms == 10_000])) == ["sent", pauses]
 
 
+def test_a_line_that_breaks_while_an_archive_is_unpacked_ends_in_counts_and_a_retry(call: Callable[..., Any]) -> None:
+    found = call(
+        "upload_api",
+        """(async () => {
+        const root = document.querySelector("[data-upload]");
+        const part = (name) => root.upload.part(name);
+        const real = window.setTimeout;
+        window.setTimeout = (work) => real(work); // no pauses
+        const items = [
+            { id: 1, path: "a.zip", archive: true, state: "received", job: "J", slide: null },
+            { id: 2, path: "a.zip/1.png", member: true, slide: null, state: "refused", code: "E_ODD", message: "Odd." },
+        ];
+        let down = true, polls = 0;
+        window.fetch = async (url) => {
+            const [job, list] = [String(url).startsWith(root.dataset.jobsUrl), String(url).includes("/items/")];
+            polls += Number(job);
+            if (job && down) throw new TypeError("Failed to fetch");
+            const body = job ? { status: "done", done_units: 2, total_units: 2, note: "" }
+                : list ? { results: items, next: null }
+                : { slide: null, slides: [], counts: { stored: 1, duplicate: 0, refused: 1, expected: 0 } };
+            return new Response(JSON.stringify(body));
+        };
+        const text = (name) => part(name).textContent;
+        const said = () => [text("message"), text("done-words"), part("error-rows").rows.length];
+        const end = async () => {
+            const until = performance.now() + 3000;
+            while (part("done").hidden && performance.now() < until) await new Promise((resolve) => real(resolve));
+            return [polls, !part("done").hidden, part("retry").checkVisibility(), ...said()];
+        };
+        root.upload.resumed = "B";
+        const input = root.querySelector("input[type=file]:not([webkitdirectory])");
+        const dropped = new DataTransfer();
+        dropped.items.add(new File(["x"], "other.png"));
+        input.files = dropped.files;
+        input.dispatchEvent(new Event("change"));
+        const cut = await end();
+        down = false;
+        part("retry").click();
+        const mended = await end();
+        root.upload.report.say("You were signed out.", true);
+        root.upload.sending = true;
+        window.dispatchEvent(new Event("online")); // no word of the line: it stands
+        const stands = part("message").textContent;
+        window.dispatchEvent(new Event("offline"));
+        const gone = part("message").textContent;
+        window.dispatchEvent(new Event("online"));
+        root.upload.sending = false;
+        const left = [1, 2].map((n) => {
+            root.upload.report.end(null, { cut: { message: "Gone.", hint: "" }, left: n });
+            return part("message").textContent;
+        });
+        return { cut, mended, stands, gone: gone.split(".")[0], message: left };
+    })()""",
+    )
+    cut = "The server stopped answering before all was done. The server could not be reached. Check the connection."
+    counts = "1 stored, 1 refused."
+    assert found == {
+        "cut": [4, True, True, cut, counts, 0],
+        "mended": [5, True, False, "", counts, 1],
+        "stands": "You were signed out.",
+        "gone": "The line is gone",
+        "message": ["1 file has not been sent. Gone.", "2 files have not been sent. Gone."],
+    }
+
+
 def test_codes_are_proposed_and_checked(call: Callable[..., Any]) -> None:
     assert call("upload_plan", "m.toCode(a[0])", "/Müller: Ä=1") == "Muller- A-1"
     files = [{"path": f"{folder}/1.png", "size": 1, "archive": False} for folder in ("x/P1", "y/P1", "z/=")]

@@ -11,6 +11,7 @@ import { toResume } from "./upload_resume.js";
 const MANIFEST_FILES = 1000; // names alone; what the server takes in one request
 const PAGE_FILES = 100; // small enough that sending begins at once, large enough for few requests
 const POLL_MS = 1500;
+const LINE_GONE = "The line is gone. Leave this page open: sending goes on by itself when it is back.";
 
 class Upload {
   constructor(root) {
@@ -61,9 +62,11 @@ class Upload {
       if (this.sending || this.queue?.running) event.preventDefault();
     });
     window.addEventListener("offline", () => {
-      if (this.sending) this.report.say("The line is gone. Leave this page open: sending goes on by itself when it is back.", true);
+      if (this.sending) this.report.say(LINE_GONE, true);
     });
-    window.addEventListener("online", () => { if (this.sending) this.report.say(""); });
+    window.addEventListener("online", () => {
+      if (this.part("message").textContent === LINE_GONE) this.report.say(""); // what else stands there is still true
+    });
   }
 
   // Errors of whole steps are shown where the eye is; those of single files are listed by the report.
@@ -180,6 +183,7 @@ class Upload {
     this.sending = true;
     this.archives = [];
     this.jobs = [];
+    this.unread = false; // members of archives that are unpacked, and not yet in the report
     this.queue = new Queue({
       progress: (entry, bytes) => this.report.progress(entry, bytes),
       done: (entry, answer) => this.report.settle(entry, answer.item, answer.warnings),
@@ -205,17 +209,32 @@ class Upload {
       }
     }
     await this.queue.empty();
-    const jobs = this.jobs.splice(0);
-    for (const job of jobs) await this.#watch(job);
-    if (jobs.length) await this.#readMembers();
+    let lost = null;
+    try {
+      await this.#unpack();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      lost = error;
+    }
     const state = await persistently(() => call("GET", `${this.api}${this.batch}/`)).catch(() => null);
     this.sending = false;
-    this.report.end(state, { cut, left: this.unsent.length });
+    this.report.end(state, { cut: cut ?? lost, left: this.unsent.length });
+  }
+
+  /** Follow the archives to their end; what was not followed stays for "Retry failed". */
+  async #unpack() {
+    while (this.jobs.length) {
+      this.unread = true;
+      await this.#watch(this.jobs[0]);
+      this.jobs.shift();
+    }
+    if (this.unread) await this.#readMembers();
+    this.unread = false;
   }
 
   async #watch(job) {
     for (;;) {
-      const state = await call("GET", `${this.root.dataset.jobsUrl}${job}/`);
+      const state = await persistently(() => call("GET", `${this.root.dataset.jobsUrl}${job}/`));
       this.report.unpacking(state);
       if (!["queued", "running"].includes(state.status)) return;
       await new Promise((resolve) => window.setTimeout(resolve, POLL_MS));
@@ -223,7 +242,7 @@ class Upload {
   }
 
   async #readMembers() {
-    for (const item of await allPages(`${this.api}${this.batch}/items/`)) {
+    for (const item of await persistently(() => allPages(`${this.api}${this.batch}/items/`))) {
       if (item.member) this.report.settle({ item, size: 0 }, item);
     }
   }
@@ -267,7 +286,7 @@ class Upload {
 }
 
 export function init(root) {
-  for (const element of root.querySelectorAll("[data-upload]")) new Upload(element);
+  for (const element of root.querySelectorAll("[data-upload]")) element.upload = new Upload(element); // for tests
 }
 
 init(document);

@@ -76,7 +76,7 @@ export class Report {
   stillMissing(count, homeless) {
     const names = homeless.slice(0, 5).map((file) => file.path).join(", ");
     this.part("missing").textContent = [
-      count ? `${count} more files of that upload were not among these.` : "",
+      count ? `${count} more file${count === 1 ? "" : "s"} of that upload ${count === 1 ? "was" : "were"} not among these.` : "",
       homeless.length ? `Not part of that upload: ${names}${homeless.length > 5 ? ` and ${homeless.length - 5} more` : ""}. Start a new upload for them.` : "",
     ].join(" ").trim();
   }
@@ -126,7 +126,8 @@ export class Report {
   /** ``state`` null: the server did not tell. ``cut``: why ``left`` files were not announced, if they were not. */
   end(state, { cut, left }) {
     this.#draw();
-    if (cut) this.say(`${left} files have not been sent. ${cut.message} ${cut.hint}`.trim(), true);
+    const unsent = left ? `${left} file${left === 1 ? " has" : "s have"} not been sent.` : "The server stopped answering before all was done.";
+    if (cut) this.say(`${unsent} ${cut.message} ${cut.hint}`.trim(), true);
     if (cut?.status === 401) this.say("You were signed out. Sign in in another tab, then press “Retry failed”.", true);
     const counts = state?.counts ?? { stored: this.count("stored"), duplicate: this.count("duplicate"), refused: this.count("refused") };
     const { stored, duplicate, refused, expected } = counts;
