@@ -345,3 +345,40 @@ def test_the_list_of_cases_keeps_the_keyboards_place(run: Script) -> None:
     )
     assert found[0] == ["c2"]
     assert found[1] == [["Case 1, finished", None], ["Case 2, finished", "true"], ["Case 3, finished", None]]
+
+
+def test_looks_that_a_closed_study_does_not_take_are_not_promised_to_be_sent_again(run: Script) -> None:
+    found = run(
+        """
+        const { ReadingBoard } = await import("/reading_board.js");
+        const said = [];
+        const board = { sync: { flush: async () => true }, saveState: {}, sayTodo: (words) => said.push(words) };
+        for (const [code, message] of [["E_CLOSED", "Reading in this study ended."], ["E_NETWORK", "No server."]]) {
+            board.report = async () => ({ code, message });
+            said.push(await ReadingBoard.prototype.settled.call(board));
+        }
+        return said;
+        """
+    )
+    again = "What you looked at is not on the server yet: No server. It is sent again in a moment; then go on."
+    assert found == ["Reading in this study ended.", False, again, False]
+
+
+def test_before_signing_out_cases_are_counted_as_the_board_counts_them(run: Script) -> None:
+    """Two answers to one case wait where the first was sent and its reply was lost; the badge says one."""
+    words = run(
+        """
+        const { Queue } = await import("/reading_store.js");
+        const { waitingWords } = await import("/sign_out.js");
+        const [one, two] = [await new Queue("S1").open(), await new Queue("S2").open()];
+        const words = [];
+        for (const [queue, key, at] of [[one, "w1", "a"], [one, "w2", "a"], [two, "w3", "a"]]) {
+            await queue.put({ key, case: at, n: 1 });
+            words.push([await waitingWords(), one.cases + two.cases]);
+        }
+        await one.clear();
+        await two.clear();
+        return [...words, await waitingWords()];
+        """
+    )
+    assert words == [["1 reading answer", 1], ["1 reading answer", 1], ["2 reading answers", 2], ""]

@@ -158,7 +158,8 @@ export class ReadingBoard {
     await this.saving;
     const answered = await this.sync.flush();
     const error = answered ? await this.report() : null;
-    if (error) this.sayTodo(`What you looked at is not on the server yet: ${error.message} It is sent again in a moment; then go on.`);
+    if (error?.code === "E_CLOSED") this.sayTodo(error.message); // nothing is sent again
+    else if (error) this.sayTodo(`What you looked at is not on the server yet: ${error.message} It is sent again in a moment; then go on.`);
     else if (!answered && !this.saveState.closed) {
       this.sayTodo(this.saveState.refused ? "An answer was not accepted, as stands at the top. Change it, then go on."
         : "Your answers are not all on the server yet. They are sent again by themselves; then go on.");

@@ -1,9 +1,12 @@
 // Before signing out: what this browser holds that the server does not have. Signing out after reading empties the browser's
 // storage, and with it decisions and answers that wait there.
 
+const decisions = (rows) => rows.reduce((sum, row) => sum + row.decisions.length, 0);
+const cases = (rows) => new Set(rows.map((row) => `${row.session} ${row.case}`)).size; // as the board's badge: an answer may wait twice
+
 const WAITING = [
-  { database: "leukoweb-sorting", store: "outbox", size: (row) => row.decisions.length, one: "sorting decision" },
-  { database: "leukoweb-reading", store: "queue", size: () => 1, one: "reading answer" },
+  { database: "leukoweb-sorting", store: "outbox", count: decisions, one: "sorting decision" },
+  { database: "leukoweb-reading", store: "queue", count: cases, one: "reading answer" },
 ];
 
 /** All rows of a store; none if there is no such database, and none is made. */
@@ -33,8 +36,8 @@ function rowsOf(database, store) {
 export async function waitingWords() {
   if (!globalThis.indexedDB) return "";
   const found = [];
-  for (const { database, store, size, one } of WAITING) {
-    const count = (await rowsOf(database, store)).reduce((sum, row) => sum + size(row), 0);
+  for (const { database, store, count: counted, one } of WAITING) {
+    const count = counted(await rowsOf(database, store));
     if (count) found.push(`${count} ${one}${count === 1 ? "" : "s"}`);
   }
   return found.join(" and ");
