@@ -56,6 +56,15 @@ def test_days_times_estimates_and_counts_have_one_form(path: Path) -> None:
     assert [advice for pattern, advice in SAID_OTHERWISE.items() if re.search(pattern, text)] == []
 
 
+def test_what_the_reading_board_hides_on_a_phone_stands_below_the_answer() -> None:
+    css = (ROOT / "leukoweb/static/leukoweb/css/reading_board.css").read_text("utf-8")
+    (hidden,) = re.findall(r"\.desk-how, \.desk-bar :is\((.+)\) \{ display: none", css)
+    board = (ROOT / "templates/reader_study/reading_board.html").read_text("utf-8")
+    (below,) = re.findall(r'class="desk-more">(.+)</div>', board)
+    action = re.compile(r'data-action="([\w-]+)"')
+    assert {*action.findall(below)} == {*action.findall(hidden), "instructions"}
+
+
 SIGNS_OUT = re.compile(r"<form\b[^>]*account_logout[^>]*>")
 SAYS_WHAT_WAITS = "account/logout.html"  # the page where the warning stands
 

@@ -134,6 +134,7 @@ def test_a_lock_does_not_hide_behind_the_sheet_of_keys_or_the_instructions(desk:
         page.locator("#desk-password").fill(PASSWORD)
         page.keyboard.press("Enter")
         expect(page.locator("[data-stages]")).to_be_visible()
+    assert page.locator(".desk-how").bounding_box()["height"] >= 40, "2.5 rem to hit"
     page.locator(".desk-how").click()
     expect(page.locator("[data-instructions]")).to_be_visible()
     page.keyboard.press("Escape")
