@@ -110,6 +110,10 @@ def reference_upload_confirm(request: HttpRequest) -> HttpResponse:
         if error.code != "E_CHANGED":
             raise
         now = _run(request, table, source, digest=digest, dry_run=True)
+        if not (now.n_new or now.n_changed):  # sent twice, or the other one entered the same
+            stood = counted(now.n_same, "diagnosis", "diagnoses")
+            messages.info(request, f"Nothing was left to enter: {stood} stood there.")
+            return redirect("reference_list")
         return _plan_page(request, Spreadsheet(table), source, now, sealed, f"{error.message} {error.hint}")
     entered = counted(plan.n_new + plan.n_changed, "diagnosis", "diagnoses")
     messages.success(request, f"{entered} entered; {plan.n_same:,} stood there already.")

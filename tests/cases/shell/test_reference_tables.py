@@ -64,6 +64,8 @@ def test_a_table_is_looked_at_first_and_entered_once_by_its_person(as_role: Any,
     assert Exposure.objects.filter(user=client.user, kind="reference").count() == 3, "the page shows what stands there"
     told = client.post(f"{HERE}confirm/", hidden(words), follow=True).content.decode()
     assert "2 diagnoses entered; 1 stood there already." in told
+    twice = client.post(f"{HERE}confirm/", hidden(words), follow=True).content.decode()
+    assert ("Nothing was left to enter: 3 diagnoses stood there." in twice, "Somebody" in twice) == (True, False)
     newest = [p.references.order_by("-id").first() for p in patients]
     assert [entry.diagnosis for entry in newest] == ["AML", "ALL", "NO_LEUKEMIA"]
     assert (newest[1].source, newest[1].note, newest[1].entered_by) == ("genetics", "Käse", client.user)
