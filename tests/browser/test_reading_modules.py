@@ -371,6 +371,13 @@ def test_before_signing_out_cases_are_counted_as_the_board_counts_them(run: Scri
         const { Queue } = await import("/reading_store.js");
         const { waitingWords } = await import("/sign_out.js");
         const [one, two] = [await new Queue("S1").open(), await new Queue("S2").open()];
+        await new Promise((emptied) => { // other tests leave answers that wait
+            indexedDB.open("leukoweb-reading").onsuccess = ({ target: { result: database } }) => {
+                const transaction = database.transaction("queue", "readwrite");
+                transaction.objectStore("queue").clear();
+                transaction.oncomplete = () => { database.close(); emptied(); };
+            };
+        });
         const words = [];
         for (const [queue, key, at] of [[one, "w1", "a"], [one, "w2", "a"], [two, "w3", "a"]]) {
             await queue.put({ key, case: at, n: 1 });

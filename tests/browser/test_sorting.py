@@ -152,6 +152,7 @@ def test_the_pointer_decides_and_tiles_can_be_dropped_on_a_class(sorter: Page, t
     page.locator("#tile-6").drag_to(page.locator("[data-bin='CML']"))
     page.locator("#tile-0").click()
     page.locator("#tile-2").click(modifiers=["Shift"])
+    expect(page.locator("[data-shown]")).to_have_text(f"{N} images, 3 chosen")
     page.locator("[data-bin='ALL']").click()
     expect_all_saved(page)
     found = labels(task)
