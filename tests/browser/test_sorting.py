@@ -150,6 +150,7 @@ def test_the_pointer_decides_and_tiles_can_be_dropped_on_a_class(sorter: Page, t
     page.locator("#tile-4").hover()
     page.keyboard.press("5")
     page.locator("#tile-6").drag_to(page.locator("[data-bin='CML']"))
+    expect_all_saved(page)  # a click right into the end of a drag is none in the browser
     page.locator("#tile-0").click()
     page.locator("#tile-2").click(modifiers=["Shift"])
     expect(page.locator("[data-shown]")).to_have_text(f"{N} images, 3 chosen")
