@@ -62,7 +62,7 @@ class Work:
         return found
 
     def results(self) -> None:
-        from inference.models import ImagePrediction, PatientPrediction, PipelineRun
+        from inference.models import ImagePrediction, PatientPrediction, PipelineRun, SlideContents
         from inference.pipeline.rules import RuleSet
         from inference.selectors.images import images_sha256
         from leukoweb.core.models import Job
@@ -165,6 +165,9 @@ class Work:
             ),
             decided(),
         )
+        # As the worker remembers it beside each result.
+        made = PatientPrediction.objects.values_list("slide_id", "images_sha256")
+        load(SlideContents, {}, ("slide_id", "images_sha256"), made.iterator())
         reset_sequences((PipelineRun, ImagePrediction, PatientPrediction))
         flagged = next(i for i in range(n // 2, n) if len(used(i)) > 1)
         self.places["run"] = str(runs[flagged - 1])

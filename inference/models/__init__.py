@@ -1,4 +1,4 @@
-from inference.models.predictions import ImagePrediction, PatientPrediction
+from inference.models.predictions import ImagePrediction, PatientPrediction, SlideContents
 from inference.models.registry import ModelCalibration, ModelVersion, PipelineVersion
 from inference.models.runs import PipelineRun
 from inference.models.training import Evaluation, Promotion, TrainingEpoch, TrainingNote, TrainingPart, TrainingRun
@@ -12,6 +12,7 @@ __all__ = [
     "PipelineRun",
     "PipelineVersion",
     "Promotion",
+    "SlideContents",
     "TrainingEpoch",
     "TrainingNote",
     "TrainingPart",

@@ -7,8 +7,8 @@ from django.db import models
 from cases.models import Patient, Slide
 from inference.models.registry import ModelVersion
 from inference.models.runs import PipelineRun
-from leukoweb.core.blindfold import HidesByPatient
-from leukoweb.core.guards import append_only
+from leukoweb.core.blindfold import HidesByPatient, HidesBySlide
+from leukoweb.core.guards import Forget, append_only, forget_with
 
 
 @append_only()
@@ -65,3 +65,28 @@ class PatientPrediction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.slide_id}: {self.diagnosis or 'no decision'}"
+
+
+class SlideContents(models.Model):
+    """Which images in which order a slide has now, as `PatientPrediction.images_sha256` says it of the past.
+
+    Remembered when a result is stored, so that the page of a cohort tells old results without reading every image.
+    The row goes as soon as an image of the slide comes, goes or moves; a slide without one is worked out.
+    """
+
+    slide = models.OneToOneField(Slide, primary_key=True, on_delete=models.CASCADE, related_name="contents")
+    images_sha256 = models.CharField(max_length=64, blank=True, help_text="Empty: it has no image")
+
+    objects = HidesBySlide["SlideContents"]()
+
+    def __str__(self) -> str:
+        return f"{self.slide_id}: {self.images_sha256[:12]}"
+
+
+forget_with(
+    "cases.HpfImage",
+    Forget(
+        memo="inference_slidecontents", via="slide_id", owner="cases_slide",
+        columns=("slide_id", "position", "content_sha256"),
+    ),
+)  # fmt: skip

@@ -19,7 +19,7 @@ def images_sha256(contents: Iterable[str]) -> str:
 
 
 def images_sha256_by_slide(slide_ids: Iterable[int]) -> dict[int, str]:
-    """``images_sha256`` of each slide that has images, in one query."""
+    """``images_sha256`` of each slide that has images, read from the images in one query."""
     contents: dict[int, list[str]] = {}
     rows = HpfImage.objects.filter(slide_id__in=list(slide_ids)).order_by("slide_id", "position", "id")
     for slide_id, content in rows.values_list("slide_id", "content_sha256"):

@@ -132,8 +132,7 @@ def cohort_states(
     cohort: Cohort, pipeline: PipelineVersion, wanted: Collection[RunState] = tuple(RunState)
 ) -> dict[int, RunState]:
     """Slide id -> state, of the slides whose state is ``wanted``; three queries of plain values, because a page asks
-    again and again while runs go on. What needs most of them, the hashes of the images, is read for those alone that
-    it decides about."""
+    again and again while runs go on. Images are read only of slides whose images changed since their result."""
     return _states(_slides(cohort), PatientPrediction.objects.filter(slide__patient__cohort=cohort), pipeline, wanted)
 
 
@@ -151,7 +150,12 @@ def _states(
 ) -> dict[int, RunState]:
     newest = PipelineRun.objects.filter(slide=OuterRef("pk"), pipeline=pipeline).order_by("-id")
     slides = slides.order_by().annotate(newest_job_status=Subquery(newest.values("job__status")[:1]))
-    statuses = dict(slides.values_list("pk", "newest_job_status"))
+    statuses: dict[int, str | None] = {}
+    contents: dict[int, str] = {}
+    for pk, status, images in slides.values_list("pk", "newest_job_status", "contents__images_sha256"):
+        statuses[pk] = status
+        if images is not None:
+            contents[pk] = images
     done: dict[int, str] = {}
     by_others: set[int] = set()
     rows = predictions.order_by("id").values_list("slide_id", "run__pipeline_id", "images_sha256")
@@ -166,7 +170,7 @@ def _states(
         slide for slide, state in other.items()
         if slide in done and state is not RunState.RUNNING and (RunState.CURRENT in wanted or state in wanted)
     ]  # fmt: skip
-    contents = images_sha256_by_slide(open_ones)
+    contents |= images_sha256_by_slide(slide for slide in open_ones if slide not in contents)
     states = other | {
         slide: _state(statuses[slide], done[slide], contents.get(slide, ""), slide in by_others) for slide in open_ones
     }

@@ -20,6 +20,7 @@ from inference.pipeline.rules import RuleSet
 from inference.pipeline.runner import softmax
 from inference.pipeline.saliency import grad_cam
 from inference.selectors.images import images_sha256, slide_images
+from inference.services.contents import contents_remember
 from inference.services.errors import PatientWithdrawn
 from inference.services.saliency import maps_save
 from inference.services.version import app_version
@@ -212,3 +213,4 @@ def _store(
             app_version=app_version(),
         )  # fmt: skip
         PipelineRun.objects.filter(pk=run.pk).update(engine_profile=profile[:240])
+        contents_remember(run.slide_id)

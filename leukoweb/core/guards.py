@@ -1,4 +1,6 @@
-"""Database triggers that make chosen tables append-only, on SQLite and PostgreSQL.
+"""Database triggers that make chosen tables append-only, and that forget what was worked out from rows that changed.
+
+For SQLite and PostgreSQL.
 
 They are installed after every migration, because SQLite drops a table's triggers without a word when a migration
 rebuilds the table, and a start-up check refuses to run without them.
@@ -6,8 +8,9 @@ rebuilds the table, and a start-up check refuses to run without them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
@@ -19,6 +22,19 @@ from leukoweb.core.words import counted
 
 _guarded: dict[str, tuple[str, ...]] = {}
 _insert_if: dict[str, tuple[str, str]] = {}  # (condition, what the database says when it is not fulfilled)
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Rows of table ``memo`` say something about all rows that share their ``via``; see `forget_with`."""
+
+    memo: str
+    via: str
+    owner: str
+    columns: tuple[str, ...]
+
+
+_forgets: dict[str, Forget] = {}
 
 
 def append_only(*, except_columns: tuple[str, ...] = (), insert_if: str = "", refusal: str = "") -> Any:
@@ -42,13 +58,23 @@ def insert_only_if(label: str, condition: str, refusal: str) -> None:
     _insert_if[label] = (condition, refusal)
 
 
+def forget_with(label: str, forget: Forget) -> None:
+    """What table ``memo`` remembers of rows of this model goes as soon as one of them comes, goes or changes.
+
+    ``via`` is the column, of both tables, that names a row of table ``owner``; ``columns`` are those whose change
+    counts. Whoever writes into ``memo`` locks the row of ``owner`` first: the trigger takes the same lock, so nothing
+    is remembered that another transaction is about to change.
+    """
+    _forgets[label] = forget
+
+
 def guarded_models() -> list[type[models.Model]]:
     return [apps.get_model(label) for label in sorted(_guarded)]
 
 
 def _ruled_models() -> list[type[models.Model]]:
     """Every model with a trigger."""
-    return [apps.get_model(label) for label in sorted({*_guarded, *_insert_if})]
+    return [apps.get_model(label) for label in sorted({*_guarded, *_insert_if, *_forgets})]
 
 
 def _frozen_columns(model: type[models.Model]) -> list[str]:
@@ -63,7 +89,7 @@ def _names(table: str) -> tuple[str, str, str]:
 def _all_names(model: type[models.Model], vendor: str) -> list[str]:
     """The triggers that a table must have."""
     names = list(_names(model._meta.db_table)[: 2 if vendor == "sqlite" else 3]) if _is_append_only(model) else []
-    return names + [name for name, _ in _rule_triggers(model)]
+    return names + [name for name, _ in _rule_triggers(model)] + _forget_names(model, vendor)
 
 
 def _is_append_only(model: type[models.Model]) -> bool:
@@ -102,6 +128,46 @@ def _insert_statements(model: type[models.Model], vendor: str) -> list[str]:
     return statements
 
 
+def _forget_names(model: type[models.Model], vendor: str) -> list[str]:
+    if model._meta.label not in _forgets:
+        return []
+    events = ("insert", "update", "delete") if vendor == "sqlite" else ("change",)
+    return [f"{model._meta.db_table}_forget_{event}" for event in events]
+
+
+def _forget_statements(model: type[models.Model], vendor: str) -> list[str]:
+    if (rule := _forgets.get(model._meta.label)) is None:
+        return []
+    table, columns = model._meta.db_table, ", ".join(f'"{column}"' for column in rule.columns)
+    if vendor == "sqlite":  # one writer at a time, so there is nothing to lock
+        rows = {"insert": ("NEW",), "update": ("OLD", "NEW"), "delete": ("OLD",)}
+        events = {"insert": "INSERT", "update": f"UPDATE OF {columns}", "delete": "DELETE"}
+        statements = []
+        for name, event in zip(_forget_names(model, vendor), events, strict=True):
+            which = ", ".join(f'{row}."{rule.via}"' for row in rows[event])
+            statements += [
+                f'DROP TRIGGER IF EXISTS "{name}"',
+                f'CREATE TRIGGER "{name}" AFTER {events[event]} ON "{table}" '  # noqa: S608  # nosec B608  names of ours
+                f'BEGIN DELETE FROM "{rule.memo}" WHERE "{rule.via}" IN ({which}); END',
+            ]
+        return statements
+    (name,) = _forget_names(model, vendor)
+
+    def forgotten(row: str) -> str:
+        return (
+            f'PERFORM 1 FROM "{rule.owner}" WHERE id = {row}."{rule.via}" FOR NO KEY UPDATE; '  # noqa: S608  # nosec B608
+            f'DELETE FROM "{rule.memo}" WHERE "{rule.via}" = {row}."{rule.via}";'
+        )
+
+    return [
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN IF TG_OP <> 'INSERT' THEN {forgotten('OLD')} END IF; "
+        f"IF TG_OP <> 'DELETE' THEN {forgotten('NEW')} END IF; RETURN NULL; END $$",
+        f'CREATE OR REPLACE TRIGGER "{name}" AFTER INSERT OR DELETE OR UPDATE OF {columns} ON "{table}" '
+        f"FOR EACH ROW EXECUTE FUNCTION {name}()",
+    ]
+
+
 def _statements(model: type[models.Model], vendor: str) -> list[str]:
     if not _is_append_only(model):
         return []
@@ -135,9 +201,18 @@ def install_guards(using: str = "default") -> None:
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))
         for model in _ruled_models():
-            if model._meta.db_table in tables:
-                for statement in _statements(model, connection.vendor) + _insert_statements(model, connection.vendor):
+            if model._meta.db_table not in tables:
+                continue
+            for made in (_statements, _insert_statements):
+                for statement in made(model, connection.vendor):
                     cursor.execute(statement)
+            if (forget := _forgets.get(model._meta.label)) is None:
+                continue
+            if forget.memo in tables:
+                for statement in _forget_statements(model, connection.vendor):
+                    cursor.execute(statement)
+            else:  # migrated back to before it was there
+                _drop(cursor, model, _forget_names(model, connection.vendor))
 
 
 def drop_guards(using: str = "default") -> None:
@@ -145,9 +220,13 @@ def drop_guards(using: str = "default") -> None:
     connection = connections[using]
     with connection.cursor() as cursor:
         for model in _ruled_models():
-            for name in {*_names(model._meta.db_table), *_all_names(model, connection.vendor)}:
-                on = "" if connection.vendor == "sqlite" else f' ON "{model._meta.db_table}"'
-                cursor.execute(f'DROP TRIGGER IF EXISTS "{name}"{on}')
+            _drop(cursor, model, {*_names(model._meta.db_table), *_all_names(model, connection.vendor)})
+
+
+def _drop(cursor: Any, model: type[models.Model], names: Iterable[str]) -> None:
+    on = "" if cursor.db.vendor == "sqlite" else f' ON "{model._meta.db_table}"'
+    for name in names:
+        cursor.execute(f'DROP TRIGGER IF EXISTS "{name}"{on}')
 
 
 def missing_guards(using: str = "default") -> list[str]:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
+import uuid
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from cases.models import Cohort, Slide
-from cases.services.images import image_add
-from inference.models import PipelineRun, PipelineVersion
+from cases.models import Cohort, HpfImage, Slide
+from cases.services.images import image_add, images_move
+from cases.services.removals import image_remove
+from inference.models import PatientPrediction, PipelineRun, PipelineVersion, SlideContents
 from inference.pipeline.rules import RULE_SETS
+from inference.selectors.images import images_sha256_by_slide
 from inference.selectors.registry import pipeline_active
-from inference.selectors.runs import cohort_slide_states
+from inference.selectors.runs import RunState, cohort_slide_states, cohort_states
 from inference.services.archives import pipeline_export
+from inference.services.contents import contents_remember
 from inference.services.registry import pipeline_activate
 from inference.services.runs import run_request
 from leukoweb.core.models import AuditEvent, Job
@@ -62,9 +67,11 @@ def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
     client.post(reverse("cohort_run_create", args=[cohort.pk]), {"mode": "cascade"}, headers={"HX-Request": "true"})
     assert "wait or run" in client.get(address).content.decode()
     assert run_jobs() == 3
-    text = client.get(address).content.decode()
+    with CaptureQueriesContext(connection) as queries:
+        text = client.get(address).content.decode()
     assert "3 of 3" in text
     assert "Run all 3 again?" in text, "asked first, with the number"
+    assert not any("cases_hpfimage" in query["sql"] for query in queries), "no image is read where none changed"
 
     image_add(actor=None, slide=slides[1], data=field_png(99), name="late.png")
     text = client.get(address).content.decode()
@@ -79,6 +86,70 @@ def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
     client.post(reverse("cohort_run_create", args=[cohort.pk]), headers={"HX-Request": "true"})
     assert run_jobs() == 3
     assert "3 of 3" in client.get(address).content.decode()
+
+
+@pytest.mark.both_databases
+def test_what_a_slide_has_is_forgotten_with_any_change_of_its_images(
+    pipeline: Any, make_slide: Any, technician: Any, field_png: Any
+) -> None:
+    slides = [make_slide(3) for _ in range(4)]
+    kept, grown, giving, taking = (slide.pk for slide in slides)
+    cohort, hashes = slides[0].patient.cohort, images_sha256_by_slide(slide.pk for slide in slides)
+    for slide in slides:
+        run = PipelineRun.objects.create(pipeline=pipeline, slide=slide)
+        PatientPrediction.objects.create(run=run, patient=slide.patient, slide=slide, images_sha256=hashes[slide.pk])
+    assert {*cohort_states(cohort, pipeline).values()} == {RunState.CURRENT}, "worked out where nothing is remembered"
+
+    def remembered() -> dict[int, str]:
+        return dict(SlideContents.objects.values_list("slide", "images_sha256"))
+
+    def remember() -> None:
+        for slide in slides:
+            contents_remember(slide.pk)
+        assert remembered() == images_sha256_by_slide(slide.pk for slide in slides)
+
+    def check(*changed: int, old: set[int]) -> None:
+        assert set(remembered()) == {kept, grown, giving, taking} - {*changed}
+        for _ in range(2):  # worked out for those, then remembered
+            states = cohort_states(cohort, pipeline)
+            assert {slide for slide, state in states.items() if state is RunState.OLD_IMAGES} == old
+            remember()
+
+    remember()
+    late = image_add(actor=None, slide=slides[1], data=field_png(99), name="late.png").image
+    check(grown, old={grown})
+    HpfImage.objects.filter(pk=late.pk).update(notes=["grey became RGB"])
+    check(old={grown})
+    image_remove(actor=technician, image=late, reason="Wrong slide")
+    check(grown, old=set())
+    moved = HpfImage.objects.filter(slide=giving, position=2)
+    images_move(actor=technician, images=list(moved), slide=slides[3], reason="Wrong slide")
+    check(giving, taking, old={giving, taking})
+    HpfImage.objects.filter(slide=kept, position=1).update(position=9)
+    check(kept, old={kept, giving, taking})
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_what_a_slide_has_is_never_remembered_without_an_image_that_is_just_coming(make_slide: Any) -> None:
+    """Whoever remembers waits for the change to end, or the change waits and forgets."""
+    slide = make_slide(1)
+    other = slide.images.get()
+    other.pk, other.position, other.public_id, other.content_sha256 = None, 2, uuid.uuid4(), "f" * 64
+
+    def remember() -> None:
+        contents_remember(slide.pk)
+        connections.close_all()
+
+    thread = threading.Thread(target=remember)
+    with transaction.atomic():
+        other.save(force_insert=True)
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive(), "it waits"
+    thread.join(30)
+    found = SlideContents.objects.get(pk=slide.pk)
+    assert found.images_sha256 == images_sha256_by_slide([slide.pk])[slide.pk]
 
 
 @pytest.mark.both_databases
