@@ -113,7 +113,10 @@ class SortingDecision(models.Model):
                 name="sorting_label_if_labelled",
             ),
         ]
-        indexes = [models.Index(fields=["image", "seat", "-id"])]
+        indexes = [
+            models.Index(fields=["image", "seat", "-id"]),
+            models.Index(fields=["seat", "verdict"]),  # what was taken back, without looking at all that was decided
+        ]
 
     def __str__(self) -> str:
         return f"{self.image_id}: {self.label or self.verdict}"

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Count, Func, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Func, IntegerField, OuterRef, QuerySet, Subquery
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from cases.consensus import DISPUTED
@@ -92,9 +92,10 @@ def seats_of(user: User, *, open_only: bool = False) -> QuerySet[SortingSeat]:
 def _count(rows: QuerySet[Any]) -> Subquery:
     """A correlated count of its own: a count over several joins multiplies their rows and has to tell them apart.
 
-    A plain function, because an aggregate would group, and grouping would sort.
+    A plain function, because an aggregate would group, and grouping would sort; of rows, not of a column, which would
+    have to be fetched from the table.
     """
-    counted = rows.order_by().annotate(n=Func("pk", function="COUNT", output_field=IntegerField()))
+    counted = rows.order_by().annotate(n=Func(template="COUNT(*)", output_field=IntegerField()))
     return Subquery(counted.values("n"))
 
 
@@ -103,9 +104,16 @@ def _items(**whose: Any) -> Subquery:
 
 
 def _decided(**whose: Any) -> Any:
-    """Items with a verdict, less those whose verdict was taken back."""
+    """Items with a verdict, less those whose verdict was taken back: few, found from the decisions of the same seat."""
     given = SortingItem._base_manager.filter(**whose, current__isnull=False)
-    return _count(given) - _count(given.filter(current__verdict="cleared"))
+    back = {f"current__{path}": value for path, value in whose.items()}
+    return _count(given) - _count(SortingItem._base_manager.filter(**back, current__verdict="cleared"))
+
+
+def _settled(**whose: Any) -> Subquery:
+    """Images that an adjudicator decided, each once."""
+    once = Func("image", template="COUNT(DISTINCT %(expressions)s)", output_field=IntegerField())
+    return Subquery(AdjudicationDecision._base_manager.filter(**whose).order_by().annotate(n=once).values("n"))
 
 
 def queue_of(seat: SortingSeat) -> list[Entry]:
@@ -189,8 +197,8 @@ def history_of(seat: SortingSeat) -> list[list[Any]]:
 def task_list() -> QuerySet[SortingTask]:
     """All tasks with ``n_seats``, ``n_items`` and ``n_decided`` over all sorters, for staff. 1 query."""
     tasks = SortingTask.objects.select_related("taxonomy", "created_by").order_by("-pk")
-    return tasks.annotate(
-        n_seats=Count("seats", filter=Q(seats__part__in=SORTING_PARTS)),
+    return tasks.annotate(  # no join with the seats: every count would be asked for each of them
+        n_seats=_count(SortingSeat._base_manager.filter(task=OuterRef("pk"), part__in=SORTING_PARTS)),
         n_items=_items(seat__task=OuterRef("pk")),
         n_decided=_decided(seat__task=OuterRef("pk")),
     )
@@ -211,7 +219,7 @@ def seat_progress(task: SortingTask) -> QuerySet[SortingSeat]:
         .annotate(
             n_items=_items(seat=OuterRef("pk")),
             n_decided=_decided(seat=OuterRef("pk")),
-            n_settled=Count("adjudications__image", distinct=True),
+            n_settled=_settled(seat=OuterRef("pk")),
         )
         .order_by("pk")
     )

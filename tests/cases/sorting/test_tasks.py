@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,16 @@ import pytest
 from django.utils import timezone
 
 from cases.consensus import ConsensusRule
-from cases.models import Cohort, Exclusion, HpfImage, Patient, SortingItem, SortingSeat, SortingTask
+from cases.models import (
+    AdjudicationDecision,
+    Cohort,
+    Exclusion,
+    HpfImage,
+    Patient,
+    SortingItem,
+    SortingSeat,
+    SortingTask,
+)
 from cases.selectors.sorting_queue import queue_of, seat_progress, seats_of, task_list
 from cases.services.sorting_tasks import People, seat_stop, task_close, task_create
 from cases.services.taxonomies import taxonomy_ensure
@@ -156,6 +166,29 @@ def test_counts_leave_out_what_was_taken_back_and_withdrawn_patients(
         assert [(row.n_items, row.n_decided) for row in seats_of(sorters[0])] == [(8, 2)]
     finally:
         lift()
+
+
+@pytest.mark.both_databases
+def test_counts_of_staff_are_those_of_the_rows(
+    make: Callable[..., SortingTask], images: list[HpfImage], decide: Callable[..., Any]
+) -> None:
+    task, other = make(), make(name="Second")
+    first, second, settles = task.seats.order_by("pk")
+    for image in images[:5]:
+        decide(first, image, "AML")
+    decide(first, images[0], verdict="cleared")
+    decide(first, images[1], verdict="cleared")
+    decide(first, images[1], "CML")
+    decide(second, images[2], verdict="cleared")
+    decide(other.seats.order_by("pk")[0], images[2], "AML")
+    for image in (images[3], images[3], images[4]):
+        AdjudicationDecision.objects.create(
+            task=task, seat=settles, image=image, key=uuid.uuid4(), verdict="label", label="AML", blind=True
+        )
+    assert [(one.n_items, one.n_decided, one.n_seats) for one in task_list()] == [(24, 1, 2), (24, 4, 2)]
+    assert [(seat.n_items, seat.n_decided, seat.n_settled) for seat in seat_progress(task)] == [
+        (12, 4, 0), (12, 0, 0), (0, 0, 2),
+    ]  # fmt: skip
 
 
 def test_lists_count_in_one_query_however_many_there_are(
