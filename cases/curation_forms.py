@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from cases.models import CaptureDevice, Cohort, DuplicateSettlement, Exclusion, HpfImage
 from cases.selectors.curation import MEASURES
@@ -51,16 +51,6 @@ class ImagesFilterForm(forms.Form):
         elif state == "text":
             rows = rows.filter(has_text=True)
         return rows  # type: ignore[no-any-return]
-
-
-def ordered(rows: QuerySet[HpfImage], sort: str) -> QuerySet[HpfImage]:
-    """By one of `SORTS`, with a minus for the largest first; what was not measured comes last."""
-    name = sort.removeprefix("-")
-    if name not in MEASURES:
-        return rows.order_by("slide__patient__code", "slide__code", "position", "pk")
-    column = F(name)
-    by = column.desc(nulls_last=True) if sort.startswith("-") else column.asc(nulls_last=True)
-    return rows.order_by(by, "pk")
 
 
 class ExcludeForm(forms.Form):

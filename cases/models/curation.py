@@ -28,6 +28,10 @@ class ImageQuality(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["content_sha256", "measure_version"], name="quality_once_per_version")
         ]
+        indexes = [  # lists that begin with the blurred, the dark, ... walk along them
+            models.Index(fields=["measure_version", name])
+            for name in ("sharpness", "exposure", "clipped", "stain", "illumination", "nucleated")
+        ]
 
     def __str__(self) -> str:
         return f"quality of {self.content_sha256[:12]}"

@@ -15,9 +15,9 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cases import selectors
-from cases.curation_forms import SORTS, ExcludeForm, ImagesFilterForm, SettleForm, ordered
+from cases.curation_forms import SORTS, ExcludeForm, ImagesFilterForm, SettleForm
 from cases.models import Cohort, HpfImage
-from cases.selectors.curation import images_in_order, images_measured, n_unmeasured
+from cases.selectors.curation import ImageKeys, images_in_order, images_measured, n_images, n_unmeasured
 from cases.selectors.duplicates import Alike, duplicates_find, live_seen, pair_settlements
 from cases.services.curation import duplicate_settle, images_by_public_id, images_exclude, measure_request
 from cases.views.shared import add_errors
@@ -44,17 +44,19 @@ def _list(request: HttpRequest, exclude: ExcludeForm) -> HttpResponse:
     """The list; with a refused ``exclude`` what was ticked and typed stays."""
     form = ImagesFilterForm(request.GET)
     sort = request.GET.get("sort", "slide")
-    keys = ordered(form.narrow(images_measured()), sort).values_list("pk", flat=True)
-    page = Paginator(keys, PER_PAGE).get_page(request.GET.get("page"))
     query = request.GET.copy()
     for name in ("page", "sort"):
         query.pop(name, None)
+    narrowed = any(query.values())
+    keys = ImageKeys(form.narrow(images_measured()), sort, narrowed=narrowed, n_images=n_images())
+    pages: Paginator[int] = Paginator(keys, PER_PAGE)  # type: ignore[arg-type]  # it counts and slices
+    page = pages.get_page(request.GET.get("page"))
     context = {
         "form": form, "page": page, "images": images_in_order(page.object_list), "sort": sort,
         "sorts": SORTS, "query": query.urlencode(), "exclude": exclude,
         "here": f"{reverse('curation_home')}?{request.GET.urlencode()}",
         "ticked": uuids(request.POST.getlist("images")), "everything": "everything" in request.POST,
-        "n_unmeasured": n_unmeasured(), "narrowed": any(query.values()),
+        "n_unmeasured": n_unmeasured(), "narrowed": narrowed,
         "job": Job.objects.filter(kind="cases.measure", status__in=Job.ACTIVE).first(),
         "any_images": HpfImage.objects.exists(),
     }  # fmt: skip

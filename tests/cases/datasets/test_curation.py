@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from django.core.paginator import Paginator
 from PIL import Image, ImageEnhance, ImageFilter
 
 from cases import services
@@ -15,7 +17,14 @@ from cases.likeness import groups, likeness, signature
 from cases.models import Cohort, DuplicateSettlement, Exclusion, HpfImage, ImageQuality, Slide, SortingTask
 from cases.phantoms import draw_patient
 from cases.quality import measure
-from cases.selectors.curation import contents_unmeasured, excluded_images, images_measured, n_unmeasured
+from cases.selectors.curation import (
+    ImageKeys,
+    contents_unmeasured,
+    excluded_images,
+    images_measured,
+    n_images,
+    n_unmeasured,
+)
 from cases.selectors.dataset_plan import dataset_plan
 from cases.selectors.duplicates import duplicates_find, live_seen
 from cases.services.curation import contents_measure, duplicate_settle, images_exclude, measure_request
@@ -313,6 +322,42 @@ def test_how_many_are_not_measured_is_true_after_every_change(
     assert n_unmeasured() == 1
     services.patient_withdraw(actor=admin_user, patient=two_patients[1].patient, reason="Consent withdrawn")
     assert n_unmeasured() == 0
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("sort", ["clipped", "-clipped", "sharpness", "-sharpness", "slide"])
+def test_keys_in_the_order_of_a_measure(small: Any, admin_user: Any, sort: str) -> None:
+    """Equal values, one content in two slides, unmeasured and withdrawn ones, by both ways that lead there."""
+    rows = list(HpfImage.objects.order_by("pk"))
+    twin = rows[-1]
+    twin.pk, twin.public_id, twin.slide = None, uuid.uuid4(), rows[0].slide
+    twin.save(force_insert=True)
+    values = {image.content_sha256: n for n, image in enumerate(rows) if n % 5}
+    for content, n in values.items():
+        quality_make(content, sharpness=(n * 7 % 41) / 41, clipped=(n % 3) / 10)
+    services.patient_withdraw(actor=admin_user, patient=rows[10].slide.patient, reason="Consent withdrawn")
+
+    def place(image: HpfImage) -> tuple[Any, ...]:
+        if sort == "slide":
+            return image.slide.patient.code, image.slide.code, image.position, image.pk
+        measured = ImageQuality.objects.filter(content_sha256=image.content_sha256).first()
+        if measured is None:
+            return True, 0, image.pk
+        value = getattr(measured, sort.removeprefix("-"))
+        return False, -value if sort.startswith("-") else value, image.pk
+
+    live = HpfImage.objects.filter(slide__patient__withdrawn_at=None).select_related("slide__patient")
+    wanted = [image.pk for image in sorted(live, key=place)]
+    assert len(wanted) == n_images() < len(rows)
+    for narrowed, n_all in ((False, len(wanted)), (True, len(wanted)), (True, 1), (True, 10**6)):
+        keys = ImageKeys(images_measured(), sort, narrowed=narrowed, n_images=n_all)
+        assert len(keys) == len(wanted)
+        for size in (3, len(wanted)):
+            pages = Paginator(keys, size)
+            assert [pk for page in pages for pk in page.object_list] == wanted, (narrowed, n_all, size)
+    few = {image.pk for image in live if image.slide.patient.code == "P-4"}
+    keys = ImageKeys(images_measured().filter(pk__in=few), sort, narrowed=True, n_images=1)
+    assert keys[0 : len(keys)] == [pk for pk in wanted if pk in few]
 
 
 def test_copies_of_phantoms_across_patients_are_found_and_no_two_drawings_are_taken_for_one(
