@@ -63,16 +63,23 @@ class RecheckedEngine:
         self.profile = f"{fast.profile} recheck {margin:.6g}"
 
     def infer(self, batch: NDArray[np.uint8], *, with_features: bool = False) -> EngineOutput:
-        output = self._fast.infer(batch, with_features=with_features)
-        close = np.flatnonzero(logit_gap(output.logits) < self.margin)
-        if close.size == 0:
-            return output
-        exact = self.open_exact().infer(batch[close], with_features=with_features)
-        self.rechecked += int(close.size)
-        output.logits[close] = exact.logits
-        if output.features is not None and exact.features is not None:
-            output.features[close] = exact.features
+        output, close = self.look(batch, with_features=with_features)
+        if close.size:
+            exact = self.settle(batch[close], with_features=with_features)
+            output.logits[close] = exact.logits
+            if output.features is not None and exact.features is not None:
+                output.features[close] = exact.features
         return output
+
+    def look(self, batch: NDArray[np.uint8], *, with_features: bool = False) -> tuple[EngineOutput, NDArray[np.intp]]:
+        """The fast answers, and the indices of those that are close calls and must be settled."""
+        output = self._fast.infer(batch, with_features=with_features)
+        return output, np.flatnonzero(logit_gap(output.logits) < self.margin)
+
+    def settle(self, batch: NDArray[np.uint8], *, with_features: bool = False) -> EngineOutput:
+        """The exact answers for close calls, of one batch or of several."""
+        self.rechecked += len(batch)
+        return self.open_exact().infer(batch, with_features=with_features)
 
     def open_exact(self) -> Engine:
         """The fp32 engine, opened now if it was not: with it a first close call waits for no compilation."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inference.pipeline.checkpoint import ModelFolder, Pipeline
+from inference.pipeline.close_calls import CloseCalls, Finished
 from inference.pipeline.engine import Engine, open_engine
 from inference.pipeline.errors import Cancelled, NoImages, SlotNotRun
 from inference.pipeline.hierarchy import Decision, RuleSet, decide, slots_needed
@@ -29,19 +30,8 @@ DEFAULT_BATCH: Final = 16
 KEPT_BYTES: Final = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Probabilities of the images ``start`` to ``start + len(probabilities)``; ``done`` of ``total`` are finished."""
-
-    slot: str
-    start: int
-    probabilities: Probabilities
-    done: int
-    total: int
-
-
-#: Called after every batch; returning False stops the run with ``Cancelled``.
-OnBatch = Callable[[Batch], bool | None]
+#: Called after every batch with the slot and how many of its images are done; returning False stops with ``Cancelled``.
+OnProgress = Callable[[str, int, int], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +86,24 @@ class PipelineRunner:
         """Numeric profile of a slot's engine, part of a prediction's key."""
         return self.engine(slot).profile
 
-    def predict_batches(
-        self, slot: str, images: Sequence[ImageSource], *, batch_size: int = DEFAULT_BATCH
-    ) -> Iterator[Batch]:
-        """Yield softmax probabilities batch by batch; stop iterating to cancel, store each batch to resume."""
-        yield from self._batches(slot, images, batch_size, _Prepared(self._decode_threads))
-
     def predict(
         self,
         slot: str,
         images: Sequence[ImageSource],
         *,
         batch_size: int = DEFAULT_BATCH,
-        on_batch: OnBatch | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Probabilities:
         """Softmax probabilities (n, K) float64 in the class order of the slot's card.
 
         Raises
         ------
         Cancelled
-            ``on_batch`` returned False.
+            ``on_progress`` returned False.
         RecipeInvalid
             An image cannot be decoded (code E_UNREADABLE).
         """
-        return self._predict(slot, images, batch_size, on_batch, _Prepared(self._decode_threads))
+        return self._predict(slot, images, batch_size, on_progress, _Prepared(self._decode_threads))
 
     def diagnose(
         self,
@@ -128,7 +112,7 @@ class PipelineRunner:
         rule_set: RuleSet | None = None,
         mode: Mode = "all",
         batch_size: int = DEFAULT_BATCH,
-        on_batch: OnBatch | None = None,
+        on_progress: OnProgress | None = None,
     ) -> SlideResult:
         """Run the models that the rules read over one slide, then the rules.
 
@@ -150,7 +134,7 @@ class PipelineRunner:
         pending = list(slots_needed(rules) if mode == "cascade" else rules.slots)
         while pending:
             slot = pending.pop(0)
-            tables[slot] = self._predict(slot, images, batch_size, on_batch, prepared)
+            tables[slot] = self._predict(slot, images, batch_size, on_progress, prepared)
             if mode == "cascade" and slot == "model_1":
                 pending = list(slots_needed(rules, tables["model_1"]))
         decision = self.decide(rules, tables)
@@ -190,23 +174,18 @@ class PipelineRunner:
         slot: str,
         images: Sequence[ImageSource],
         batch_size: int,
-        on_batch: OnBatch | None,
+        on_progress: OnProgress | None,
         prepared: _Prepared,
     ) -> Probabilities:
-        parts = [np.empty((0, len(self._model(slot).card.classes)))]
-        for batch in self._batches(slot, images, batch_size, prepared):
-            parts.append(batch.probabilities)
-            if on_batch is not None and on_batch(batch) is False:
-                raise Cancelled(f"Stopped after {batch.done} of {batch.total} images of {slot}.")
-        return np.concatenate(parts)
-
-    def _batches(
-        self, slot: str, images: Sequence[ImageSource], batch_size: int, prepared: _Prepared
-    ) -> Iterator[Batch]:
-        engine, recipe = self.engine(slot), self._model(slot).card.recipe
-        for start, stack in prepared.stacks(recipe, images, max(1, batch_size)):
-            probabilities = softmax(engine.infer(stack).logits)
-            yield Batch(slot, start, probabilities, start + len(stack), len(images))
+        engine, card = self.engine(slot), self._model(slot).card
+        table, calls = np.empty((len(images), len(card.classes))), CloseCalls[int](engine)
+        for start, stack in prepared.stacks(card.recipe, images, max(1, batch_size)):
+            done = start + len(stack)
+            _fill(table, calls.add(range(start, done), stack))
+            if on_progress is not None and on_progress(slot, done, len(images)) is False:
+                raise Cancelled(f"Stopped after {done} of {len(images)} images of {slot}.")
+        _fill(table, calls.settle())
+        return table
 
 
 class _Prepared:
@@ -243,6 +222,11 @@ class _Prepared:
         if key not in self._kept and self._kept_bytes + array.nbytes <= KEPT_BYTES:
             self._kept[key] = array
             self._kept_bytes += array.nbytes
+
+
+def _fill(table: Probabilities, finished: Finished[int]) -> None:
+    for rows, output in finished:
+        table[rows] = softmax(output.logits)
 
 
 def softmax(logits: NDArray[np.float32]) -> Probabilities:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from cases.models import HpfImage, Patient
 from inference.models import ImagePrediction, ModelVersion, PatientPrediction, PipelineRun
+from inference.pipeline.close_calls import TOGETHER, CloseCalls
+from inference.pipeline.engine import EngineOutput
 from inference.pipeline.hierarchy import Decision, decide, slots_needed
 from inference.pipeline.rules import RuleSet
 from inference.pipeline.runner import softmax
@@ -125,9 +127,14 @@ def _predict(
     done = before + len(images) - len(todo)
     told(done)
     recipes = list({model.recipe.sha256: model.recipe for model in models.values()}.values())
-    # An earlier attempt ended here, perhaps by the death of its worker: what it had in hand, a batch and the one
-    # decoded ahead, is taken field by field and each is named first, so that a field that kills workers is known.
-    n_suspects = 2 * BATCH if context.claim.fence > 1 else 0
+    # An earlier attempt ended here, perhaps by the death of its worker: what it had in hand, a batch, the one decoded
+    # ahead and the close calls put aside, is taken field by field and each is named first, so that a field that kills
+    # workers is known.
+    n_suspects = 2 * BATCH + TOGETHER * len(models) if context.claim.fence > 1 else 0
+    passes = {
+        slot: CloseCalls[HpfImage](model.engine, with_features=model.classifier is not None)
+        for slot, model in models.items()
+    }
 
     def work() -> Iterator[list[tuple[HpfImage, Prepared]]]:
         for suspect in todo[:n_suspects]:
@@ -135,22 +142,33 @@ def _predict(
             yield from one_by_one([suspect], recipes)
         yield from batches(todo[n_suspects:], recipes, BATCH)
 
-    for batch in work():
+    for number, batch in enumerate(work()):
         rows: list[ImagePrediction] = []
         for slot, model in models.items():
             context.check()
             mine = [(image, inputs) for image, inputs in batch if image.content_sha256 in lacking[slot]]
             if mine:
                 stack = np.stack([inputs[model.recipe.sha256] for _, inputs in mine])  # (n, size, size, 3)
-                rows += _infer(model, [image for image, _ in mine], stack)
-        with context.write():
-            ImagePrediction.objects.bulk_create(rows, ignore_conflicts=True)
+                rows += _rows(model, passes[slot].add([image for image, _ in mine], stack))
+            if number < n_suspects:
+                rows += _rows(model, passes[slot].settle())
+        _save(context, rows)
         done += len(batch)
         told(done)
+    _save(context, [row for slot, model in models.items() for row in _rows(model, passes[slot].settle())])
 
 
-def _infer(model: OpenModel, images: Sequence[HpfImage], stack: NDArray[np.uint8]) -> list[ImagePrediction]:
-    output = model.engine.infer(stack, with_features=model.classifier is not None)
+def _save(context: JobContext, rows: Sequence[ImagePrediction]) -> None:
+    if rows:
+        with context.write():
+            ImagePrediction.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _rows(model: OpenModel, finished: Sequence[tuple[list[HpfImage], EngineOutput]]) -> list[ImagePrediction]:
+    return [row for images, output in finished for row in _rows_of(model, images, output)]
+
+
+def _rows_of(model: OpenModel, images: Sequence[HpfImage], output: EngineOutput) -> list[ImagePrediction]:
     if model.classifier is not None and output.features is not None:
         # The features are here now and the closed form costs next to nothing, so saliency maps are there at once later.
         maps = np.stack([grad_cam(output.features, model.classifier, k) for k in range(len(model.classifier))], axis=1)

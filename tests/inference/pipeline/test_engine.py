@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.pipeline.checkpoint import ModelFolder
+from inference.pipeline.close_calls import TOGETHER, CloseCalls
 from inference.pipeline.engine import (
     TOLERANCE,
     EngineOutput,
@@ -149,6 +150,35 @@ def test_only_close_calls_are_computed_again() -> None:
     np.testing.assert_array_equal(output.logits, np.float32([[5.0, 1.0], [1.0, 1.1], [0.1, 0.2]]))
     assert output.features is not None
     np.testing.assert_array_equal(output.features[:, :, 0, 0], output.logits)
+
+
+def test_close_calls_of_several_batches_are_settled_together_with_the_same_answers() -> None:
+    random = np.random.default_rng(3)
+    exact = Fixed(random.normal(0, 1, (60, 3)).tolist())
+    fast = Fixed((exact.table + random.normal(0, 0.1, exact.table.shape)).tolist())
+    batches = np.zeros((12, 5, 2, 2, 3), dtype=np.uint8)
+    batches[:, :, 0, 0, 0] = np.arange(60).reshape(12, 5)
+    alone, together = (RecheckedEngine(fast, lambda: exact, margin=0.3) for _ in range(2))
+    expected = np.concatenate([alone.infer(batch).logits for batch in batches])
+    assert 0 < alone.rechecked < 60
+
+    calls, found, exact.seen = CloseCalls[int](together, with_features=True), {}, []
+    for batch in batches:
+        before = len(exact.seen)
+        for keys, output in calls.add(batch[:, 0, 0, 0].tolist(), batch):
+            assert output.features is not None
+            found |= {key: (row, own) for key, row, own in zip(keys, output.logits, output.features, strict=True)}
+        assert len(exact.seen) - before in (0, *range(TOGETHER, TOGETHER + 5)), "enough of them, or none"
+    assert len(found) < 60
+    for keys, output in calls.settle():
+        assert output.features is not None
+        found |= {key: (row, own) for key, row, own in zip(keys, output.logits, output.features, strict=True)}
+    assert calls.settle() == []
+    assert sorted(found) == list(range(60))
+    assert together.rechecked == alone.rechecked
+    np.testing.assert_array_equal(np.stack([found[i][0] for i in range(60)]), expected)
+    np.testing.assert_array_equal(np.stack([found[i][1] for i in range(60)])[:, :, 0, 0], expected)
+    assert [keys for keys, _ in CloseCalls[int](fast).add([0, 1], batches[0][:2])] == [[0, 1]], "nothing to settle"
 
 
 def test_the_margin_covers_every_change_of_the_gap() -> None:

@@ -14,7 +14,7 @@ from inference.pipeline.checkpoint import Pipeline
 from inference.pipeline.engine import EngineOutput, open_engine
 from inference.pipeline.errors import Cancelled, NoImages, RecipeInvalid, SlotNotRun
 from inference.pipeline.rules import RULE_SETS, RuleSet
-from inference.pipeline.runner import Batch, PipelineRunner, softmax
+from inference.pipeline.runner import PipelineRunner, softmax
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +52,12 @@ def test_bytes_files_and_pixels_are_the_same_image(
     np.testing.assert_array_equal(runner.predict("model_1", files), from_pixels)
 
 
-def test_every_batch_is_reported_and_false_cancels(runner: PipelineRunner, images: list[Image.Image]) -> None:
-    seen: list[Batch] = []
-    whole = runner.predict("model_3", images, batch_size=4, on_batch=seen.append)
-    assert [(b.start, b.done, b.total) for b in seen] == [(0, 4, 6), (4, 6, 6)]
-    np.testing.assert_array_equal(np.concatenate([b.probabilities for b in seen]), whole)
+def test_every_batch_is_told_and_false_cancels(runner: PipelineRunner, images: list[Image.Image]) -> None:
+    seen: list[tuple[str, int, int]] = []
+    runner.predict("model_3", images, batch_size=4, on_progress=lambda *told: seen.append(told))
+    assert seen == [("model_3", 4, 6), ("model_3", 6, 6)]
     with pytest.raises(Cancelled, match="4 of 6"):
-        runner.predict("model_3", images, batch_size=4, on_batch=lambda b: False)
-
-
-def test_batches_can_be_stored_one_by_one_and_resumed(runner: PipelineRunner, images: list[Image.Image]) -> None:
-    whole = runner.predict("model_3", images)
-    first = next(iter(runner.predict_batches("model_3", images, batch_size=2)))
-    rest = [b.probabilities for b in runner.predict_batches("model_3", images[2:], batch_size=3)]
-    np.testing.assert_allclose(np.concatenate([first.probabilities, *rest]), whole, atol=1e-9)
+        runner.predict("model_3", images, batch_size=4, on_progress=lambda *told: False)
 
 
 def test_a_slide_is_diagnosed_by_the_pipelines_rules_or_by_others(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from inference.models import ImagePrediction, PatientPrediction, PipelineRun
+from inference.pipeline.close_calls import CloseCalls
 from inference.pipeline.hierarchy import decide
 from inference.pipeline.rules import RuleSet
 from inference.services.registry import pipeline_create
@@ -213,7 +214,7 @@ def test_cancel_stops_between_batches_and_keeps_what_is_saved(
 ) -> None:
     monkeypatch.setattr(prediction, "BATCH", 2)
     run = run_request(actor=technician, slide=make_slide(6))
-    real, calls = prediction._infer, []
+    real, calls = CloseCalls.add, []
 
     def cancel_at_first(*args: Any) -> Any:
         if not calls:
@@ -221,7 +222,7 @@ def test_cancel_stops_between_batches_and_keeps_what_is_saved(
         calls.append(1)
         return real(*args)
 
-    monkeypatch.setattr(prediction, "_infer", cancel_at_first)
+    monkeypatch.setattr(CloseCalls, "add", cancel_at_first)
     run_jobs()
     run.job.refresh_from_db()
     assert run.job.status == Job.Status.CANCELLED
