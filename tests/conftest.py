@@ -49,20 +49,34 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None) -> Iterator
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _teardown_with_guards_lifted(self: TransactionTestCase) -> None:
-    from django.core.cache import cache
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings: None) -> Any:
+    from tests.support.database import Migrated
 
-    from leukoweb.core.guards import guards_lifted
-
-    with guards_lifted():
-        _fixture_teardown(self)
-    cache.clear()
+    several = "PYTEST_XDIST_WORKER" in os.environ
+    return Migrated(tmp_path_factory.getbasetemp().parent if several else None)
 
 
-# Django empties the tables of models after a test that used real transactions; the append-only triggers would refuse,
-# and the cache's table, where attempts to sign in are counted, would stay as it is.
-_fixture_teardown = TransactionTestCase._fixture_teardown
-TransactionTestCase._fixture_teardown = _teardown_with_guards_lifted  # type: ignore[method-assign]
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_keepdb: bool, migrated: Any) -> bool:
+    return django_db_keepdb or migrated.copied
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_setup: None, migrated: Any, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Migrations run once for all test processes; a test that used real transactions leaves the database as it was."""
+    from django.db import connection
+
+    from tests.support.database import copy_of_database, teardown_of
+
+    whole = tmp_path_factory.mktemp("database") / "whole.sqlite3"
+    with django_db_blocker.unblock():
+        if connection.vendor == "sqlite":
+            copy_of_database(whole)
+        migrated.publish()
+    TransactionTestCase._fixture_teardown = teardown_of(whole)  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)
