@@ -50,11 +50,14 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings: None) -> Any:
+def migrated(
+    tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings: None, django_db_blocker: Any
+) -> Any:
     from tests.support.database import Migrated
 
     several = "PYTEST_XDIST_WORKER" in os.environ
-    return Migrated(tmp_path_factory.getbasetemp().parent if several else None)
+    with django_db_blocker.unblock():
+        return Migrated(tmp_path_factory.getbasetemp().parent if several else None)
 
 
 @pytest.fixture(scope="session")
