@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Func, IntegerField, OuterRef, QuerySet, Subquery
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -27,28 +26,26 @@ from cases.models import (
     SortingTask,
 )
 from cases.selectors.sorting import SORTING_PARTS, consensus_for_task, rule_of
+from leukoweb.core.columns import UuidText
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.models import User
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An image of a board with what its owner last said of it (``key`` None: nothing yet)."""
+class Entry(NamedTuple):
+    """An image of a board with what its owner last said of it (``key`` None: nothing yet). A tuple: there are many."""
 
-    image: uuid.UUID
+    image: str
     slide: int
     camera: int
     verdict: str = ""
     label: str = ""
     reason: str = ""
-    key: uuid.UUID | None = None
+    key: str | None = None
     said: tuple[tuple[str, str, str], ...] = ()
 
-    def as_row(self) -> list[Any]:
+    def as_row(self) -> tuple[Any, ...]:
         """Compact JSON: a queue of thousands travels in one answer."""
-        key = str(self.key) if self.key else None
-        row = [str(self.image), self.slide, self.camera, self.verdict, self.label, self.reason, key]
-        return [*row, [list(one) for one in self.said]] if self.said else row
+        return tuple(self) if self.said else self[:-1]
 
 
 def seat_get(user: User, task_id: uuid.UUID) -> SortingSeat:
@@ -119,8 +116,8 @@ def _settled(**whose: Any) -> Subquery:
 def queue_of(seat: SortingSeat) -> list[Entry]:
     """A sorter's queue in its stored order, images of live patients only. 1 query."""
     rows = SortingItem.objects.filter(seat=seat, image__slide__patient__withdrawn_at=None).order_by("position")
-    fields = ("image__public_id", "image__slide_id", "image__slide__device_id", "current__verdict", "current__label",
-              "current__reason", "current__key")  # fmt: skip
+    fields = (UuidText("image__public_id"), "image__slide_id", "image__slide__device_id", "current__verdict",
+              "current__label", "current__reason", UuidText("current__key"))  # fmt: skip
     slides, cameras = _Numbers(), _Numbers()
     return [
         Entry(image, slides[slide], cameras[camera], verdict or "", label or "", reason or "", key)
@@ -164,10 +161,10 @@ def disputes_of(seat: SortingSeat) -> tuple[list[Entry], set[int]]:
     for public_id in shuffled(list(images), seat.seed):
         image = images[public_id]
         own = mine.get(image.pk)
-        entry = Entry(image.public_id, slides[image.slide_id], cameras[image.slide.device_id])
+        entry = Entry(public_id, slides[image.slide_id], cameras[image.slide.device_id])
         if own:
-            entry = replace(entry, verdict=own.verdict, label=own.label, reason=own.reason, key=own.key)
-        entries.append(replace(entry, said=said.get(image.pk, ())))
+            entry = entry._replace(verdict=own.verdict, label=own.label, reason=own.reason, key=str(own.key))
+        entries.append(entry._replace(said=said.get(image.pk, ())))
     return entries, {image.slide.patient_id for image in images.values()}
 
 

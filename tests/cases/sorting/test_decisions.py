@@ -195,7 +195,7 @@ def test_adjudication_leaves_the_sorters_alone(
     for sorter, seat, label in zip(sorters, seats[:2], ("AML", "ALL"), strict=False):
         decisions_save(actor=sorter, seat=seat, decisions=[say(images[0], label), say(images[1], "CML")])
     entries, patients = disputes_of(seats[2])
-    assert [entry.image for entry in entries] == [images[0].public_id]
+    assert [entry.image for entry in entries] == [str(images[0].public_id)]
     assert entries[0].said == ()
     assert patients == {images[0].slide.patient_id}
     settled = say(images[0], "ALL")

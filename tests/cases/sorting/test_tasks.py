@@ -69,10 +69,18 @@ def test_excluded_images_and_withdrawn_patients_are_left_out(
     assert dealt == {image.pk for image in images[1:8]}
 
 
-def test_a_queue_shows_neutral_numbers_only(make: Callable[..., SortingTask], images: list[HpfImage]) -> None:
+@pytest.mark.both_databases
+def test_a_queue_shows_neutral_numbers_only(
+    make: Callable[..., SortingTask], images: list[HpfImage], decide: Callable[..., Any]
+) -> None:
     seat = make().seats.first()
     assert seat is not None
+    made = {str(image.public_id): decide(seat, image, "CML") for image in images[::3]}
     entries = queue_of(seat)
+    dealt = seat.items.order_by("position").values_list("image__public_id", flat=True)
+    assert [entry.image for entry in entries] == [str(public_id) for public_id in dealt]
+    assert {entry.image: entry.key for entry in entries if entry.key} == {x: str(one.key) for x, one in made.items()}
+    assert {(entry.verdict, entry.label) for entry in entries} == {("", ""), ("label", "CML")}
     assert len(entries) == 12
     first_seen = list(dict.fromkeys(entry.slide for entry in entries))
     assert first_seen == [1, 2, 3]
