@@ -7,11 +7,14 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client, TransactionTestCase
+
+from tests.support.once import Once, made_once
 
 # The browser's driver keeps an event loop in the test's thread; Django would take our tests for asynchronous code.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -50,14 +53,24 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def migrated(
-    tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings: None, django_db_blocker: Any
-) -> Any:
+def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all processes of this run."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def once(common_folder: Path) -> Once:
+    """``once("name", make)`` -> a folder to read, filled by ``make(folder)`` in one process of this run."""
+    return partial(made_once, common_folder)
+
+
+@pytest.fixture(scope="session")
+def migrated(common_folder: Path, django_db_modify_db_settings: None, django_db_blocker: Any) -> Any:
     from tests.support.database import Migrated
 
-    several = "PYTEST_XDIST_WORKER" in os.environ
     with django_db_blocker.unblock():
-        return Migrated(tmp_path_factory.getbasetemp().parent if several else None)
+        return Migrated(common_folder if "PYTEST_XDIST_WORKER" in os.environ else None)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from cases.phantoms import draw_patient
+from inference.management.commands.diagnose import STARTER_FOLDER
 from tests.browser.test_pages import assert_accessible_in_every_theme, assert_fits_a_phone, axe_problems
-from tests.inference.shell.tiny import pipeline_source
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -33,16 +33,11 @@ def slide(transactional_db: None) -> Any:
     return slide
 
 
-@pytest.fixture(scope="session")
-def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline_source(tmp_path_factory.mktemp("pipeline"))
-
-
 @pytest.fixture
-def pipeline(transactional_db: None, pipeline_folder: Path) -> Any:
+def pipeline(transactional_db: None) -> Any:
     from inference.services.registry import pipeline_activate, pipeline_import
 
-    return pipeline_activate(actor=None, pipeline=pipeline_import(actor=None, folder=pipeline_folder))
+    return pipeline_activate(actor=None, pipeline=pipeline_import(actor=None, folder=STARTER_FOLDER))
 
 
 def shot(page: Any, name: str) -> None:

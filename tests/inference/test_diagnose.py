@@ -16,23 +16,18 @@ from django.core.management import CommandError, call_command
 
 from cases.imaging import accept_image
 from inference.management.commands.diagnose import STARTER_FOLDER
-from inference.pipeline.checkpoint import Pipeline, load_pipeline_folder, write_pipeline_json
+from inference.pipeline.checkpoint import Pipeline, load_pipeline_folder
 from inference.pipeline.hierarchy import RULE_SETS, decide
 from inference.pipeline.slide_files import natural_order, read_slide
-from tests.inference.pipeline.models import make_model, smear_like
+from tests.inference.pipeline.models import make_triple, smear_like
+from tests.support.once import Once
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    folder = tmp_path_factory.mktemp("tiny")
-    for slot in ("model_1", "model_2", "model_3"):
-        make_model(folder / slot, slot)
-    slots = {slot: slot for slot in ("model_1", "model_2", "model_3")} | {"single_model": "model_3"}
-    return write_pipeline_json(
-        folder, name="tiny", version="1", description="Tests.", rule_set=RULE_SETS["paper-fig2"], slots=slots
-    )
+def tiny(once: Once) -> Pipeline:
+    return load_pipeline_folder(once("tiny", make_triple))
 
 
 @pytest.fixture

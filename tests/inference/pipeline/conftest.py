@@ -9,31 +9,20 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.pipeline.checkpoint import ModelFolder, Pipeline, write_pipeline_json
-from inference.pipeline.rules import RULE_SETS
-from tests.inference.pipeline.models import TINY, make_model, smear_like
+from inference.pipeline.checkpoint import ModelFolder, Pipeline, load_pipeline_folder
+from tests.inference.pipeline.models import TINY, make_triple, smear_like
+from tests.support.once import Once
 
 
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    return make_model(tmp_path_factory.mktemp("models") / "model_3", "model_3")
-
-
-@pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def pipeline(once: Once) -> Pipeline:
     """Three tiny models behind the rules of Fig. 2; model 3 also serves as the single model."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    for slot in ("model_1", "model_2", "model_3"):
-        make_model(folder / slot, slot)
-    slots = {slot: slot for slot in ("model_1", "model_2", "model_3")} | {"single_model": "model_3"}
-    return write_pipeline_json(
-        folder,
-        name="tiny",
-        version="1",
-        description="Random weights for tests.",
-        rule_set=RULE_SETS["paper-fig2"],
-        slots=slots,
-    )
+    return load_pipeline_folder(once("tiny", make_triple))
+
+
+@pytest.fixture(scope="session")
+def model_folder(pipeline: Pipeline) -> ModelFolder:
+    return pipeline.models["model_3"]
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from inference.pipeline.card import ModelCard
-from inference.pipeline.checkpoint import ModelFolder
+from inference.pipeline.checkpoint import ModelFolder, Pipeline, write_pipeline_json
 from inference.pipeline.classes import SLOT_CLASSES
 from inference.pipeline.export import UNKNOWN_SHA256, save_model_folder
 from inference.pipeline.preprocess import Recipe
+from inference.pipeline.rules import RULE_SETS
 
 TINY = Recipe(size_px=64)
 ARCHITECTURE = {
@@ -75,3 +76,13 @@ def smear_like(seed: int, size: tuple[int, int]) -> Image.Image:
         colour = tuple(int(v) for v in random.integers(60, 220, 3))
         draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
     return image
+
+
+def make_triple(folder: Path) -> Pipeline:
+    """Three tiny models behind the rules of Fig. 2; model 3 also serves as the single model."""
+    for slot in ("model_1", "model_2", "model_3"):
+        make_model(folder / slot, slot)
+    slots = {slot: slot for slot in ("model_1", "model_2", "model_3")} | {"single_model": "model_3"}
+    return write_pipeline_json(
+        folder, name="tiny", version="1", description="Random weights.", rule_set=RULE_SETS["paper-fig2"], slots=slots
+    )

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.inference.shell.tiny import pipeline_source
+from inference.management.commands.diagnose import STARTER_FOLDER
 
 
 @pytest.fixture(scope="session")
-def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped starter, or, where there is none, tiny untrained models."""
-    return pipeline_source(tmp_path_factory.mktemp("tiny-pipeline"))
+def pipeline_folder() -> Path:
+    return STARTER_FOLDER
 
 
 @pytest.fixture
