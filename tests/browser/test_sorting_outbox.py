@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.sorting_support import badge, cohort_with_fields, expect_all_saved, labels, open_board, sorting_task
+from tests.browser.sorting_support import (
+    badge,
+    cohort_with_fields,
+    expect_all_saved,
+    labels,
+    open_board,
+    sorting_task,
+    until,
+)
 from tests.browser.test_pages import axe_problems
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -239,6 +247,23 @@ def test_signed_out_keeps_everything_until_signed_in_again(sorter: Page, task: A
     page.context.add_cookies(cookies)
     page.evaluate("window.dispatchEvent(new Event('focus'))")
     expect_all_saved(page)
+    assert labels(task)[:3] == ["AML", "ALL", ""]
+
+
+def test_a_key_right_after_coming_back_waits_and_then_counts(sorter: Page, task: Any) -> None:
+    open_board(sorter, task)
+    asked: list[Any] = []
+    sorter.route("**/place/", lambda route: asked.append(route))
+    sorter.evaluate("window.dispatchEvent(new Event('focus'))")
+    sorter.keyboard.press("1")
+    sorter.keyboard.press("2")  # nobody has seen yet what it would be for
+    until(sorter, lambda: len(asked) == 1)
+    assert labels(task)[:2] == ["", ""]
+    asked[0].continue_()
+    until(sorter, lambda: labels(task)[:2] == ["AML", ""])
+    sorter.unroute("**/place/")
+    sorter.keyboard.press("2")
+    expect_all_saved(sorter)
     assert labels(task)[:3] == ["AML", "ALL", ""]
 
 

@@ -41,14 +41,33 @@ export function bindActions(board) {
   for (const name of board.labels.keys()) actions[LABEL + name] = () => board.decide("label", { label: name });
   for (const [action, run] of Object.entries(actions)) {
     const decides = ["label", "cannot", "exclude", "clear"].includes(action.split(":")[0]);
+    const deed = decides || action === "undo" || action === "redo" ? (event) => whenKnown(board, () => run(event)) : run;
     board.keymap.on(action, (event) => {
       const key = event instanceof KeyboardEvent;
       if (key && board.hand.arrow(event)) return;
       if (key && event.repeat && decides) return; // a key that is held down must not sort one image after the other
       board.pressedAt = key ? event.timeStamp : 0; // a drop and a click are no key presses
       if (key && !decides) board.gallery.point = null; // the keyboard leads now
-      run(event);
+      deed(event);
     });
   }
   board.keymap.attach(document);
+}
+
+/**
+ * Just after coming back to the window one decision waits until it is known who sits there. Another one meanwhile is passed
+ * over, because nobody has seen yet what it would be for; so is the first if the pointer went to another image.
+ */
+function whenKnown(board, deed) {
+  if (!board.asking) {
+    deed();
+    return;
+  }
+  if (board.waiting) return;
+  const meant = board.targets().indexes.join();
+  board.waiting = board.asking.then(() => {
+    board.waiting = null;
+    if (board.targets().indexes.join() === meant) deed();
+    else board.panel.announce("The pointer went to another image meanwhile. Nothing was decided.");
+  });
 }

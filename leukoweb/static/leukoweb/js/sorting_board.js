@@ -159,7 +159,7 @@ export class Board {
   /** Not while somebody else is signed in: what they decide here would be written as the owner's. */
   mayDecide() {
     if (!this.asking && !this.outbox.isOthers) return true;
-    this.panel.announce(this.asking ? "The server is asked who is signed in now. Nothing was decided; press again."
+    this.panel.announce(this.asking ? "The server is asked who is signed in now. Nothing was decided; do it again."
       : "Somebody else is signed in in this browser now. Nothing was decided.");
     return false;
   }
