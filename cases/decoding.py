@@ -31,9 +31,20 @@ _SHORT_MESSAGES: Final = ("truncated", "eof", "not enough", "cannot read", "buff
 
 
 def decode(content: bytes) -> Image.Image:
-    """The stored image as an RGB Pillow image; `content` is that of an accepted image."""
-    with Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as image:
-        return image.convert("RGB")
+    """The stored image as an RGB Pillow image; `content` is that of an accepted image.
+
+    Raises
+    ------
+    ImageRefused
+        The content was damaged since: what Pillow raises then (SyntaxError, zlib.error, ...) is not a fixed list.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as image:
+            return image.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise corrupt(printable(str(error), 120) or type(error).__name__) from error
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from cases.imaging import decode
 from cases.models import Cohort, DuplicateSettlement, Exclusion, HpfImage, ImageQuality, TextHint
 from cases.quality import MEASURE_VERSION, measure
 from cases.selectors.curation import contents_unmeasured
+from cases.stripped import ImageRefused
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.jobs.ledger import job_create
@@ -56,6 +57,14 @@ def content_measure(sha256: str, *, text: bool = True) -> Measured:
     )
 
 
+def content_try(sha256: str, *, text: bool = True) -> Measured | None:
+    """As `content_measure`; None where the stored file is missing or damaged, which stops no other file's turn."""
+    try:
+        return content_measure(sha256, text=text)
+    except (NotFound, OSError, ImageRefused):
+        return None
+
+
 def quality_store(measured: Measured) -> None:
     """Save what was found; the same content measured twice at once is stored once."""
     sha256 = measured.quality.content_sha256
@@ -70,12 +79,14 @@ def quality_store(measured: Measured) -> None:
 def contents_measure(
     contents: Iterable[str], tell: Callable[[int], None] = lambda n: None, *, text: bool = True
 ) -> int:
-    """Measure and store, here and now; for commands. Returns how many."""
-    n = 0
+    """Measure and store, here and now; for commands. Returns how many; the others are missing or damaged."""
+    measured = 0
     for n, sha256 in enumerate(contents, start=1):
-        quality_store(content_measure(sha256, text=text))
+        if (found := content_try(sha256, text=text)) is not None:
+            quality_store(found)
+            measured += 1
         tell(n)
-    return n
+    return measured
 
 
 @transaction.atomic

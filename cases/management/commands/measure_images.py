@@ -28,4 +28,8 @@ class Command(BaseCommand):
                 if options["verbosity"] > 1 or n % 100 == 0:
                     self.stdout.write(f"{n} of {len(waiting)}")
 
-            self.stdout.write(f"{contents_measure(waiting, tell)} images measured.")
+            n = contents_measure(waiting, tell)
+            self.stdout.write(f"{n} images measured.")
+            if n < len(waiting):
+                lost = len(waiting) - n
+                self.stderr.write(f"{lost} stored files could not be read; `manage.py verify_media` names them.")

@@ -48,9 +48,9 @@ def smear(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
     return field
 
 
-def encoded(image: Image.Image, quality: int = 90) -> bytes:
+def encoded(image: Image.Image, quality: int = 90, format: str = "JPEG") -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, format, quality=quality)
     return buffer.getvalue()
 
 
@@ -293,15 +293,21 @@ def test_the_job_measures_each_content_once_and_skips_what_is_lost(
     store(two_patients[1], encoded(smear(0)))
     lost = HpfImage.objects.get(position=3)
     blobs().purge(lost.content_sha256)
+    damaged = HpfImage.objects.get(position=2)
+    path = blobs().path(damaged.content_sha256)
+    whole = encoded(smear(9), format="PNG")
+    at = whole.index(b"IDAT")
+    path.chmod(0o640)
+    path.write_bytes(whole[: at - 4] + b"\x00\x00\x00\x04" + whole[at:])  # Pillow raises SyntaxError, no OSError
     job = measure_request(actor=admin_user)
     assert job is not None
     assert measure_request(actor=admin_user) == job  # queued once
     assert run_jobs() == 1
     job.refresh_from_db()
     assert job.status == "done"
-    assert "3 images measured; 1 stored files could not be read" in job.note
-    assert ImageQuality.objects.count() == 3
-    assert images_measured().filter(sharpness=None).count() == 1
+    assert "2 images measured; 2 stored files could not be read" in job.note
+    assert ImageQuality.objects.count() == 2
+    assert images_measured().filter(sharpness=None).count() == 2
 
 
 def test_measures_go_with_the_pixels_of_a_withdrawn_patient(two_patients: tuple[Slide, Slide], admin_user: Any) -> None:
