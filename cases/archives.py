@@ -329,7 +329,10 @@ def _refuse(code: str, what: str, infos: Sequence[zipfile.ZipInfo], *, hint: str
         return
     names = ", ".join(f"'{printable(info.orig_filename)}'" for info in infos[:_LISTED_MAX])
     more = f" and {len(infos) - _LISTED_MAX:,} more" if len(infos) > _LISTED_MAX else ""
-    raise ZipRefused(f"Members of the archive {what}: {names}{more}.", code=code, hint=hint)
+    raise ZipRefused(
+        f"Members of the archive {what}: {names}{more}.", code=code, hint=hint,
+        nameless=f"Members of the archive {what}: {len(infos):,}.",
+    )  # fmt: skip
 
 
 def _no_archive() -> ZipRefused:
@@ -360,10 +363,12 @@ def _member_too_large(info: zipfile.ZipInfo, found_bytes: int, limits: ZipLimits
         f"'{printable(info.orig_filename)}' has {found}; the limit is {limit}.",
         code="E_TOO_LARGE",
         hint="Export the field as JPEG or PNG.",
+        nameless=f"A file of the archive has {found}; the limit is {limit}.",
     )
 
 
 def _damaged(info: zipfile.ZipInfo, why: str) -> ZipRefused:
     return ZipRefused(
-        f"'{printable(info.orig_filename)}' is damaged in the archive: {why}.", hint="Make the archive again."
-    )
+        f"'{printable(info.orig_filename)}' is damaged in the archive: {why}.", hint="Make the archive again.",
+        nameless=f"A file is damaged in the archive: {why}.",
+    )  # fmt: skip

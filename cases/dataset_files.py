@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ Read = Callable[[str], bytes]
 
 
 class BadDataset(DomainError):
+    """Names a line of the list, never what stands there: a job keeps and logs the words, and names may be people's."""
+
     code = "E_DATASET_FILES"
 
 
@@ -46,8 +48,14 @@ class Listed:
     synthetic: bool
     notes: str
     acquisition: Mapping[str, Any]  # of its slide: only what is known
+    where: str = field(default="", compare=False)  # for messages
 
 
+_UNEXPECTED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_KEYS: Final = frozenset(
+    ("categories", "annotations", "images", "id", "name", "image_id", "category_id", "file_name", "labels", "maps",
+     "by_label")
+)  # fmt: skip
 _TEXTS: Final = ("camera", "microscope", "stain", "light", "slide_maker")
 _NUMBERS: Final[Mapping[str, Callable[[str], float]]] = {
     "magnification": int, "pixel_size_um": float, "capture_minutes": float,
@@ -74,20 +82,22 @@ def listed_images(names: list[str], read: Read) -> list[Listed]:
     cocos = [name for name in names if name.endswith(".json") and PurePosixPath(name).parts[0] == "coco"]
     if not tables and not cocos:
         raise BadDataset("There is no images.csv and no coco/*.json.", hint="Give what export_dataset made.")
-    rows = _from_csv(read(tables[0])) if tables else [row for name in cocos for row in _from_coco(name, read(name))]
-    known, seen = set(names), set[str]()
-    for at, row in enumerate(rows, start=2):
-        where = f"line {at}" if tables else row.file
+    if tables:
+        rows = _from_csv(read(tables[0]))
+    else:
+        rows = [row for n, name in enumerate(cocos, start=1) for row in _from_coco(f"COCO file {n}", read(name))]
+    known, seen = set(names), dict[str, str]()
+    for row in rows:
         if row.file not in known:
-            raise BadDataset(f"{where}: the file {row.file[:200]!r} is not there.")
+            raise BadDataset(f"{row.where}: the file that it names is not there.")
         if row.file in seen:
-            raise BadDataset(f"{where}: the file {row.file[:200]!r} is listed twice.")
+            raise BadDataset(f"{row.where}: its file is listed twice, first at {seen[row.file]}.")
         if not row.patient or not row.slide or not row.label:
             raise BadDataset(
-                f"{where}: an image needs a patient, a slide and a label.",
+                f"{row.where}: an image needs a patient, a slide and a label.",
                 hint="Without patients a dataset cannot be split without leaking.",
             )
-        seen.add(row.file)
+        seen[row.file] = row.where
     if not rows:
         raise BadDataset("The list names no image.", hint="Give what export_dataset made.")
     _require_consistent(rows)
@@ -101,11 +111,12 @@ def _require_consistent(rows: list[Listed]) -> None:
     for row in rows:
         first = slides.setdefault(row.slide, row)
         if first.patient != row.patient:
-            raise BadDataset(f"{row.file}: the slide {row.slide!r} belongs to {first.patient!r} and {row.patient!r}.")
+            raise BadDataset(f"{row.where}: its slide belongs to another patient at {first.where}.")
         if differing := sorted(dict(set(first.acquisition.items()) ^ set(row.acquisition.items()))):
-            raise BadDataset(f"{row.file}: {differing[0]} of the slide {row.slide!r} differs from an earlier line's.")
-        if patients.setdefault(row.patient, row).synthetic != row.synthetic:
-            raise BadDataset(f"{row.file}: the patient {row.patient!r} is drawn in one line and a person in another.")
+            raise BadDataset(f"{row.where}: {differing[0]} of its slide differs from that at {first.where}.")
+        same = patients.setdefault(row.patient, row)
+        if same.synthetic != row.synthetic:
+            raise BadDataset(f"{row.where}: its patient is drawn here and a person at {same.where}, or the reverse.")
 
 
 def stated_taxonomy(names: list[str], read: Read) -> Mapping[str, Any] | None:
@@ -117,13 +128,13 @@ def stated_taxonomy(names: list[str], read: Read) -> Mapping[str, Any] | None:
         labels = [{str(k): _words(v) for k, v in label.items()} for label in body["labels"]]
         maps = {name: _map(one) for name, one in body["maps"].items()}
         return {"name": _words(body["name"]), "labels": labels, "maps": maps}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadDataset(f"taxonomy.json is not what export_dataset writes ({error!r}).") from error
+    except _UNEXPECTED as error:
+        raise BadDataset(f"taxonomy.json is not what export_dataset writes ({_reason(error)}).") from error
 
 
 def _words(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.60} is no text")
+        raise TypeError(f"{type(value).__name__} where a text is expected")
     return value
 
 
@@ -134,11 +145,21 @@ def _map(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"by_label": by_label, **classes}
 
 
-def _listed(row: Mapping[str, Any]) -> Listed:
+def _reason(error: Exception) -> str:
+    """What is wrong with a JSON file, without anything that stands in it but the keys that belong there."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing" if error.args[0] in _KEYS else "it names what it does not define"
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "a value is of another kind than expected"
+
+
+def _listed(row: Mapping[str, Any], where: str) -> Listed:
     position, synthetic = str(row.get("position") or ""), _text(row, "synthetic").lower()
-    file = str(row.get("file") or "")
     if synthetic not in ("", "no", "yes"):
-        raise BadDataset(f"{file[:200]}: synthetic is {synthetic[:40]!r}.", hint="Write yes or no.")
+        raise BadDataset(f"{where}: synthetic is neither yes nor no.", hint="Write yes or no.")
     acquisition: dict[str, Any] = {name: text for name in _TEXTS if (text := _text(row, name))}
     for name, number in _NUMBERS.items():
         if text := _text(row, name):
@@ -146,10 +167,11 @@ def _listed(row: Mapping[str, Any]) -> Listed:
                 acquisition[name] = number(text)
                 if not math.isfinite(acquisition[name]):
                     raise ValueError(text)
-            except ValueError as error:
-                raise BadDataset(f"{file[:200]}: {name} is {text[:40]!r}, which is no number.") from error
+            except (ValueError, OverflowError) as error:
+                raise BadDataset(f"{where}: {name} is no number, or none that can be.") from error
     return Listed(
-        file=file, patient=_text(row, "patient"), slide=_text(row, "slide"), label=_text(row, "label"),
+        where=where, file=str(row.get("file") or ""),
+        patient=_text(row, "patient"), slide=_text(row, "slide"), label=_text(row, "label"),
         position=int(position) or None if len(position) <= 9 and position.isdecimal() else None,
         content_sha256=_text(row, "content_sha256"), synthetic=synthetic == "yes", notes=_text(row, "notes"),
         acquisition=acquisition,
@@ -168,20 +190,20 @@ def _from_csv(content: bytes) -> list[Listed]:
         missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
         if missing:
             raise BadDataset(f"images.csv has no column {missing[0]!r}.", hint=f"Needed are {', '.join(NEEDED)}.")
-        return _bounded(_listed(row) for row in reader)
+        return _bounded(_listed(row, f"line {at}") for at, row in enumerate(reader, start=2))
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadDataset(f"images.csv cannot be read: {error}.", hint="Save it as UTF-8 CSV with commas.") from error
 
 
-def _from_coco(name: str, content: bytes) -> list[Listed]:
+def _from_coco(which: str, content: bytes) -> list[Listed]:
     try:
         body = json.loads(content)
         labels = {row["id"]: row["name"] for row in body["categories"]}
         given = {row["image_id"]: labels[row["category_id"]] for row in body["annotations"]}
         rows = ({**row, "file": row["file_name"], "label": given.get(row["id"], "")} for row in body["images"])
-        return _bounded(_listed(row) for row in rows)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadDataset(f"{name} is not the COCO file that it should be ({error!r}).") from error
+        return _bounded(_listed(row, f"{which}, image {at}") for at, row in enumerate(rows, start=1))
+    except _UNEXPECTED as error:
+        raise BadDataset(f"{which} is not the COCO file that it should be ({_reason(error)}).") from error
 
 
 def _bounded(rows: Iterable[Listed]) -> list[Listed]:
@@ -199,6 +221,6 @@ def require_content(row: Listed, content: bytes) -> None:
     found = hashlib.sha256(content).hexdigest()
     if row.content_sha256 and row.content_sha256 != found:
         raise BadDataset(
-            f"{row.file} is not the image that the list names (SHA-256 {found[:12]}, not {row.content_sha256[:12]}).",
+            f"{row.where}: the file is not the image that the list names (its SHA-256 begins with {found[:12]}).",
             hint="Export the dataset again.",
         )

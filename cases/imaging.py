@@ -139,7 +139,8 @@ def accept_image(data: bytes, name: str, *, limits: Limits = DEFAULT_LIMITS) -> 
     try:
         base = base_name(name)
     except NameRefused as error:
-        raise ImageRefused(error.message, code=error.code, hint=error.hint, field="name") from error
+        words = {"code": error.code, "hint": error.hint, "nameless": error.nameless}
+        raise ImageRefused(error.message, field="name", **words) from error
     found = _require_type(data, base, limits)
     notes = _name_notes(base, found)
     stripped = _strip(data, found, limits)
@@ -185,6 +186,7 @@ def _require_type(data: bytes, base: str, limits: Limits) -> str:
             f"'{printable(base)}' is a whole-slide file; only single HPF images are read.",
             code="E_WSI_UNSUPPORTED",
             hint=_EXPORT_HINT,
+            nameless="The file is a whole-slide file; only single HPF images are read.",
         )
     if len(data) > limits.file_bytes:
         raise ImageTooLarge(

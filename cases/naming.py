@@ -55,18 +55,21 @@ def base_name(name: str) -> str:
     stem = base.rsplit(".", 1)[0] if "." in base else base
     if not stem.strip(" ."):
         raise NameRefused(
-            f"The file name '{printable(base)}' has nothing before its extension.", hint="Rename the file."
-        )
+            f"The file name '{printable(base)}' has nothing before its extension.", hint="Rename the file.",
+            nameless="The file name has nothing before its extension.",
+        )  # fmt: skip
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _BIDI for c in base):
         raise NameRefused(
             f"The file name '{printable(base)}' has control, text-direction or undecodable characters.",
             hint="Rename the file; letters, digits, '.', '_' and '-' are safe.",
+            nameless="The file name has control, text-direction or undecodable characters.",
         )
     size = len(base.encode("utf-8"))
     if size > NAME_BYTES_MAX:
         raise NameRefused(
             f"The file name '{printable(base, 40)}' has {size} bytes; the limit is {NAME_BYTES_MAX}.",
             hint="Rename the file.",
+            nameless=f"The file name has {size} bytes; the limit is {NAME_BYTES_MAX}.",
         )
     return base
 

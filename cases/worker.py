@@ -6,14 +6,14 @@ from cases.archives import ZipMember, read_zip
 from cases.imaging import decode
 from cases.models import Cohort, HpfImage, TextHint, UploadItem
 from cases.selectors.curation import contents_unmeasured
-from cases.services.curation import content_measure, quality_store
+from cases.services.curation import content_try, quality_store
 from cases.services.dataset_imports import Target, dataset_import
 from cases.services.dataset_uploads import dataset_archive_path
 from cases.services.images import image_prepare, image_store
 from cases.services.sweeping import media_sweep
 from cases.services.uploads import archive_path, close_if_complete, item_refuse, item_settle
 from cases.text_hint import VERSION, find_text
-from leukoweb.core.exceptions import DomainError, NotFound
+from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
 from leukoweb.core.models import Job, User
 from leukoweb.core.storage import blobs
@@ -26,15 +26,21 @@ def ingest_archive(context: JobContext) -> str:
     """Take in the announced members of an archive, one by one. Payload: ``{"item": id of the archive's item}``.
 
     Each member's outcome is written on its own item, so a restarted job goes on where the last one stopped and one
-    bad member stops nothing. An archive that is refused as a whole fails the job and refuses every open member.
+    bad member stops nothing. An archive that is refused as a whole fails the job and refuses every open member; so is
+    one with files of which none was announced, because nobody has said where they go.
     """
     item = UploadItem.objects.select_related("batch__created_by").get(pk=context.payload["item"])
     members = {member.path: member for member in item.members.select_related("slide__patient", "batch")}
     done = sum(member.state != State.EXPECTED for member in members.values())
+    passed_over = 0
     try:
         with archive_path(item).open("rb") as file:
-            for member in read_zip(file):
+            contents = read_zip(file)
+            if len(contents) and not members:
+                raise _unannounced(len(contents))
+            for member in contents:
                 known = members.get(f"{item.path}/{'/'.join(member.path_parts)}")
+                passed_over += known is None
                 if known is None or known.state != State.EXPECTED:
                     continue  # not announced (and so not shown to the uploader), or done before a restart
                 _take_in(context, item.batch.created_by, known, member)
@@ -49,7 +55,15 @@ def ingest_archive(context: JobContext) -> str:
     except DomainError as error:
         _refuse_all(item, members, error)
         raise
-    return _finish(item, members)
+    return _finish(item, members, passed_over)
+
+
+def _unannounced(n_files: int) -> DomainError:
+    return DomainError(
+        f"None of the {counted(n_files, 'file')} in the archive was announced, so nobody has said where they go.",
+        code="E_UNANNOUNCED",
+        hint="Announce its files with member_of first, then send the archive again.",
+    )
 
 
 def _take_in(context: JobContext, user: User, known: UploadItem, member: ZipMember) -> None:
@@ -72,17 +86,22 @@ def _take_in(context: JobContext, user: User, known: UploadItem, member: ZipMemb
 
 
 def _refuse_all(item: UploadItem, members: dict[str, UploadItem], error: DomainError) -> None:
-    """The archive itself cannot be read; a full disk, though, is worth a retry of the same archive."""
+    """The archive itself cannot be read; a full disk, though, is worth a retry of the same archive.
+
+    The archive's own item alone names files, and only where members say whose they are: a withdrawal of any of their
+    patients takes the names out of it.
+    """
     if error.status >= 500:
         return
+    nameless = DomainError(error.nameless, code=error.code, hint=error.hint)
     for member in members.values():
         if member.state == State.EXPECTED:
-            item_refuse(member, error)
-    item_refuse(item, error)
+            item_refuse(member, nameless)
+    item_refuse(item, error if members else nameless)
     archive_path(item).unlink(missing_ok=True)
 
 
-def _finish(item: UploadItem, members: dict[str, UploadItem]) -> str:
+def _finish(item: UploadItem, members: dict[str, UploadItem], passed_over: int) -> str:
     absent = DomainError("The archive does not hold this file.", code="E_ZIP_MEMBER", hint="Make the archive again.")
     for member in members.values():
         if member.state == State.EXPECTED:
@@ -91,7 +110,8 @@ def _finish(item: UploadItem, members: dict[str, UploadItem]) -> str:
     archive_path(item).unlink(missing_ok=True)
     close_if_complete(item.batch)
     refused = sum(member.state == State.REFUSED for member in members.values())
-    return f"{counted(len(members) - refused, 'image')} taken in, {refused} refused"
+    others = f"; {counted(passed_over, 'other file')} of the archive not announced and passed over"
+    return f"{counted(len(members) - refused, 'image')} taken in, {refused} refused{others if passed_over else ''}"
 
 
 def sweep_media(context: JobContext) -> str:
@@ -130,9 +150,7 @@ def measure_images(context: JobContext) -> str:
     lost = 0
     for done, sha256 in enumerate(waiting, start=1):
         context.check()
-        try:
-            measured = content_measure(sha256)
-        except (NotFound, OSError):
+        if (measured := content_try(sha256)) is None:
             lost += 1
         else:
             with context.write():

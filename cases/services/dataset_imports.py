@@ -255,11 +255,22 @@ def _prepare(plan: _Plan, read: Read, tell: Tell) -> dict[str, Prepared | int]:
         if there is not None:
             prepared[row.file] = there
         else:
-            one = image_prepare(content, row.file.rsplit("/", 1)[-1], limits=LIMITS)
+            one = _prepared(row, content)
             notes = (*read_notes(row.notes), *one.accepted.notes)
             prepared[row.file] = replace(one, accepted=replace(one.accepted, content=b"", notes=notes))
         tell(done, 2 * len(plan.rows))
     return prepared
+
+
+def _prepared(row: Listed, content: bytes) -> Prepared:
+    """As `image_prepare`; a refusal says which line it is about."""
+    try:
+        return image_prepare(content, row.file.rsplit("/", 1)[-1], limits=LIMITS)
+    except DomainError as error:
+        if error.status >= 500:
+            raise
+        words = {"code": error.code, "hint": error.hint, "nameless": f"{row.where}: {error.nameless}"}
+        raise DomainError(f"{row.where}: {error.message}", **words) from error
 
 
 def _store(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from cases.models import HpfImage, ImageOriginalName, Patient, UploadItem
@@ -64,7 +65,8 @@ def _forget_paths(patient: Patient) -> None:
 
     Files of other patients from the same archive keep their own part of the path and lose the archive's.
     """
-    archives = list(UploadItem.objects.filter(is_archive=True, members__slide__patient=patient).distinct())
+    theirs = Q(members__slide__patient=patient) | Q(batch__slide__patient=patient)
+    archives = list(UploadItem.objects.filter(theirs, is_archive=True).distinct())
     for item in UploadItem.objects.filter(slide__patient=patient).only("pk"):
         UploadItem.objects.filter(pk=item.pk).update(path=f"withdrawn-{item.pk}", message="", hint="")
     for archive in archives:

@@ -19,17 +19,23 @@ class DomainError(Exception):
         What to do now; may be empty.
     field
         Name of the input that is wrong; may be empty.
+    nameless
+        The message without names out of somebody's files, where it holds such: only that is kept on a job and logged,
+        because more people read those than may see names.
     """
 
     code = "E_INVALID"
     status = 400
 
-    def __init__(self, message: str, *, code: str | None = None, hint: str = "", field: str = "") -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, hint: str = "", field: str = "", nameless: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or type(self).code
         self.hint = hint
         self.field = field
+        self.nameless = nameless or message
 
     def as_dict(self) -> dict[str, str]:
         """The API's error body, without its outer ``error`` key."""

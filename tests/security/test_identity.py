@@ -20,7 +20,8 @@ from django.db import connection
 from django.test import Client
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from cases.models import HpfImage, Slide
+from cases.models import HpfImage, Slide, UploadItem
+from leukoweb.core.models import Job
 from leukoweb.core.storage import blobs
 from tests.cases.image_files import exif, field, insert_chunks, insert_segments, saved, segment
 from tests.security.test_routes import ROWS
@@ -82,6 +83,13 @@ def carriers() -> dict[str, tuple[str, bytes]]:
         "TIFF tags": ("tif", saved(field(seed=40), "TIFF", tiffinfo=tiff)),
         "behind the BMP's pixels": ("bmp", saved(field(seed=41), "BMP") + PLANTED),
     }  # fmt: skip
+
+
+def _encrypted(archive: bytes) -> bytes:
+    """Says in the central directory that the first member is."""
+    data = bytearray(archive)
+    data[archive.index(b"PK\x01\x02") + 8] |= 0x01
+    return bytes(data)
 
 
 def _turned() -> Image.Exif:
@@ -188,6 +196,29 @@ class Clinic:
         assert self.send(batch, archive_item, data) == 202
         assert self.run_jobs() >= 1
 
+    def by_refused_zips(self) -> None:
+        """Archives that are refused as a whole, each by a message that names the files at fault."""
+        self.refused = []
+        bad = {
+            "encrypted": ([name_of(0, "jpg", "bad")], lambda data: _encrypted(data)),
+            "nested": ([name_of(1, "zip", "bad")], bytes),
+            "case": ([name_of(2, "jpg", "bad"), name_of(2, "JPG", "bad")], bytes),
+            "unannounced": ([name_of(3, "zip", "bad")], bytes),
+        }
+        for what, (paths, spoil) in bad.items():
+            buffer = io.BytesIO()
+            with zipfile.ZipFile(buffer, "w") as archive:
+                for path in paths:
+                    archive.writestr(path, b"x")
+            data, name = spoil(buffer.getvalue()), f"{what}_{NAME}_{NUMBER}.zip"
+            files = [{"path": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "archive": True}]
+            if what != "unannounced":
+                files += [{"path": f"{name}/{path}", "size": 1, "member_of": name} for path in paths]
+            batch = self.manifest("zip", files)
+            assert self.send(batch, batch["items"][0], data) == 202
+            self.refused.append(batch["items"][0]["id"])
+        assert self.run_jobs() == len(bad)
+
     def by_import(self) -> None:
         root, rows = self.folder / "import", ["file,patient,slide,reference"]
         for number, (ending, data) in enumerate(CARRIERS.values()):
@@ -211,6 +242,7 @@ def clinic(
     made = Clinic(as_role("technician"), run_jobs, tmp_path)
     made.by_put()
     made.by_zip()
+    made.by_refused_zips()
     made.by_import()
     return made
 
@@ -253,6 +285,15 @@ def test_nothing_of_an_identity_is_left_where_it_may_not_be(
     clinic: Clinic, logged: io.StringIO, tmp_path: Path, as_role: Callable[[str], Client], settings: Any,
     run_jobs: Callable[[], int],
 ) -> None:  # fmt: skip
+    # what was refused is said in full to whoever sent it, where a withdrawal finds it, and told on nameless
+    told = list(UploadItem.objects.filter(pk__in=clinic.refused).order_by("pk").values_list("code", "message"))
+    assert [code for code, _ in told] == ["E_ZIP_ENCRYPTED", "E_ZIP_NESTED", "E_ZIP_CASE", "E_ZIP_NESTED"]
+    assert [holds(message.encode()) for _, message in told] == [True, True, True, False]
+    members = UploadItem.objects.filter(archive__in=clinic.refused)
+    assert members.count() == 4
+    assert not any(holds(member.message.encode()) or not member.message for member in members)
+    errors = [job.error for job in Job.objects.filter(status=Job.Status.FAILED).order_by("created_at")]
+    assert errors[0] == "Members of the archive are encrypted: 1."
     # the pixels: all arrived, by every way, and none carries a plant
     assert HpfImage.objects.count() == 3 * len(CARRIERS)
     assert len(set(blobs().names())) == len(CARRIERS), "the three ways clean to the same bytes"
@@ -284,6 +325,15 @@ def test_backup_and_its_manifest_name_no_file(clinic: Clinic, tmp_path: Path) ->
     assert not holds((report.folder / "manifest.json").read_bytes())
     for path in (tmp_path / "backups" / "blobs").rglob("*"):
         assert not path.is_file() or not holds(path.read_bytes()), path
+
+
+def test_a_withdrawal_reaches_what_a_refused_zip_left(clinic: Clinic, admin_user: Any) -> None:
+    from cases.services.withdrawals import patient_withdraw
+
+    patient_withdraw(actor=admin_user, patient=clinic.slides["zip"].patient, reason="Withdrew consent")
+    left = UploadItem.objects.filter(slide__code="S-zip") | UploadItem.objects.filter(pk__in=clinic.refused)
+    assert left.exists()
+    assert not any(holds(f"{item.path} {item.message} {item.hint}".encode()) for item in left)
 
 
 def named_after_a_person(image: HpfImage) -> None:

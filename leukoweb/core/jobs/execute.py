@@ -49,8 +49,8 @@ def _failed(claim: ledger.Claim, error: Exception) -> None:
         ledger.job_stall(claim, code=trouble.code, message=trouble.message, hint=trouble.hint)
         log.warning("job %s %s: waits: %s", claim.kind, claim.job_id, trouble.message)
     elif isinstance(error, DomainError):
-        ledger.job_fail(claim, code=error.code, message=error.message, hint=error.hint)
-        log.warning("job %s %s: failed: %s", claim.kind, claim.job_id, error.message)
+        ledger.job_fail(claim, code=error.code, message=error.nameless, hint=error.hint)
+        log.warning("job %s %s: failed: %s", claim.kind, claim.job_id, error.nameless)
     else:
         log.error("job %s %s: unexpected error", claim.kind, claim.job_id, exc_info=error)
         ledger.job_put_back(claim, message=trouble.message if trouble else f"{type(error).__name__}: {error}")

@@ -34,7 +34,9 @@ from cases.selectors.curation import contents_unmeasured, excluded_images
 from cases.selectors.datasets import dataset_entries
 from cases.services import dataset_imports
 from cases.services.curation import contents_measure
+from cases.services.dataset_uploads import dataset_receive
 from cases.services.datasets import dataset_freeze
+from leukoweb.core.models import Job
 from leukoweb.core.storage import blobs
 from leukoweb.statistics.cells import safe_cell
 from tests.cases.datasets.rows import choices_of, labelled
@@ -182,7 +184,11 @@ LINE = b"file,patient,slide,label,%b\r\nimages/a.jpg,A,A1,AML,%b\r\n"
           "taxonomy.json": b'{"name":"x","labels":[{"name":1}],"maps":{}}'}, "taxonomy"),
         ({"images.csv": LINE % (b"notes", b""),
           "taxonomy.json": b'{"name":"x","labels":[],"maps":{"five":{"by_label":["AML"]}}}'}, "taxonomy"),
-        ({"coco/train.json": b'{"images": []}'}, "not the COCO file"),
+        ({"images.csv": LINE % (b"notes", b""), "taxonomy.json": b"[" * 100_000}, "taxonomy.*too deeply"),
+        ({"coco/train.json": b'{"images": []}'}, "not the COCO file.*'categories' is missing"),
+        ({"coco/train.json": b"[" * 100_000}, "not the COCO file.*too deeply"),
+        ({"images.csv": LINE % (b"magnification", b"9" * 400)}, "line 2: magnification is no number"),
+        ({"images.csv": LINE % (b"pixel_size_um", b"1e999")}, "line 2: pixel_size_um is no number"),
         ({}, "no images.csv"),
     ],
 )  # fmt: skip
@@ -196,6 +202,55 @@ def test_bad_files_are_told(db: None, tmp_path: Path, change: dict[str, bytes], 
     assert refused.value.returncode == 2
     with pytest.raises(CommandError, match="neither"):
         run("import_dataset", tmp_path / "absent", cohort="New")
+
+
+CANARY = "CANARYDOE_JANE"
+
+
+def test_what_a_job_keeps_of_a_refused_dataset_names_no_file(
+    admin_user: Any, data_dir: Path, run_jobs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even where the name itself, or a file in the archive, is what is wrong."""
+    table = f"file,patient,slide,label,content_sha256\r\n{CANARY}/{CANARY}%s,A,A1,AML,%s\r\n"
+    whole = encoded(smear(1))
+    for name, content, sha256, said in (
+        (".svs", b"II*\x00" + bytes(40), "", "line 2: The file is a whole-slide file"),
+        (".jpg", b"no image", "", "line 2: The content is"),
+        ("\u202e.jpg", whole, "", "line 2: The file name has control"),
+        (".jpg", whole, "0" * 64, "line 2: the file is not the image"),
+        (".jpg", None, "", "A file is damaged in the archive"),
+    ):
+        path = f"{CANARY}/{CANARY}{name}"
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("images.csv", table % (name, sha256))
+            archive.writestr(path, content or b"what will not be there")
+        data = buffer.getvalue() if content else buffer.getvalue().replace(b"what will not", b"something els")
+        job, _ = dataset_receive(
+            actor=admin_user, stream=io.BytesIO(data), size_bytes=len(data), target=dataset_imports.Target("New")
+        )
+        assert run_jobs() == 1
+        job.refresh_from_db()
+        assert job.status == Job.Status.FAILED
+        assert job.error.startswith(said), job.error
+        assert CANARY not in f"{job.error} {job.hint} {job.note} {job.title}"
+    assert "line 2" in caplog.text
+    assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("a,A,S,AML\r\na,A,S,AML", "line 3: its file is listed twice, first at line 2"),
+        ("a,A,S,AML\r\nb,B,S,AML", "line 3: its slide belongs to another patient at line 2"),
+        ("a,A,S,AML\r\nc,A,S,AML", "line 3: the file that it names is not there"),
+        ("a,A,S,AML,maybe", "line 2: synthetic is neither yes nor no"),
+    ],
+)
+def test_a_bad_line_is_told_by_its_number(lines: str, said: str) -> None:
+    table = f"file,patient,slide,label,synthetic\r\n{lines}\r\n".encode()
+    with pytest.raises(BadDataset, match=said):
+        listed_images(["images.csv", "a", "b"], lambda name: table)
 
 
 def test_cells_that_a_spreadsheet_would_compute_are_texts() -> None:

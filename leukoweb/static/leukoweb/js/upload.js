@@ -242,9 +242,10 @@ class Upload {
   }
 
   async #readMembers() {
-    for (const item of await persistently(() => allPages(`${this.api}${this.batch}/items/`))) {
-      if (item.member) this.report.settle({ item, size: 0 }, item);
-    }
+    const items = await persistently(() => allPages(`${this.api}${this.batch}/items/`));
+    for (const item of items) if (item.member) this.report.settle({ item, size: 0 }, item);
+    // The line of a refused archive, above its files', alone says which of them are at fault.
+    for (const item of items) if (item.archive && item.state === "refused") this.report.settle({ item, size: item.size }, item);
   }
 
   async #retry() {
