@@ -191,20 +191,28 @@ class Database:
 
 
 @contextmanager
-def databases(kinds: list[str], sizes: list[int], folder: Path) -> Iterator[list[Database]]:
-    """Filled databases; PostgreSQL as a child on a loopback port where this machine has its programs."""
-    with ExitStack() as stack:
-        base = ""
-        if "postgresql" in kinds:
-            base = os.environ.get("BENCH_POSTGRES", "")
-            if not base:
-                from tests.support.postgres import programs, server
+def postgres_server() -> Iterator[str]:
+    """The URL of a server: the one that BENCH_POSTGRES names, or a child on a loopback port where this machine has its
+    programs; empty where it has not."""
+    if base := os.environ.get("BENCH_POSTGRES", ""):
+        yield base
+        return
+    from tests.support.postgres import programs, server
 
-                if (found := programs()) is None:
-                    print("This machine has no PostgreSQL programs; measuring SQLite only.", flush=True)
-                    kinds = [kind for kind in kinds if kind != "postgresql"]
-                else:
-                    base = stack.enter_context(server(found))
+    if (found := programs()) is None:
+        print("This machine has no PostgreSQL programs; measuring SQLite only.", flush=True)
+        yield ""
+        return
+    with server(found) as base:
+        yield base
+
+
+@contextmanager
+def databases(kinds: list[str], sizes: list[int], folder: Path) -> Iterator[list[Database]]:
+    """Filled databases."""
+    with ExitStack() as stack:
+        base = stack.enter_context(postgres_server()) if "postgresql" in kinds else ""
+        kinds = [kind for kind in kinds if kind == "sqlite" or base]
         made = []
         for kind in kinds:
             for size in sizes:

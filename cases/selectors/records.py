@@ -6,30 +6,27 @@ import uuid
 from collections import defaultdict
 from typing import TypeVar
 
-from django.db.models import Count, Exists, F, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, IntegerField, Model, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from cases.models import Cohort, HpfImage, Patient, ReferenceDiagnosis, Slide, UploadBatch, UploadItem
+from leukoweb.core.columns import count_of
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.models import User
 
 Row = TypeVar("Row", bound=Model)
 
 
-def _count(rows: QuerySet, group_by: str) -> Coalesce:  # type: ignore[type-arg]
-    """A correlated count: several joins in one query would multiply the rows of each other."""
-    counted = rows.order_by().values(group_by).annotate(n=Count("pk")).values("n")
-    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
-
-
 def cohort_list() -> QuerySet[Cohort]:
     """All cohorts with ``n_patients``, ``n_slides`` and ``n_images`` of patients who were not withdrawn. 1 query."""
     slides = Slide.objects.filter(patient__withdrawn_at=None, patient__cohort=OuterRef("pk"))
-    images = HpfImage.objects.filter(slide__patient__withdrawn_at=None, slide__patient__cohort=OuterRef("pk"))
+    # Slide by slide, each along the index; as one count every image is joined with its slide and patient.
+    per_slide = slides.order_by().annotate(n=count_of(HpfImage.objects.filter(slide=OuterRef("pk"))))
+    n_images = per_slide.values("patient__cohort").annotate(total=Sum("n")).values("total")
     return Cohort.objects.annotate(
-        n_patients=_count(Patient.objects.filter(withdrawn_at=None, cohort=OuterRef("pk")), "cohort"),
-        n_slides=_count(slides, "patient__cohort"),
-        n_images=_count(images, "slide__patient__cohort"),
+        n_patients=count_of(Patient.objects.filter(withdrawn_at=None, cohort=OuterRef("pk"))),
+        n_slides=count_of(slides),
+        n_images=Coalesce(Subquery(n_images, output_field=IntegerField()), 0),
     )
 
 
@@ -41,8 +38,8 @@ def patient_list(cohort: Cohort) -> QuerySet[Patient]:
     """Patients of a cohort, withdrawn ones included, with ``n_slides`` and ``n_images``. 1 query."""
     images = HpfImage.objects.filter(slide__patient=OuterRef("pk"), slide__patient__withdrawn_at=None)
     return Patient.objects.filter(cohort=cohort).annotate(
-        n_slides=_count(Slide.objects.filter(patient=OuterRef("pk")), "patient"),
-        n_images=_count(images, "slide__patient"),
+        n_slides=count_of(Slide.objects.filter(patient=OuterRef("pk"))),
+        n_images=count_of(images),
     )
 
 
@@ -58,7 +55,7 @@ def slide_list(*, cohort: Cohort | None = None, patient: Patient | None = None) 
         slides = slides.filter(patient__cohort=cohort)
     if patient is not None:
         slides = slides.filter(patient=patient)
-    return slides.annotate(n_images=_count(images, "slide"))
+    return slides.annotate(n_images=count_of(images))
 
 
 def slide_get(pk: int) -> Slide:
@@ -100,7 +97,7 @@ def reference_patients() -> QuerySet[Patient]:
     return (
         Patient.objects.filter(withdrawn_at=None)
         .select_related("cohort")
-        .annotate(n_references=_count(ReferenceDiagnosis.objects.filter(patient=OuterRef("pk")), "patient"))
+        .annotate(n_references=count_of(ReferenceDiagnosis.objects.filter(patient=OuterRef("pk"))))
     )
 
 

@@ -26,7 +26,7 @@ from cases.models import (
     SortingTask,
 )
 from cases.selectors.sorting import SORTING_PARTS, consensus_for_task, rule_of
-from leukoweb.core.columns import UuidText
+from leukoweb.core.columns import UuidText, count_of
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.models import User
 
@@ -80,31 +80,21 @@ def seats_of(user: User, *, open_only: bool = False) -> QuerySet[SortingSeat]:
     slides = Slide._base_manager.filter(patient__in=Patient._base_manager.filter(withdrawn_at__isnull=False))
     gone = SortingItem._base_manager.filter(image__in=HpfImage._base_manager.filter(slide__in=slides))
     return seats.annotate(
-        n_items=_items(seat=OuterRef("pk")) - _count(gone.filter(seat=OuterRef("pk"))),
+        n_items=_items(seat=OuterRef("pk")) - count_of(gone.filter(seat=OuterRef("pk"))),
         n_decided=_decided(seat=OuterRef("pk"))
-        - _count(gone.filter(seat=OuterRef("pk"), current__isnull=False).exclude(current__verdict="cleared")),
+        - count_of(gone.filter(seat=OuterRef("pk"), current__isnull=False).exclude(current__verdict="cleared")),
     ).order_by("task__closed_at", "-task_id")
 
 
-def _count(rows: QuerySet[Any]) -> Subquery:
-    """A correlated count of its own: a count over several joins multiplies their rows and has to tell them apart.
-
-    A plain function, because an aggregate would group, and grouping would sort; of rows, not of a column, which would
-    have to be fetched from the table.
-    """
-    counted = rows.order_by().annotate(n=Func(template="COUNT(*)", output_field=IntegerField()))
-    return Subquery(counted.values("n"))
-
-
 def _items(**whose: Any) -> Subquery:
-    return _count(SortingItem._base_manager.filter(**whose))
+    return count_of(SortingItem._base_manager.filter(**whose))
 
 
 def _decided(**whose: Any) -> Any:
     """Items with a verdict, less those whose verdict was taken back: few, found from the decisions of the same seat."""
     given = SortingItem._base_manager.filter(**whose, current__isnull=False)
     back = {f"current__{path}": value for path, value in whose.items()}
-    return _count(given) - _count(SortingItem._base_manager.filter(**back, current__verdict="cleared"))
+    return count_of(given) - count_of(SortingItem._base_manager.filter(**back, current__verdict="cleared"))
 
 
 def _settled(**whose: Any) -> Subquery:
@@ -195,7 +185,7 @@ def task_list() -> QuerySet[SortingTask]:
     """All tasks with ``n_seats``, ``n_items`` and ``n_decided`` over all sorters, for staff. 1 query."""
     tasks = SortingTask.objects.select_related("taxonomy", "created_by").order_by("-pk")
     return tasks.annotate(  # no join with the seats: every count would be asked for each of them
-        n_seats=_count(SortingSeat._base_manager.filter(task=OuterRef("pk"), part__in=SORTING_PARTS)),
+        n_seats=count_of(SortingSeat._base_manager.filter(task=OuterRef("pk"), part__in=SORTING_PARTS)),
         n_items=_items(seat__task=OuterRef("pk")),
         n_decided=_decided(seat__task=OuterRef("pk")),
     )

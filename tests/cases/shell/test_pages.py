@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from cases import services
+from cases import selectors, services
 from cases.models import Cohort, Exposure, HpfImage, Patient, ReferenceDiagnosis, Slide
 from leukoweb.core.storage import blobs
 
@@ -150,6 +150,33 @@ def test_lists_take_a_constant_number_of_queries(
     with CaptureQueriesContext(connection) as many:
         client.get(address(name))
     assert len(many) <= len(few), "\n".join(query["sql"] for query in many)
+
+
+def test_lists_count_what_is_there_and_not_withdrawn(
+    cohort: Cohort, patient: Patient, slide: Slide, other_slide: Slide, technician: Any, admin_user: Any,
+    add: Callable[..., HpfImage],
+) -> None:  # fmt: skip
+    second = services.slide_create(actor=technician, patient=patient, code="P-001-S2", camera="DP73")
+    empty = services.cohort_create(actor=technician, name="Empty", purpose="development")
+    bare = services.patient_create(actor=technician, cohort=cohort, code="Bare")
+    for one, seeds in ((slide, (1, 2)), (second, (3,)), (other_slide, (4, 5, 6))):
+        for seed in seeds:
+            add(one, seed)
+
+    def cohorts() -> dict[int, tuple[int, int, int]]:
+        return {one.pk: (one.n_patients, one.n_slides, one.n_images) for one in selectors.cohort_list()}  # type: ignore[attr-defined]
+
+    def patients() -> dict[int, tuple[int, int]]:
+        return {one.pk: (one.n_slides, one.n_images) for one in selectors.patient_list(cohort)}  # type: ignore[attr-defined]
+
+    assert cohorts() == {cohort.pk: (3, 3, 6), empty.pk: (0, 0, 0)}
+    assert patients() == {patient.pk: (2, 3), other_slide.patient_id: (1, 3), bare.pk: (0, 0)}
+    assert {one.pk: one.n_images for one in selectors.slide_list(cohort=cohort)} == {  # type: ignore[attr-defined]
+        slide.pk: 2, second.pk: 1, other_slide.pk: 3,
+    }  # fmt: skip
+    services.patient_withdraw(actor=admin_user, patient=other_slide.patient, reason="Consent withdrawn")
+    assert cohorts() == {cohort.pk: (2, 2, 3), empty.pk: (0, 0, 0)}
+    assert patients()[other_slide.patient_id] == (1, 0)
 
 
 def test_new_cohort(as_role: Any) -> None:
