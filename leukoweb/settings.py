@@ -16,7 +16,7 @@ import environ
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 
-from leukoweb.core import laptop
+from leukoweb.core import laptop, variables
 from leukoweb.core.zones import zone_name
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -28,7 +28,7 @@ MODE = env.str("LEUKOWEB_MODE", default="laptop")
 if MODE not in ("laptop", "production"):
     raise ImproperlyConfigured(f"LEUKOWEB_MODE is {MODE!r}; it must be 'laptop' or 'production'.")
 PRODUCTION = MODE == "production"
-DEBUG = env.bool("DEBUG", default=False) and not PRODUCTION
+DEBUG = variables.yes("DEBUG", default=False) and not PRODUCTION
 TESTING = "pytest" in sys.modules
 
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
@@ -227,11 +227,9 @@ if OIDC_SERVER_URL:
             }
         ],
     }
-ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", default=1 if PRODUCTION else 0)
-INVITE_HOURS = env.int("INVITE_HOURS", default=72)
-SESSION_HOURS = env.int("SESSION_HOURS", default=8)
-if not 0 < SESSION_HOURS <= 24:
-    raise ImproperlyConfigured(f"SESSION_HOURS is {SESSION_HOURS}; it must be from 1 to 24.")
+ALLAUTH_TRUSTED_PROXY_COUNT = variables.number("TRUSTED_PROXIES", 1 if PRODUCTION else 0, 0, 10)
+INVITE_HOURS = variables.number("INVITE_HOURS", 72, 1, 8760)
+SESSION_HOURS = variables.number("SESSION_HOURS", 8, 1, 24)
 SESSION_COOKIE_AGE = SESSION_HOURS * 3600  # of the cookie; core.sessions ends a sign-in, whatever one does
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -256,9 +254,9 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 if PRODUCTION:
-    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_SSL_REDIRECT = variables.yes("SECURE_SSL_REDIRECT", default=True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+    SECURE_HSTS_SECONDS = variables.number("SECURE_HSTS_SECONDS", 31_536_000, 0, 315_360_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     # Browsers take a cookie of such a name only over TLS, from this very host and for all its paths.
@@ -334,10 +332,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "leukoweb:",
 }
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
-JOB_LEASE_S = env.int("JOB_LEASE_S", default=20)
+JOB_LEASE_S = variables.number("JOB_LEASE_S", 20, 2, 3600)
 JOB_MAX_ATTEMPTS = 3
 METRICS_TOKEN = _secret("METRICS_TOKEN")
-INFERENCE_ENGINE = env.str("INFERENCE_ENGINE", default="auto")
+INFERENCE_ENGINE = variables.one_of("INFERENCE_ENGINE", "auto", variables.ENGINES)
 
 # -- interfaces ----------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -375,7 +373,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="WARNING" if TESTING else "INFO")},
+    "root": {
+        "handlers": ["stderr"],
+        "level": variables.one_of("LOG_LEVEL", "WARNING" if TESTING else "INFO", variables.LOG_LEVELS),
+    },
     "loggers": {
         "fontTools": {"level": "WARNING"},
         "matplotlib": {"level": "WARNING"},

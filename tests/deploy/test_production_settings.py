@@ -29,6 +29,12 @@ REFUSED = [
     ({"LEUKOWEB_MODE": "prodcution"}, "LEUKOWEB_MODE is 'prodcution'"),
     ({"MFA_REQUIRED_ROLES": "admin,chief"}, "MFA_REQUIRED_ROLES names 'chief'"),
     ({"SESSION_HOURS": "0"}, "SESSION_HOURS is 0; it must be from 1 to 24."),
+    ({"SESSION_HOURS": "eight"}, "SESSION_HOURS is 'eight'; it must be a whole number from 1 to 24."),
+    ({"JOB_LEASE_S": "0"}, "JOB_LEASE_S is 0; it must be from 2 to 3,600."),
+    ({"INVITE_HOURS": "0"}, "INVITE_HOURS is 0; it must be from 1 to 8,760."),
+    ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'loud'; it must be one of DEBUG, INFO,"),
+    ({"INFERENCE_ENGINE": "tensor"}, "INFERENCE_ENGINE is 'tensor'; it must be one of auto,"),
+    ({"SECURE_SSL_REDIRECT": "maybe"}, "SECURE_SSL_REDIRECT is 'maybe'; it must be true or false."),
     ({"OIDC_SERVER_URL": "https://id.example.org"}, "OIDC_CLIENT_ID is not set."),
     ({"ACCEL_LOCATION": "blobs"}, "ACCEL_LOCATION is 'blobs'"),
     ({"UPLOAD_TEMP_DIR": "/dev/null/in"}, "UPLOAD_TEMP_DIR cannot be made: Not a directory."),
@@ -81,7 +87,8 @@ def test_the_web_gives_up_an_idle_transaction_sooner_than_a_job(
 
 def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path) -> None:
     """As a deployment file leaves it: ``SESSION_HOURS=``."""
-    names = re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', (ROOT / "leukoweb" / "settings.py").read_text(encoding="utf-8"))
+    settings = (ROOT / "leukoweb" / "settings.py").read_text(encoding="utf-8")
+    names = re.findall(r'(?:env|variables)\.\w+\(\s*"([A-Z0-9_]+)"', settings)
     empty: dict[str, str | None] = dict.fromkeys({*names, "EMAIL_URL", "METRICS_TOKEN", "S3_ACCESS_KEY"}, "")
     kept: dict[str, str | None] = {**COMPLETE}
     told = ("SESSION_HOURS", "INVITE_HOURS", "JOB_LEASE_S", "SECURE_SSL_REDIRECT", "ALLAUTH_TRUSTED_PROXY_COUNT",
@@ -91,6 +98,12 @@ def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path) -> None:
     assert done.stdout.strip() == str(
         [8, 72, 20, True, 1, "leukoweb@localhost", "auto", "django.core.mail.backends.console.EmailBackend", None]
     ), done.stderr
+
+
+def test_words_are_taken_however_they_are_typed(tmp_path: Path) -> None:
+    ask = "from leukoweb import settings as s; print(s.LOGGING['root']['level'], s.INFERENCE_ENGINE)"
+    done = start({"LOG_LEVEL": "debug", "INFERENCE_ENGINE": "Torch"}, tmp_path, "-c", ask)
+    assert done.stdout.strip() == "DEBUG torch", done.stderr
 
 
 def test_the_folder_of_arriving_uploads_is_made(tmp_path: Path) -> None:
