@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Min
+from django.db.models import Case, Count, Min, Q, Value, When
 from django.utils import timezone
 
 from leukoweb.core.audit import GENESIS, event_hash
@@ -101,13 +101,24 @@ def _clock(now: datetime) -> Finding:
 
 
 def _queues(now: datetime) -> list[Finding]:
-    """A queue where something has waited long and nothing runs has no worker."""
-    rows = Job.objects.filter(status__in=Job.ACTIVE).order_by().values("queue", "status")
-    counted = {(r["queue"], r["status"]): r for r in rows.annotate(n=Count("pk"), since=Min("created_at"))}
+    """A queue where something has waited long and nothing runs has no worker.
+
+    Jobs that a worker put back, because the machine could not do them (a full disk, no store), wait for the machine;
+    those that nobody takes up again although their time has come wait for a worker like any other.
+    """
+    put_back = Q(not_before__gt=now - WAITED_TOO_LONG) & ~Q(error_code="")
+    stalled = Case(When(put_back, then=Value(True)), default=Value(False))
+    jobs = Job.objects.filter(status__in=Job.ACTIVE).annotate(stalled=stalled).order_by()
+    rows = jobs.values("queue", "status", "stalled").annotate(n=Count("pk"), since=Min("created_at"))
+    by_kind = {(r["queue"], r["status"], r["stalled"]): r for r in rows}
     found = []
     for queue in QUEUES:
-        waiting, running = counted.get((queue, Job.Status.QUEUED)), counted.get((queue, Job.Status.RUNNING))
-        n_running = running["n"] if running else 0
+        waiting = by_kind.get((queue, Job.Status.QUEUED, False))
+        running = [by_kind[key] for key in by_kind if key[:2] == (queue, Job.Status.RUNNING)]
+        n_running = sum(row["n"] for row in running)
+        if held_up := by_kind.get((queue, Job.Status.QUEUED, True)):
+            found.append(_waits_for_machine(queue, held_up["n"], waiting["n"] if waiting else 0, n_running))
+            continue
         if waiting is None:
             words = f"{n_running} running, nothing waits." if n_running else "Nothing to do."
             found.append(Finding(f"Queue {queue}", GOOD, words))
@@ -121,6 +132,14 @@ def _queues(now: datetime) -> list[Finding]:
         else:
             found.append(Finding(f"Queue {queue}", GOOD, words))
     return found
+
+
+def _waits_for_machine(queue: str, n: int, n_others: int, n_running: int) -> Finding:
+    """A worker of this queue tried a moment ago, so it has one."""
+    others = f", {n_others} for their turn" if n_others else ""
+    words = f"{n} waiting for the machine (a full disk, or a store that is away){others}; {n_running} running."
+    advice = "The Jobs page says what is in the way. They are tried again by themselves."
+    return Finding(f"Queue {queue}", WARN, words, advice)
 
 
 def _failures(now: datetime) -> Finding:

@@ -45,6 +45,20 @@ def test_a_queue_without_a_worker_is_told_from_a_busy_one() -> None:
 
 
 @pytest.mark.both_databases
+def test_jobs_that_wait_for_the_machine_are_told_from_those_that_wait_for_a_worker() -> None:
+    """A worker that finds the disk full is there: nobody should look for another one."""
+    waits = a_job(30)
+    rows = Job.objects.filter(pk=waits.pk)
+    rows.update(not_before=timezone.now() + timedelta(seconds=40), error_code="E_STORAGE", error="The disk is full.")
+    machine = "1 waiting for the machine (a full disk, or a store that is away)"
+    assert state_of("Queue infer") == ("warn", f"{machine}; 0 running.")
+    a_job(30)
+    assert state_of("Queue infer") == ("warn", f"{machine}, 1 for their turn; 0 running.")
+    rows.update(not_before=timezone.now() - timedelta(minutes=6))  # its time has come, and nobody tried
+    assert state_of("Queue infer") == ("bad", "2 waiting, the oldest for 30 minutes; 0 running.")
+
+
+@pytest.mark.both_databases
 def test_a_changed_event_and_a_missing_trigger_are_found(monkeypatch: Any) -> None:
     monkeypatch.setattr(health, "CHAIN_TAIL", 3)
     events = [audit_record(actor=None, action="test", target=str(n)) for n in range(6)]
