@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 
 from django.conf import settings
@@ -57,6 +58,11 @@ class SortingTask(models.Model):
         return self.name
 
 
+def new_board() -> str:
+    """Random: two people of one computer must not find each other's boards, nor anything be read from the name."""
+    return secrets.token_hex(16)
+
+
 class SortingSeat(models.Model):
     """A person's place in a task."""
 
@@ -70,6 +76,9 @@ class SortingSeat(models.Model):
     part = models.CharField(max_length=12, choices=Part.choices, default=Part.SORTER)
     seed = models.PositiveBigIntegerField(help_text="Of this person's own random order")
     active = models.BooleanField(default=True)
+    board = models.CharField(
+        max_length=32, default=new_board, editable=False, help_text="Names the seat in browsers, where decisions wait"
+    )
     last_item = models.PositiveIntegerField(default=0, help_text="Position where the person left")
     preferences = models.JSONField(default=dict, help_text="Keymap, tile size, auto-advance")
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from typing import Any, NamedTuple
 
 from django.db.models import Func, IntegerField, OuterRef, QuerySet, Subquery
-from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.crypto import constant_time_compare
 
 from cases.consensus import DISPUTED
 from cases.dealing import shuffled
@@ -58,8 +58,11 @@ def seat_get(user: User, task_id: uuid.UUID) -> SortingSeat:
 
 
 def seat_owner(seat: SortingSeat) -> str:
-    """Names a seat in the browser: whose board a page is, and whose decisions wait there. Tells nothing by itself."""
-    return salted_hmac("leukoweb.sorting.outbox", str(seat.pk)).hexdigest()[:32]
+    """Names a seat in the browser: whose board a page is, and whose decisions wait there. Tells nothing by itself.
+
+    Stored, so that decisions that wait in a browser outlive a new SECRET_KEY.
+    """
+    return seat.board
 
 
 def owns_board(user: User, task_id: uuid.UUID, owner: str) -> bool:

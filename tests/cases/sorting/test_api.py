@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.test import Client
+from django.utils.crypto import salted_hmac
 
 from cases.models import AdjudicationDecision, Cohort, HpfImage, SortingDecision, SortingTask
 from cases.services.sorting_tasks import People, task_create
 from cases.services.taxonomies import taxonomy_ensure
+from tests.conftest import BACKEND
 
 pytestmark = pytest.mark.django_db
 JSON = "application/json"
@@ -155,6 +159,20 @@ def test_an_open_board_does_not_act_as_whoever_signed_in_later(
     assert anna.post(f"{base}/decisions/", sent, JSON, headers=mine).json()["n_new"] == 1
     task.seats.filter(user=anna.user).update(active=False)  # type: ignore[attr-defined]
     assert anna.get(f"{base}/queue/", headers=mine).status_code == 404, "it is theirs, but it was stopped"
+
+
+@pytest.mark.both_databases
+def test_a_board_keeps_its_name_when_the_secret_key_changes(anna: Any, task: SortingTask, settings: Any) -> None:
+    """Decisions wait under it in browsers; seats that were there before the name was stored keep theirs too."""
+    address = f"/sorting/{task.public_id}/board/"
+    board = anna.get(address).context["owner"]
+    settings.SECRET_KEY = "another one after a leak, of more than fifty characters"
+    anna.force_login(anna.user, backend=BACKEND)
+    assert anna.get(address).context["owner"] == board
+    assert len(set(task.seats.values_list("board", flat=True))) == task.seats.count()
+    import_module("cases.migrations.0012_sorting_seat_board").keep_names(apps, None)
+    seat = task.seats.get(user=anna.user)
+    assert seat.board == salted_hmac("leukoweb.sorting.outbox", str(seat.pk)).hexdigest()[:32]
 
 
 def test_a_visitor_is_told_to_sign_in(client: Client, task: SortingTask) -> None:
