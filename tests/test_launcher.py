@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from leukoweb.launcher import addresses
+from leukoweb.launcher import addresses, processes
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 90
@@ -170,6 +170,30 @@ def test_a_taken_port_is_said_in_one_line(data: Path) -> None:
     assert f"Port {port} cannot be used" in done.stderr
     assert "make run PORT=" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_log_that_grew_large_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its child goes on writing into it, and when it is started again."""
+    monkeypatch.setattr(processes, "LOG_BYTES_MAX", 1000)
+    log = tmp_path / "web.log"
+    log.write_text("old\n" * 300)
+    go = tmp_path / "go"
+    child = processes.Child("web", ["sh", "-c", f"echo one; until [ -e {go} ]; do sleep 0.02; done; echo two"], log)
+    child.start({"PATH": os.environ["PATH"]})
+    assert (tmp_path / "web.log.1").read_text() == "old\n" * 300
+    deadline = time.monotonic() + PATIENCE_S
+    while log.read_text() != "one\n" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    monkeypatch.setattr(processes, "LOG_BYTES_MAX", 3)
+    child.trim_log()
+    go.touch()
+    assert child.process is not None
+    child.process.wait(PATIENCE_S)
+    assert (tmp_path / "web.log.1").read_text() == "one\n"
+    assert log.read_text() == "two\n", "it appends: no hole is left where the old lines were"
+    monkeypatch.setattr(processes, "LOG_BYTES_MAX", 1000)
+    child.trim_log()
+    assert log.read_text() == "two\n"
 
 
 def test_training_has_a_worker_of_its_own_where_torch_is_and_says_what_to_install_where_not() -> None:

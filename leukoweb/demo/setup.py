@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.db.models import Q
 
 from inference.services.registry import starter_ensure
 from leukoweb.core.models import Role, User
@@ -14,12 +15,15 @@ from leukoweb.demo.study import study_queue
 
 
 def first_run(*, demo: bool) -> None:
-    """Idempotent: the starter pipeline always; demo users and the phantom cohort only where wanted."""
+    """Idempotent: the starter pipeline always; demo users and the phantom cohort only where wanted.
+
+    A demo user whom an admin gave another role keeps it: the name is taken, and the role may stay without anybody.
+    """
     starter_ensure()
     if settings.PRODUCTION:
         return
     for role in Role.values if demo else [Role.ADMIN]:
-        if not User.objects.filter(role=role).exists():
+        if not User.objects.filter(Q(role=role) | Q(username=role)).exists():
             user_create(actor=None, username=role, role=role, full_name=f"Demo {role}" if demo else "")
     if demo:
         first_queue()

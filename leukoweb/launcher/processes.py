@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+LOG_BYTES_MAX = 20_000_000
 
 
 def _end_with_parent() -> Callable[[], None] | None:
@@ -45,6 +47,7 @@ class Child:
     stops_last: bool = False
 
     def start(self, env: dict[str, str]) -> None:
+        self.trim_log()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  our own command lines
                 self.command,
@@ -55,6 +58,17 @@ class Child:
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops the others in order
                 preexec_fn=_end_with_parent(),
             )
+
+    def trim_log(self) -> None:
+        """Keep what a large log holds as ``.1``, instead of the one before it, and go on with an empty one.
+
+        A copy: the child goes on writing into the file that it has, and at its end (it was opened to append). Lines
+        that it writes between the two steps are lost.
+        """
+        with contextlib.suppress(OSError):  # no log yet, or no room for a copy: nothing to stop the launcher for
+            if self.log.stat().st_size > LOG_BYTES_MAX:
+                shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
+                os.truncate(self.log, 0)
 
     @property
     def alive(self) -> bool:
@@ -111,6 +125,10 @@ class Supervisor:
             elif now >= child.next_start:
                 child.next_start = 0.0
                 child.start(self.env)
+
+    def trim_logs(self) -> None:
+        for child in self.children:
+            child.trim_log()
 
     def stop(self, patience_s: float = 8.0) -> None:
         """Everything at once but the broker, which the others still talk to while they end.

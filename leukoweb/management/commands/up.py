@@ -20,6 +20,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 
+from leukoweb.core.exceptions import DomainError
 from leukoweb.core.guards import require_guards
 from leukoweb.core.jobs.bell import reap_and_ring
 from leukoweb.core.models import Job
@@ -133,7 +134,10 @@ class Command(BaseCommand):
         if settings.BROKER_SOCKET:
             # The lock says that no other launcher of this folder lives, hence no worker: no need to wait for leases.
             Job.objects.filter(status=Job.Status.RUNNING).update(lease_until="1970-01-01T00:00:00Z")
-        first_run(demo=demo)
+        try:
+            first_run(demo=demo)
+        except DomainError as error:
+            raise CommandError(f"{error.code}: {error.message} {error.hint}".strip()) from error
 
     def _environment(self, allowed: list[str]) -> dict[str, str]:
         return {**os.environ, "DATA_DIR": str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1",
@@ -195,6 +199,7 @@ class Command(BaseCommand):
             supervisor.mend()
             if time.monotonic() >= next_round:
                 next_round = time.monotonic() + REAP_EVERY_S
+                supervisor.trim_logs()
                 try:
                     reap_and_ring()
                 except DatabaseError as error:
