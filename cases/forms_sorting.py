@@ -12,6 +12,7 @@ from cases.models import Cohort, HpfImage, SortingTask, Taxonomy
 from cases.services.curation import images_by_public_id
 from cases.services.sorting_tasks import People
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.forms import text_of
 from leukoweb.core.models import Role, User
 
 RULE_CHOICES = [
@@ -103,6 +104,11 @@ class TaxonomyForm:
         self.map_names = sorted(taxonomy.maps)
         self.data = data
         self.note = data.get("note", "").strip() if data is not None else ""
+
+    def require_text(self) -> None:
+        """Raise `DomainError` for what no column can hold; the rest is for the service to judge."""
+        for name, value in ({} if self.data is None else self.data).items():
+            text_of(value, "The note" if name == "note" else "The table")
 
     def rows(self) -> list[dict[str, Any]]:
         """One per label and the empty one, as typed or as stored."""

@@ -171,6 +171,7 @@ def taxonomy_edit(request: HttpRequest, pk: int) -> HttpResponse:
     error: DomainError | None = None
     if request.method == "POST":
         try:
+            form.require_text()
             made = taxonomy_version_create(
                 actor=person(request), name=request.POST.get("name", taxonomy.name), labels=form.labels(),
                 maps=form.maps(), note=form.note,

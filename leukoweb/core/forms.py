@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.mail import mail_configured
 from leukoweb.core.models import Role
+from leukoweb.core.services.users import NAME_MAX
 
 
 def data_of(form: forms.BaseForm) -> dict[str, Any]:
@@ -24,12 +26,27 @@ def data_of(form: forms.BaseForm) -> dict[str, Any]:
     return form.cleaned_data
 
 
+def text_of(value: str, label: str) -> str:
+    """What was typed into a field of no form, as a form would clean it: a NUL is an error to PostgreSQL.
+
+    Raises
+    ------
+    DomainError
+        It cannot be stored; ``label`` says which field.
+    """
+    try:
+        return str(forms.CharField(required=False).clean(value))
+    except ValidationError as error:
+        raise DomainError(f"{label}: {error.messages[0]}", hint="Type it again.") from error
+
+
 class UserForm(forms.Form):
-    username = forms.CharField(max_length=150, help_text="For signing in")
-    full_name = forms.CharField(max_length=200, required=False)
+    username = forms.CharField(max_length=NAME_MAX, help_text="For signing in")
+    full_name = forms.CharField(max_length=NAME_MAX, required=False)
     email = forms.EmailField(
-        required=False, help_text="Optional. Invitations to studies and reminders go there; the sign-in link does not."
-    )
+        required=False, max_length=254,
+        help_text="Optional. Invitations to studies and reminders go there; the sign-in link does not.",
+    )  # fmt: skip
     role = forms.ChoiceField(choices=Role.choices)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -39,7 +56,11 @@ class UserForm(forms.Form):
 
 
 class EmailForm(forms.Form):
-    email = forms.EmailField(required=False)
+    email = forms.EmailField(required=False, max_length=254)
+
+
+class NameForm(forms.Form):
+    full_name = forms.CharField(required=False, max_length=NAME_MAX, label="Name")
 
 
 class PasswordForm(forms.Form):

@@ -9,6 +9,7 @@ urlpatterns = [
     path("users/<int:pk>/invite/", users.user_invite, name="user_invite"),
     path("users/<int:pk>/change/", users.user_change, name="user_change"),
     path("users/<int:pk>/second-factor/remove/", users.user_second_factor_remove, name="user_second_factor_remove"),
+    path("users/<int:pk>/name/", users.user_name, name="user_name"),
     path("users/<int:pk>/email/", users.user_email, name="user_email"),
     path("jobs/", jobs.job_list, name="job_list"),
     path("jobs/<uuid:pk>/progress/", jobs.job_progress, name="job_progress"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from allauth.account.models import EmailAddress
 from allauth.account.utils import filter_users_by_email
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import Client
 from django.urls import reverse
@@ -204,6 +206,81 @@ def test_bad_names_and_roles_are_refused(admin_user: Any) -> None:
     users.user_create(actor=admin_user, username="rosa", role="admin")
     with pytest.raises(Conflict, match="taken"):
         users.user_create(actor=admin_user, username="rosa", role="admin")
+
+
+def test_what_no_column_could_hold_is_refused_in_words(as_role: Callable[[str], Client]) -> None:
+    """PostgreSQL takes neither a longer text than its column nor a NUL."""
+    client = as_role("admin")
+    long = {"username": "rosa", "role": "pathologist", "full_name": "R" * 151}
+    answer = client.post(reverse("user_create"), long)
+    assert (answer.status_code, User.objects.filter(username="rosa").exists()) == (400, False)
+    long = {"username": "rosa", "role": "pathologist", "email": f"rosa@{'.'.join(['e' * 60] * 4)}.example.org"}
+    assert client.post(reverse("user_create"), long).status_code == 400
+    for name in ("R" * 151, f"Rosa {'L' * 150}"):
+        with pytest.raises(DomainError, match="the limit is 150"):
+            users.user_create(actor=None, username="rosa", role="pathologist", full_name=name)
+    rosa = users.user_create(actor=None, username="rosa", role="pathologist")
+    change = reverse("user_change", args=[rosa.pk])
+    answer = client.post(change, {"role": "technician", "reason": "a\x00b"})
+    assert (answer.status_code, b"Null characters" in answer.content) == (400, True)
+    rosa.refresh_from_db()
+    assert rosa.role == "pathologist"
+
+
+def test_a_name_is_corrected_on_record(as_role: Callable[[str], Client]) -> None:
+    client = as_role("admin")
+    rosa = users.user_create(actor=None, username="rosa", role="pathologist", full_name="Rosa Lnid")
+    address = reverse("user_name", args=[rosa.pk])
+    for _ in range(2):  # the second time nothing changes and nothing is recorded
+        assert client.post(address, {"full_name": " Rosa  Lind "}).status_code == 302
+    rosa.refresh_from_db()
+    assert str(rosa) == "Rosa Lind"
+    assert b"Correct the name" in client.get(reverse("user_list")).content
+    assert client.post(address, {"full_name": "R" * 151}).status_code == 400
+    client.post(address, {"full_name": ""})
+    rosa.refresh_from_db()
+    assert str(rosa) == "rosa"
+    events = AuditEvent.objects.filter(action="user.name", target=f"user:{rosa.pk}").order_by("id")
+    assert [event.data for event in events] == [
+        {"before": "Rosa Lnid", "after": "Rosa Lind"}, {"before": "Rosa Lind", "after": ""}
+    ]  # fmt: skip
+
+
+def test_the_command_line_gives_an_admin_a_new_link(client: Client, settings: Any) -> None:
+    """For the first admin, whose link expires, and for the only one, who lost the password."""
+    settings.ALLOWED_HOSTS, settings.PRODUCTION = ["smears.example.org"], True
+
+    def link(*words: str) -> str:
+        out = StringIO()
+        call_command("sign_in_link", *words, stdout=out, stderr=StringIO())
+        return out.getvalue().strip()
+
+    with pytest.raises(CommandError, match="--new-admin"):
+        link("admin")
+    first = link("admin", "--new-admin")
+    second = link("admin", "--new-admin")
+    assert first.startswith("https://smears.example.org/join/")
+    assert User.objects.get(username="admin").role == "admin"
+    settings.ALLOWED_HOSTS = ["testserver"]
+    assert client.get(first.removeprefix("https://smears.example.org")).status_code == 404, "an earlier link is void"
+    assert client.get(second.removeprefix("https://smears.example.org")).status_code == 200
+    assert link("admin", "--site", "http://here/").startswith("http://here/join/")
+    assert AuditEvent.objects.filter(action="user.invite").count() == 3
+    User.objects.filter(username="admin").update(is_active=False)
+    with pytest.raises(CommandError, match="is disabled"):
+        link("admin")
+
+
+def test_a_demo_user_with_another_role_does_not_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    from leukoweb.demo import setup
+
+    for queue in ("starter_ensure", "first_queue", "study_queue", "demo_reconstruction", "sorting_queue", "demo_queue"):
+        monkeypatch.setattr(setup, queue, lambda: None)
+    setup.first_run(demo=True)
+    User.objects.filter(username="coordinator").update(role="pathologist")
+    setup.first_run(demo=True)
+    assert User.objects.get(username="coordinator").role == "pathologist"
+    assert User.objects.count() == 4
 
 
 def test_the_users_page_makes_a_link_to_copy(as_role: Callable[[str], Client]) -> None:

@@ -20,6 +20,18 @@ from leukoweb.core.exceptions import Conflict, DomainError, NotFound
 from leukoweb.core.hooks import role_changed, would_end
 from leukoweb.core.models import Role, User
 
+NAME_MAX = 150  # of the columns
+
+
+def _names(full_name: str) -> tuple[str, str]:
+    """(first name, the rest) as they are stored."""
+    name = " ".join(full_name.split())
+    if len(name) > NAME_MAX:
+        message = f"The name has {len(name)} characters; the limit is {NAME_MAX}."
+        raise DomainError(message, field="full_name", hint="Write it shorter.")
+    first, _, last = name.partition(" ")
+    return first, last
+
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
@@ -36,8 +48,10 @@ def user_create(*, actor: User | None, username: str, role: str, full_name: str 
         ) from error
     if role not in Role.values:
         raise DomainError(f"{role!r} is not a role; choose {', '.join(Role.values)}.", field="role")
+    if len(username) > NAME_MAX:
+        raise DomainError(f"A user name has at most {NAME_MAX} characters.", field="username")
     _require_free(email)
-    first, _, last = full_name.strip().partition(" ")
+    first, last = _names(full_name)
     user = User(username=username, role=role, email=email, first_name=first, last_name=last)
     user.set_unusable_password()
     try:
@@ -168,6 +182,26 @@ def user_second_factor_remove(*, actor: User | None, user: User) -> None:
         raise Conflict(f"{user} has no second step.")
     rows.delete()
     audit_record(actor=actor, action="user.second_factor_remove", target=f"user:{user.pk}", data={"types": kinds})
+
+
+@transaction.atomic
+def user_name_set(*, actor: User, user: User, full_name: str) -> User:
+    """Correct or (empty) remove somebody's name. What was signed or exported under the old one keeps it.
+
+    Raises
+    ------
+    DomainError
+        The name is too long.
+    """
+    user.refresh_from_db(from_queryset=User.objects.select_for_update())
+    before = user.get_full_name()
+    user.first_name, user.last_name = _names(full_name)
+    if user.get_full_name() == before:
+        return user
+    user.save(update_fields=["first_name", "last_name"])
+    data = {"before": before, "after": user.get_full_name()}
+    audit_record(actor=actor, action="user.name", target=f"user:{user.pk}", data=data)
+    return user
 
 
 @transaction.atomic

@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.forms import EmailForm, PasswordForm, UserForm, data_of
+from leukoweb.core.forms import EmailForm, NameForm, PasswordForm, UserForm, data_of, text_of
 from leukoweb.core.http import person
 from leukoweb.core.models import Role, User
 from leukoweb.core.permissions import ACTIONS, public, requires
@@ -68,7 +68,7 @@ def user_invite(request: HttpRequest, pk: int) -> HttpResponse:
 def user_change(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
     active = {"disable": False, "enable": True}.get(request.POST.get("do", ""))
-    role, reason = request.POST.get("role") or None, request.POST.get("reason", "")
+    role, reason = request.POST.get("role") or None, text_of(request.POST.get("reason", ""), "Reason")
     try:
         users.user_change(actor=person(request), user=user, role=role, is_active=active, reason=reason[:REASON_MAX])
     except users.ReasonNeeded as needed:
@@ -76,6 +76,15 @@ def user_change(request: HttpRequest, pk: int) -> HttpResponse:
         asked = "reason" in request.POST  # the first time the page asks; then it says that it is still empty
         return render(request, "core/user_change.html", context | {"empty": asked}, status=needed.status)
     messages.success(request, f"{user} was changed.")
+    return redirect("user_list")
+
+
+@require_POST
+@requires("users.manage")
+def user_name(request: HttpRequest, pk: int) -> HttpResponse:
+    user = get_object_or_404(User, pk=pk)
+    users.user_name_set(actor=person(request), user=user, full_name=data_of(NameForm(request.POST))["full_name"])
+    messages.success(request, f"The name of {user.username} is {user.get_full_name() or 'empty now'}.")
     return redirect("user_list")
 
 

@@ -127,6 +127,9 @@ def test_a_laboratory_adds_a_class_and_is_told_which_maps_to_extend(as_role: Cal
     assert "map four: MDS; map three: MDS; map two: MDS" in refused.content.decode()
     assert 'value="Myelodysplastic syndrome"' in refused.content.decode()
     maps = {"map-7-five": "MDS", "map-7-four": "CHRONIC", "map-7-three": "CHRONIC", "map-7-two": "LEUKEMIA"}
+    for odd in ({"note": "a\x00b"}, {"label-7-title": "a\x00b"}):  # PostgreSQL cannot store it
+        answer = admin.post(url, edited(paper, **maps) | odd)
+        assert (answer.status_code, b"Null characters" in answer.content) == (400, True)
     answer = admin.post(url, edited(paper, **maps), follow=True)
     assert "paper, version 2" in answer.content.decode()
     second = Taxonomy.objects.get(version=2)
