@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ def told_in_one_line() -> Iterator[None]:
         yield
     except DomainError as error:
         raise CommandError(f"{error.code}: {error.message} {error.hint}".strip(), returncode=2) from error
-    except (OperationalError, ProgrammingError) as error:
+    except (OperationalError, ProgrammingError, sqlite3.Error) as error:  # SQLite's own, where a copy is opened
         text = f"E_DATABASE: The database is not ready: {error}. Run `manage.py migrate`."
         raise CommandError(text, returncode=2) from error
 

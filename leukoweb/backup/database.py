@@ -24,6 +24,15 @@ class BackupFailed(DomainError):
     code = "E_BACKUP"
 
 
+def database_place() -> str:
+    """Which database this installation uses, without its password: a command in the wrong environment uses another."""
+    config = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"SQLite {config['NAME']}"
+    port = f":{config['PORT']}" if config.get("PORT") else ""
+    return f"PostgreSQL {config['NAME']} at {config.get('HOST') or 'localhost'}{port}"
+
+
 def database_dump(folder: Path) -> tuple[Path, Digests]:
     """Write the database into ``folder``; returns the file and the digests of the very rows that it holds."""
     if connection.vendor == "sqlite":
@@ -77,6 +86,9 @@ def live_digests() -> Digests:
 def _sqlite_dump(target: Path) -> tuple[Path, Digests]:
     """The backup interface copies committed pages, also those still in the log; a plain copy would miss them."""
     source = str(connection.settings_dict["NAME"])
+    if not connection.is_in_memory_db() and not Path(source).is_file():  # type: ignore[attr-defined]
+        hint = "Set DATA_DIR or DATABASE_URL as the server has it."
+        raise BackupFailed(f"There is no database at {source}.", hint=hint)
     with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
         live.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, no log beside it

@@ -29,6 +29,7 @@ from leukoweb.backup.database import (
     BackupFailed,
     database_dump,
     database_load,
+    database_place,
     live_digests,
     require_empty_database,
 )
@@ -46,9 +47,13 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class BackupReport:
-    """``folder`` of the backup, files it needs, how many of them were copied, and names that no store has intact."""
+    """``folder`` of the backup, files it needs, how many of them were copied, and names that no store has intact.
+
+    ``place`` names the database that was saved.
+    """
 
     folder: Path
+    place: str
     n_files: int
     n_copied: int
     missing: list[str]
@@ -90,7 +95,7 @@ def _take(folder: Path, pool: BlobStore, *, verify: bool) -> BackupReport:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     audit_record(actor=None, action="backup.take", data={"folder": folder.name, "files": len(names)})
-    return BackupReport(folder, len(names), copied, missing)
+    return BackupReport(folder, database_place(), len(names), copied, missing)
 
 
 def backup_read(folder: Path) -> dict[str, Any]:

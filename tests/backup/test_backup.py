@@ -245,6 +245,28 @@ def test_a_missing_file_is_reported_and_the_rest_is_saved(image: Any, tmp_path: 
     assert len(list((tmp_path / "b").glob("*/manifest.json"))) == 1
 
 
+def test_a_backup_says_which_database_it_saved(image: Any, tmp_path: Path, capsys: Any) -> None:
+    """From cron, without the server's environment, it would save another one and be content."""
+    call_command("backup", str(tmp_path / "b"))
+    said = capsys.readouterr().out
+    config = connection.settings_dict
+    assert (f"database SQLite {config['NAME']} and 1 files" if connection.vendor == "sqlite" else " at ") in said
+    if config["PASSWORD"]:
+        assert config["PASSWORD"] not in said
+
+
+def test_no_database_is_said_in_one_line(tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "LEUKOWEB_MODE")}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "backup", str(tmp_path / "b")], cwd=ROOT, capture_output=True, text=True,
+        env=env | {"DATA_DIR": str(tmp_path / "none")}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"There is no database at {tmp_path / 'none' / 'db.sqlite3'}." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "b").glob("2*"))
+
+
 def test_a_folder_without_a_manifest_is_no_backup(db: None, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="no manifest"):
         call_command("backup", str(tmp_path), "--check")

@@ -114,6 +114,33 @@ def test_the_worker_images_own_command_is_that_of_the_gpu_worker_and_of_the_guid
     assert "start the `worker` image (its own command is `celery ... -Q infer,train -c 1`)" in guide
 
 
+def test_what_is_changed_on_a_running_site_arrives() -> None:
+    """Nginx keeps web's first address, Compose no account of what secret files hold, and a second file is easily left
+    out of a command."""
+    assert SERVICES["proxy"]["depends_on"]["web"] == {"condition": "service_healthy", "restart": True}
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rotating = guide.split("## Rotate secrets\n")[1].split("\n## ")[0]
+    assert "`docker compose up -d --force-recreate`" in rotating
+    assert not re.search(r"compose up -d[`.\n]", rotating)
+    line = "COMPOSE_FILE=docker-compose.yml:deploy/compose.s3.yml"
+    assert line in guide
+    assert line in (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert " -f " not in "".join(re.findall(r"docker compose .*", guide))
+
+
+def test_commands_without_containers_have_the_servers_environment() -> None:
+    """Cron's own has nothing of it: the command would run in laptop mode, on another database, and succeed."""
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert "    LEUKOWEB_MODE=production\n" in guide
+    crons = [line for line in guide.splitlines() if line.strip().startswith("0 2 * * *")]
+    assert len(crons) == 2
+    assert all("docker compose" in line or "(set -a && . /etc/leukoweb.env && exec " in line for line in crons)
+    nginx = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    for words in ("server web:8000", "/run/secrets/", "alias /data/blobs/"):
+        assert words in nginx
+        assert words in guide, "what has to be changed outside Compose"
+
+
 def test_the_backup_can_be_taken_and_put_back() -> None:
     """Programs of the server's own version, a folder to write into, a database that migrate has not filled before."""
     server, client = re.search(r"postgres:(\d+)", SERVICES["db"]["image"]), re.search(

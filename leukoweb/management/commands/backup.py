@@ -31,7 +31,8 @@ class Command(BaseCommand):
             else:
                 report = backup_take(folder, verify=options["verify"])
                 self.stdout.write(
-                    f"{report.folder}: database and {report.n_files} files, {report.n_copied} of them copied."
+                    f"{report.folder}: database {report.place} and {report.n_files} files, {report.n_copied} of them"
+                    " copied."
                 )
                 for name in report.missing:
                     self.stderr.write(f"stored file {name} is missing or damaged")
