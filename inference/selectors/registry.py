@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 from django.db.models import Count, Q, QuerySet
 
 from inference.models import ModelVersion, PipelineVersion
@@ -32,6 +35,19 @@ def model_list_for(slot: str) -> QuerySet[ModelVersion]:
     """Models whose classes fit a slot: model 3 may also be the single model of the comparator."""
     fitting = [pk for pk, classes in model_list().values_list("pk", "classes") if tuple(classes) in SLOT_CLASSES[slot]]
     return model_list().filter(pk__in=fitting)
+
+
+def version_free(kind: type[ModelVersion] | type[PipelineVersion], name: str) -> str:
+    """The first whole number that no version of this name has; one query."""
+    taken = set(kind.objects.filter(name=name).values_list("version", flat=True))
+    return next(version for version in map(str, itertools.count(1)) if version not in taken)
+
+
+def names_registered(names: Iterable[str]) -> set[str]:
+    """Those of the names that a model or a pipeline has, in any version; two queries."""
+    wanted = list(names)
+    kinds = (ModelVersion, PipelineVersion)
+    return {name for kind in kinds for name in kind.objects.filter(name__in=wanted).values_list("name", flat=True)}
 
 
 def pipelines_with(model: ModelVersion) -> QuerySet[PipelineVersion]:

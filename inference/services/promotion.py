@@ -8,6 +8,7 @@ from cases.models import DatasetVersion
 from inference.models import PipelineVersion, Promotion, TrainingRun
 from inference.pipeline.evaluation import chosen_rules
 from inference.pipeline.rules import RuleSet
+from inference.selectors.registry import version_free
 from inference.selectors.training import evaluation_newest
 from inference.services.registry import pipeline_activate, pipeline_create
 from leukoweb.core.audit import audit_record
@@ -32,7 +33,10 @@ def pipeline_promote(
 @transaction.atomic
 def pipeline_roll_back(*, actor: User | None, promotion: Promotion, reason: str = "") -> PipelineVersion:
     """Back to what was active before ``promotion``, which must be the newest one."""
-    newest = Promotion.objects.order_by("-id").first()
+    newest = Promotion.objects.select_related("pipeline").order_by("-id").first()
+    if newest and actor and newest.promoted_by_id == actor.pk and newest.before_id == promotion.pipeline_id:
+        if newest.pipeline_id == promotion.before_id and newest.pk > promotion.pk:
+            return newest.pipeline  # the same person went back already
     if newest != promotion or promotion.before is None:
         raise Conflict("Only the newest promotion can be rolled back, and only to an earlier pipeline.")
     words = f"Rolled back. {reason}".strip()
@@ -50,6 +54,9 @@ def rules_choose(*, actor: User | None, run: TrainingRun, measure: str, at_least
     run = TrainingRun.objects.select_for_update(of=("self",)).select_related("pipeline", "dataset").get(pk=run.pk)
     if run.pipeline is None:
         raise Conflict(f"{run.name} has no candidate pipeline.")
+    gate = run.pipeline.rule_set.get("gate") or {}
+    if gate and (gate["measure"], f"{gate['at_least']:g}") == (measure, at_least):
+        return run.pipeline  # chosen already; the second of two clicks
     evaluation = evaluation_newest(run.pipeline, run.dataset)
     rows = evaluation.report["sweep"] if evaluation is not None else []
     row = next((r for r in rows if r["gate"]["measure"] == measure and f"{r['gate']['at_least']:g}" == at_least), None)
@@ -58,7 +65,7 @@ def rules_choose(*, actor: User | None, run: TrainingRun, measure: str, at_least
             f"The sweep has no gate of {measure or 'no measure'} {at_least or ''}".strip() + ".",
             code="E_SWEEP", hint="Choose one of the listed thresholds.", field="at_least",
         )  # fmt: skip
-    version = 1 + PipelineVersion.objects.filter(name=run.pipeline.name).count()
+    version = int(version_free(PipelineVersion, run.pipeline.name))
     rules = chosen_rules(RuleSet.from_dict(run.pipeline.rule_set), row["gate"], version)
     pipeline = pipeline_create(
         actor=actor, name=run.pipeline.name, version=str(version), rule_set=rules, models=run.pipeline.slots,

@@ -103,10 +103,13 @@ def pipeline_activate(
 
     Two people at once: the rows are locked in one order, so the second waits; the unique index is the net. With
     ``instead_of`` (the id of the pipeline that the person saw as active, None for none) the second is told, by a
-    Conflict; without it the second wins.
+    Conflict; without it the second wins. Whoever clicks twice has done it once.
     """
     rows = PipelineVersion.objects.select_for_update().order_by("pk")
     before = [row for row in rows if row.is_active]
+    if instead_of is not ... and _just_done(actor, pipeline, instead_of):
+        pipeline.refresh_from_db()
+        return pipeline
     if instead_of is not ... and instead_of != (before[0].pk if before else None):
         raise Conflict(
             f"{before[0] if before else 'No pipeline'} is active by now; somebody was faster.",
@@ -131,6 +134,12 @@ def pipeline_activate(
     )  # fmt: skip
     pipeline.refresh_from_db()
     return pipeline
+
+
+def _just_done(actor: User | None, pipeline: PipelineVersion, instead_of: int | None) -> bool:
+    """Whether the newest promotion is this very one, by the same person."""
+    newest = Promotion.objects.order_by("-id").values_list("pipeline_id", "before_id", "promoted_by_id").first()
+    return actor is not None and newest == (pipeline.pk, instead_of, actor.pk)
 
 
 def _refuse_control(pipeline: PipelineVersion) -> None:

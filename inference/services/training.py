@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from cases.models import DatasetVersion, Patient
 from cases.selectors.datasets import dataset_moved
@@ -19,7 +21,7 @@ from inference.pipeline.rules import rule_set_named
 from inference.pipeline.training_config import PARTS, ConfigInvalid, TrainingConfig
 from inference.pipeline.training_data import PartMap, check_entries, part_map, refuse_known, refuse_moved
 from inference.selectors.ancestry import datasets_behind, known_patients
-from inference.selectors.registry import pipeline_active
+from inference.selectors.registry import names_registered, pipeline_active
 from inference.selectors.training import training_entries, weight_files
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict
@@ -72,12 +74,14 @@ def check_start(dataset: DatasetVersion, behind: Iterable[str]) -> None:
 def training_create(
     *, actor: User | None, dataset: DatasetVersion, config: TrainingConfig, name: str = ""
 ) -> TrainingRun:
-    """A draft with its parts; nothing is queued yet.
+    """A draft with its parts; nothing is queued yet. Asked for twice, the first one while its work is unfinished.
 
     Raises
     ------
     TrainingRefused, ConfigInvalid, EngineUnavailable, RuleSetInvalid
         What is wrong with the dataset, an option, or this installation.
+    Conflict
+        The name is a run's already, or a registered model's or pipeline's.
     """
     require_trainable()
     rule_set_named(config.rules)
@@ -86,11 +90,19 @@ def training_create(
     check_start(dataset, datasets_behind(bases.values()))
     live = config.initial_weights == "live"
     pins = {"live": {part: model.pk for part, model in bases.items()}} if live else {}
-    name = name.strip() or _free_name(dataset)
+    asked = name.strip()
+    if twin := _twin(actor, dataset, config, asked):
+        return twin
+    name = asked or _free_name(dataset)
     if not _NAME.fullmatch(name):
         raise ConfigInvalid(
             f"The name {name[:80]!r} cannot be used.", field="name",
             hint="1 to 60 letters, digits, spaces or . _ -, beginning with a letter or digit.",
+        )  # fmt: skip
+    if asked and (taken := names_registered(_registered_as(name))):
+        raise Conflict(
+            f"{sorted(taken)[0]!r} is the name of a registered model or pipeline already.", field="name",
+            hint="Models and pipeline are named after the run: choose another name.",
         )  # fmt: skip
     try:
         with transaction.atomic():
@@ -98,7 +110,11 @@ def training_create(
                 name=name, dataset=dataset, config=config.as_dict(), environment=pins, created_by=actor
             )
     except IntegrityError as error:
-        raise Conflict(f"There is a training run {name!r} already.", hint="Choose another name.") from error
+        if twin := _twin(actor, dataset, config, asked):
+            return twin  # the second of two clicks at once
+        raise Conflict(
+            f"There is a training run {name!r} already.", hint="Choose another name.", field="name"
+        ) from error
     TrainingPart.objects.bulk_create(
         [TrainingPart(run=run, part=part, position=i) for i, part in enumerate(config.models)]
     )
@@ -110,12 +126,25 @@ def training_create(
 
 
 @transaction.atomic
+def training_request(
+    *, actor: User | None, dataset: DatasetVersion, config: TrainingConfig, name: str = "", estimate: bool = False
+) -> tuple[TrainingRun, Job]:
+    """A new run, queued or (``estimate``) measured at once; a second click gets the run of the first."""
+    run = training_create(actor=actor, dataset=dataset, config=config, name=name)
+    begin = estimate_request if estimate and run.job is None else training_start
+    return run, begin(actor=actor, run=run)
+
+
+@transaction.atomic
 def training_start(*, actor: User | None, run: TrainingRun) -> Job:
-    """Queue the run; at most one unfinished job per run exists (the ledger's unique key)."""
+    """Queue the run; at most one unfinished job per run exists (the ledger's unique key), and whoever queued it gets
+    that one again."""
     run = TrainingRun.objects.select_for_update(of=("self",)).select_related("job").get(pk=run.pk)
     require_trainable()
     check_dataset(run.dataset, run.plan)
     if run.job is not None:
+        if actor is not None and run.job.is_active and run.job.created_by_id == actor.pk:
+            return run.job
         raise Conflict(
             f"{run.name} was started already ({run.job.get_status_display().lower()}).",
             hint="Continue it from its page if it was cancelled or has failed.",
@@ -196,11 +225,29 @@ def _resolve_start(config: TrainingConfig) -> tuple[TrainingConfig, dict[str, Mo
     return config, bases
 
 
+def model_name(run: str, part: str) -> str:
+    """What the registry calls the model of a part."""
+    return f"{run} {part.replace('_', ' ')}"
+
+
+def _registered_as(run: str) -> list[str]:
+    return [run, *(model_name(run, part) for part in PARTS)]
+
+
 def _free_name(dataset: DatasetVersion) -> str:
+    """One that neither a run nor anything in the registry has: an imported pipeline may have come of such a run."""
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{dataset.name}-{dataset.version}")[:50].strip("-") or "run"
-    number = 1
-    while TrainingRun.objects.filter(name=f"{base} run {number}").exists():
-        number += 1
-    return f"{base} run {number}"
+    for number in itertools.count(1):
+        name = f"{base} run {number}"
+        if not TrainingRun.objects.filter(name=name).exists() and not names_registered(_registered_as(name)):
+            break
+    return name
 
 
+def _twin(actor: User | None, dataset: DatasetVersion, config: TrainingConfig, name: str) -> TrainingRun | None:
+    """The same training that the same person asked for and that is queued, measured or running now."""
+    if actor is None:
+        return None
+    at_work = Q(job__status__in=Job.ACTIVE) | Q(job=None, estimate_job__status__in=Job.ACTIVE)
+    rows = TrainingRun.objects.select_related("job").filter(at_work, created_by=actor, dataset=dataset)
+    return next((run for run in rows if name in ("", run.name) and run.plan == config), None)

@@ -50,12 +50,11 @@ def training_create(request: HttpRequest) -> HttpResponse:
                         preset=preset if preset in PRESETS else "paper", initial=chosen)  # fmt: skip
     if form.is_valid():
         try:
-            run = training.training_create(
+            run, job = training.training_request(
                 actor=person(request), dataset=form.cleaned_data["dataset"], config=form.config,
-                name=form.cleaned_data["name"],
+                name=form.cleaned_data["name"], estimate="estimate" in request.POST,
             )  # fmt: skip
-            begin = training.estimate_request if "estimate" in request.POST else training.training_start
-            ring(begin(actor=person(request), run=run).pk)
+            ring(job.pk)
         except DomainError as error:
             form.refuse(error)
         else:

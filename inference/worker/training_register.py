@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
-from inference.models import ModelVersion, TrainingPart, TrainingRun
+from inference.models import ModelVersion, PipelineVersion, TrainingPart, TrainingRun
 from inference.pipeline.card import ModelCard
 from inference.pipeline.dataset import ImageSet
 from inference.pipeline.rules import rule_set_named
@@ -19,10 +19,10 @@ from inference.pipeline.training_data import INTERNAL, TRAIN, Entry, TrainingRef
 from inference.pipeline.validation import model_report
 from inference.selectors.comparisons import known_to
 from inference.selectors.evaluation import entry_groups
-from inference.selectors.registry import pipeline_active
+from inference.selectors.registry import pipeline_active, version_free
 from inference.selectors.training import evaluation_newest, training_entries
 from inference.services.registry import model_import, pipeline_create
-from inference.services.training import check_moved
+from inference.services.training import check_moved, model_name
 from inference.services.version import app_version
 from inference.worker.evaluation import Hooks, NobodyKnown, evaluate_dataset
 from inference.worker.training_start import Start
@@ -124,8 +124,9 @@ def _make_candidate(context: JobContext, run: TrainingRun, say: Any) -> None:
     words = (CONTROL if plan.shuffled_labels else "") + f"Candidate of the training {run.name} on {run.dataset}."
     with context.write():
         run.pipeline = pipeline_create(
-            actor=run.created_by, name=run.name, version="1", rule_set=rules, models=models, description=words
-        )
+            actor=run.created_by, name=run.name, version=version_free(PipelineVersion, run.name), rule_set=rules,
+            models=models, description=words,
+        )  # fmt: skip
         run.save(update_fields=["pipeline"])
     say(f"Candidate pipeline {run.pipeline} made.")
     if known := known_to(run.pipeline, run.dataset).patients:
@@ -144,14 +145,14 @@ def _card(
     plan, dataset = run.plan, run.dataset
     slot, map_name, _ = PARTS[part.part]
     mapping = part_map(part.part, dataset.taxonomy.maps)
-    quick = plan.method == "quick"
+    quick, name = plan.method == "quick", model_name(run.name, part.part)
     use = "Research use only; not for diagnosis. Fields of blood smears like those of its training data. "
     if quick:
         use = "QUICK retraining: the backbone was not trained on these images, only the last layer was. " + use
     if plan.shuffled_labels:
         use = CONTROL + use
     return ModelCard(
-        name=f"{run.name} {part.part.replace('_', ' ')}", version="1", slot=slot, classes=mapping.classes,
+        name=name, version=version_free(ModelVersion, name), slot=slot, classes=mapping.classes,
         architecture=dict(plan.architecture), recipe=plan.recipe, weights_sha256=UNKNOWN_SHA256,
         onnx_sha256=UNKNOWN_SHA256, licence=LICENCE, intended_use=use.strip(),
         synthetic=dataset.synthetic or start.synthetic, created=run.created_at.date().isoformat(),

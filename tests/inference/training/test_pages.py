@@ -155,7 +155,8 @@ def test_from_the_report_to_promotion_and_back(
     run_jobs()
     page = admin.get(compare).content.decode()
     assert "7 patients compared" in page
-    admin.post(reverse("training_rules", args=[trained.public_id]), {"measure": "count", "at_least": "2"})
+    gate = {"measure": "count", "at_least": "2"}
+    assert [admin.post(reverse("training_rules", args=[trained.public_id]), gate).status_code for _ in "ab"] == [302, 302]
     trained.refresh_from_db()
     candidate = PipelineVersion.objects.get(pk=trained.pipeline_id)
     assert (candidate.version, candidate.rule_set["gate"]["at_least"]) == ("2", 2)

@@ -116,6 +116,20 @@ def test_back_to_what_was_active_before_and_only_from_the_newest() -> None:
 
 
 @pytest.mark.django_db
+def test_who_clicks_twice_has_done_it_once(admin_user: Any) -> None:
+    one, two = bare("one"), bare("two")
+    pipeline_promote(actor=admin_user, pipeline=one, instead_of=None)
+    for _ in range(2):
+        assert pipeline_promote(actor=admin_user, pipeline=two, instead_of=one.pk) == two
+    promotion = Promotion.objects.order_by("-id").first()
+    for _ in range(2):
+        assert pipeline_roll_back(actor=admin_user, promotion=promotion) == one
+    assert Promotion.objects.count() == 3
+    with pytest.raises(Conflict, match="somebody was faster"):
+        pipeline_promote(actor=None, pipeline=two, instead_of=two.pk)
+
+
+@pytest.mark.django_db
 def test_a_control_can_never_be_active() -> None:
     control = bare("control", shuffled_labels=True)
     with pytest.raises(Conflict, match="model of control 1 was trained on shuffled labels"):

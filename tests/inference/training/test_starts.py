@@ -12,10 +12,13 @@ import pytest
 from inference.models import PipelineVersion, TrainingRun
 from inference.pipeline.errors import WeightsKeys
 from inference.pipeline.networks import build_network
+from inference.pipeline.rules import rule_set_named
 from inference.pipeline.training_config import PRESETS, ConfigInvalid
 from inference.services.files import model_folder
-from inference.services.training import training_create
+from inference.services.registry import pipeline_create
+from inference.services.training import training_create, training_request, training_start
 from inference.worker.training_start import initial_weights
+from leukoweb.core.exceptions import Conflict
 from tests.inference.training.conftest import TINY, admin_run, config, freeze
 from tests.inference.training.test_ancestry import ELSEWHERE, descendant
 
@@ -85,3 +88,28 @@ def test_a_quick_retraining_changes_the_last_layer_alone_and_says_so(
     assert part.best_macro_f1 > 0.6, "colours are told apart even by features that were made for something else"
     assert len(list((data_dir / "cache" / "training" / "features").rglob("*.raw"))) == 42
     assert run.pipeline.slots["model_2"] == pipeline.slots["model_2"], "the other slots are the live ones"
+
+
+def test_names_that_an_imported_pipeline_has_are_taken_and_never_stop_a_run(
+    frozen: Any, pipeline: PipelineVersion, run_jobs: Callable[[], int], admin_user: Any
+) -> None:
+    """Another site's run of the same name was imported before this one was made, or while it trained."""
+    origin = pipeline.slots["model_1"]
+    descendant(origin, "tiny-1 run 1 model 1")
+    plan = config(settings={"epochs": 1})
+    assert training_create(actor=None, dataset=frozen, config=plan).name == "tiny-1 run 2"
+    for name in ("tiny-1 run 1", pipeline.name):
+        with pytest.raises(Conflict, match="name of a registered model or pipeline already"):
+            training_create(actor=None, dataset=frozen, config=plan, name=name)
+    run = training_create(actor=admin_user, dataset=frozen, config=plan, name="days")
+    job = training_start(actor=admin_user, run=run)
+    descendant(origin, "days model 1")
+    rules = rule_set_named("paper-fig2")
+    pipeline_create(actor=None, name="days", version="1", rule_set=rules, models=pipeline.slots)
+    assert training_create(actor=admin_user, dataset=frozen, config=plan) == run, "asked for twice, trained once"
+    assert training_request(actor=admin_user, dataset=frozen, config=plan, name="days") == (run, job)
+    run_jobs()
+    run.refresh_from_db()
+    assert (run.job.status, run.job.error) == ("done", "")
+    assert (str(run.parts.get().model), str(run.pipeline)) == ("days model 1 2", "days 2")
+    assert training_create(actor=admin_user, dataset=frozen, config=plan) != run, "a finished one may be repeated"
