@@ -46,7 +46,7 @@ class TrainingRun(models.Model):
         """draft, or the status of the job; "lost" when a started run's job is gone."""
         if self.job is not None:
             return str(self.job.status)
-        return "done" if self.pipeline_id or self.environment else "draft"
+        return "done" if self.pipeline_id or "device" in self.environment else "draft"  # a draft may pin live models
 
 
 class TrainingPart(models.Model):

@@ -14,6 +14,12 @@ from inference.pipeline.errors import ArchitectureUnknown
 
 Shapes = dict[str, tuple[int, ...]]
 
+#: What the SHA-256 of torchvision's ImageNet weights begin with, as their files are named (densenet121-a639ec97.pth).
+IMAGENET_SHA256: Final = (
+    "a639ec97", "8d451a50", "b2777c0a", "c1103571",  # DenseNet 121, 161, 169, 201
+    "f37072fd", "b627a593", "0676ba61", "11ad3fa6",  # ResNet 18, 34, 50
+    "7f5810bc", "983f1562",  # EfficientNet-B0, ConvNeXt tiny
+)  # fmt: skip
 _DENSENET_KEYS: Final = ("growth_rate", "block_config", "num_init_features", "bn_size")
 _NAMED_DENSENETS: Final[dict[str, dict[str, Any]]] = {
     "densenet121": {

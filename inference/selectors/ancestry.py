@@ -7,6 +7,7 @@ newer version the patient is.
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,18 @@ from django.db.models import Q
 from cases.models import DatasetEntry, DatasetVersion
 from cases.selectors.datasets import dataset_rows
 from inference.models import ModelVersion
+from inference.pipeline.architecture import IMAGENET_SHA256
 from inference.pipeline.training_data import INTERNAL, TRAIN
 
 
 def datasets_of_card(card: Mapping[str, Any]) -> set[str]:
     """Public ids on one card: its own dataset version, and those of its ancestors where it names them."""
-    named = [card.get("dataset", {}).get("dataset_version"), *card.get("training", {}).get("start_datasets", [])]
-    return {str(name) for name in named if name}
+    return {str(name) for name in (card.get("dataset", {}).get("dataset_version"), *_start_datasets(card)) if name}
+
+
+def _start_datasets(card: Mapping[str, Any]) -> list[Any]:
+    named = card.get("training", {}).get("start_datasets")
+    return named if isinstance(named, list) else []  # a card of before that was checked
 
 
 def datasets_behind(models: Iterable[ModelVersion], weights_sha256: str = "") -> set[str]:
@@ -46,24 +52,57 @@ def datasets_behind(models: Iterable[ModelVersion], weights_sha256: str = "") ->
     return found
 
 
+def untold(models: Iterable[ModelVersion]) -> tuple[str, ...]:
+    """Names of those among these models and whatever they started from of which nobody can say whom they know.
+
+    A model says it by naming a dataset version, or by having been trained on drawn images; start weights that are not
+    registered here, by the versions that the card names for them, or by being torchvision's. One query a generation.
+    """
+    level = {model.weights_sha256: (str(model), False) for model in models}
+    found: list[str] = []
+    known = set(level)
+    while level:
+        rows = ModelVersion.objects.filter(weights_sha256__in=level)
+        registered: dict[str, list[tuple[dict[str, Any], bool]]] = defaultdict(list)
+        for weights, card, synthetic in rows.values_list("weights_sha256", "card", "synthetic"):
+            registered[weights].append((card, synthetic))
+        before: dict[str, tuple[str, bool]] = {}
+        for weights, (name, told) in level.items():
+            cards = registered.get(weights, [])
+            if not (any(_tells(card, synthetic) for card, synthetic in cards) if cards else told):
+                found.append(name)
+            for card, _ in cards:
+                start = str(card.get("training", {}).get("initial_weights_sha256") or "")
+                if start and start not in known and not start.startswith(IMAGENET_SHA256):
+                    before[start] = (f"the start of {name}", bool(_start_datasets(card)))
+        known |= before.keys()
+        level = before
+    return tuple(found)
+
+
+def _tells(card: Mapping[str, Any], synthetic: bool) -> bool:
+    return synthetic or is_uuid(str(card.get("dataset", {}).get("dataset_version", "")))
+
+
 @dataclass(frozen=True)
 class Known:
     """``patients``: internal-validation patients of a version whom models have learned from. ``n_absent``: dataset
     versions of those models that are not in this installation, so that nobody can tell; ``versions``: those that are,
-    the newest first."""
+    the newest first. ``untold``: models and start weights of which nobody knows what they have learned from."""
 
     patients: tuple[str, ...]
     n_absent: int
     versions: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
-        return not self.patients and not self.n_absent
+        return not self.patients and not self.n_absent and not self.untold
 
 
 def known_patients(dataset: DatasetVersion, datasets: Iterable[str]) -> Known:
     """By person and by the bytes of the images, whatever a patient's code is now. Two queries."""
-    ids = {name for name in datasets if _is_uuid(name)}
+    ids = {name for name in datasets if is_uuid(name)}
     rows = DatasetVersion.objects.filter(public_id__in=ids)
     here = list(rows.order_by("-pk")) if ids else []
     if not here:
@@ -76,7 +115,7 @@ def known_patients(dataset: DatasetVersion, datasets: Iterable[str]) -> Known:
     return Known(tuple(codes), len(ids) - len(here), tuple(str(version) for version in here))
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
     try:
         return bool(uuid.UUID(text))
     except ValueError:

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Count, Q
 
 from cases.models import Cohort, DatasetVersion, HpfImage
+from cases.selectors.datasets import dataset_rows
 from inference.models import Evaluation, PipelineVersion, TrainingRun
 from inference.pipeline.evaluation import compare_reports
-from inference.selectors.ancestry import Known, datasets_behind, known_patients
+from inference.pipeline.training_data import INTERNAL
+from inference.selectors.ancestry import Known, datasets_behind, known_patients, untold
 from inference.selectors.training import evaluation_newest
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidate minus the other pipeline on shared patients. ``seen``: those that the other one has learned from."""
+    """Candidate minus the other pipeline on shared patients. ``seen``: those that the other one has learned from.
+
+    ``changed``: the patients whom the two call otherwise, without those withdrawn since; ``named``: their ids, whose
+    reference and result whoever opens the page has seen.
+    """
 
     candidate: Evaluation
     other: Evaluation
     result: dict[str, Any]
     seen: Known
+    changed: tuple[dict[str, Any], ...]
+    named: tuple[int, ...]
 
     @property
     def verdict(self) -> str:
@@ -48,12 +56,17 @@ def comparison_of(run: TrainingRun, other: PipelineVersion | None) -> Comparison
     ours, theirs = evaluation_newest(run.pipeline, run.dataset), evaluation_newest(other, run.dataset)
     if ours is None or theirs is None:
         return None
-    return Comparison(ours, theirs, compare_reports(ours.report, theirs.report), known_to(other, run.dataset))
+    result = compare_reports(ours.report, theirs.report)
+    live = dict(dataset_rows(run.dataset).filter(split=INTERNAL).values_list("patient_code", "patient_id"))
+    changed = tuple(row for row in result.pop("changed") if row["patient"] in live)
+    named = tuple(live[row["patient"]] for row in changed)
+    return Comparison(ours, theirs, result, known_to(other, run.dataset), changed, named)
 
 
 def known_to(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Known:
     """Internal-validation patients whom a model of the pipeline, or one that it started from, has learned from."""
-    return known_patients(dataset, datasets_behind(pipeline.slots.values() if pipeline is not None else ()))
+    models = list(pipeline.slots.values()) if pipeline is not None else []
+    return replace(known_patients(dataset, datasets_behind(models)), untold=untold(models))
 
 
 def report_of(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Evaluation | None:

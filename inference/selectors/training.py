@@ -9,9 +9,10 @@ from django.db.models import QuerySet
 
 from cases.models import DatasetVersion
 from cases.selectors.datasets import dataset_rows
-from inference.models import Evaluation, PipelineVersion, Promotion, TrainingPart, TrainingRun
+from inference.models import Evaluation, ModelVersion, PipelineVersion, Promotion, TrainingPart, TrainingRun
 from inference.pipeline.training_data import Entry
 from leukoweb.core.exceptions import NotFound
+from leukoweb.core.models import Job
 
 
 def training_runs() -> QuerySet[TrainingRun]:
@@ -89,6 +90,25 @@ def run_progress(run: TrainingRun) -> RunProgress:
 
 def evaluation_newest(pipeline: PipelineVersion, dataset: DatasetVersion) -> Evaluation | None:
     return Evaluation.objects.filter(pipeline=pipeline, dataset=dataset).order_by("-id").first()
+
+
+def evaluation_key(pipeline: PipelineVersion, dataset: DatasetVersion) -> str:
+    """What tells one unfinished evaluation from another."""
+    return f"evaluate:{pipeline.pk}:{dataset.pk}"
+
+
+def evaluation_job(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Job | None:
+    """The newest evaluation that was asked for, unless it is done: then its report tells. One query."""
+    if pipeline is None:
+        return None
+    job = Job.objects.filter(key=evaluation_key(pipeline, dataset)).order_by("-created_at").first()
+    return job if job is not None and job.status != Job.Status.DONE else None
+
+
+def comparators_of(run: TrainingRun) -> dict[str, ModelVersion]:
+    """The single models that a run has trained, by part; one query."""
+    rows = run.parts.select_related("model")
+    return {part.part: part.model for part in rows if part.part.startswith("single") and part.model}
 
 
 def promotions() -> QuerySet[Promotion]:

@@ -9,7 +9,7 @@ from inference.models import PipelineVersion, Promotion, TrainingRun
 from inference.pipeline.evaluation import chosen_rules
 from inference.pipeline.rules import RuleSet
 from inference.selectors.registry import version_free
-from inference.selectors.training import evaluation_newest
+from inference.selectors.training import comparators_of, evaluation_key, evaluation_newest
 from inference.services.registry import pipeline_activate, pipeline_create
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
@@ -34,9 +34,9 @@ def pipeline_promote(
 def pipeline_roll_back(*, actor: User | None, promotion: Promotion, reason: str = "") -> PipelineVersion:
     """Back to what was active before ``promotion``, which must be the newest one."""
     newest = Promotion.objects.select_related("pipeline").order_by("-id").first()
-    if newest and actor and newest.promoted_by_id == actor.pk and newest.before_id == promotion.pipeline_id:
-        if newest.pipeline_id == promotion.before_id and newest.pk > promotion.pk:
-            return newest.pipeline  # the same person went back already
+    back = (promotion.before_id, promotion.pipeline_id)
+    if newest and actor and newest.promoted_by_id == actor.pk and (newest.pipeline_id, newest.before_id) == back:
+        return newest.pipeline  # the same person went back already
     if newest != promotion or promotion.before is None:
         raise Conflict("Only the newest promotion can be rolled back, and only to an earlier pipeline.")
     words = f"Rolled back. {reason}".strip()
@@ -79,9 +79,14 @@ def rules_choose(*, actor: User | None, run: TrainingRun, measure: str, at_least
     return pipeline
 
 
-def evaluate_request(*, actor: User | None, pipeline: PipelineVersion, dataset: DatasetVersion) -> Job:
-    """Queue a pipeline's evaluation on a dataset version's internal-validation patients."""
+def evaluate_request(
+    *, actor: User | None, pipeline: PipelineVersion, dataset: DatasetVersion, run: TrainingRun | None = None
+) -> Job:
+    """Queue a pipeline's evaluation on a dataset version's internal-validation patients; the candidate of ``run``
+    together with the run's single models."""
+    extra = comparators_of(run) if run is not None and run.pipeline == pipeline else {}
     return job_create(
         kind=EVALUATE_KIND, title=f"Evaluate {pipeline} on {dataset}", actor=actor,
-        payload={"pipeline": pipeline.pk, "dataset": dataset.pk}, key=f"evaluate:{pipeline.pk}:{dataset.pk}",
+        key=evaluation_key(pipeline, dataset),
+        payload={"pipeline": pipeline.pk, "dataset": dataset.pk, "extra": {k: v.pk for k, v in extra.items()}},
     )  # fmt: skip

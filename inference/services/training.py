@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from cases.models import DatasetVersion, Patient
 from cases.selectors.datasets import dataset_moved
-from cases.services.exposures import exposure_record
+from cases.services.exposures import exposure_record, exposures_record
 from inference.models import ModelVersion, TrainingPart, TrainingRun
 from inference.pipeline.errors import EngineUnavailable
 from inference.pipeline.rules import rule_set_named
@@ -163,6 +163,12 @@ def labels_seen(user: User, patients: Iterable[Patient]) -> None:
     """Whoever looks at reference labels of images may not read those patients blinded any more."""
     for patient in patients:
         exposure_record(user, patient, "label")
+
+
+def diagnoses_seen(user: User, patient_ids: Iterable[int]) -> None:
+    """Whoever looks at references beside the pipelines' diagnoses may not read those patients blinded any more."""
+    for kind in ("reference", "result"):
+        exposures_record(user, patient_ids, kind)
 
 
 def training_continue(*, actor: User | None, run: TrainingRun) -> Job:

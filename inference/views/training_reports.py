@@ -7,6 +7,7 @@ import uuid
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from cases.curation_forms import ExcludeForm
@@ -15,9 +16,9 @@ from inference.pipeline import figures
 from inference.pipeline.training_config import PARTS
 from inference.selectors.comparisons import cohorts_to_run_again, comparison_of, known_to, report_of, worst_images
 from inference.selectors.registry import pipeline_active, pipeline_list
-from inference.selectors.training import promotions
+from inference.selectors.training import evaluation_job, promotions
 from inference.services import promotion
-from inference.services.training import labels_seen
+from inference.services.training import diagnoses_seen, labels_seen
 from inference.training_forms import PromoteForm, RollBackForm
 from inference.views.training import _part, svg
 from leukoweb.core.forms import data_of
@@ -57,10 +58,13 @@ def training_compare(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     row = _finished(run)
     against = whole_number(request.GET.get("against"))
     other = get_object_or_404(pipeline_list(), pk=against) if against is not None else pipeline_active()
+    comparison = comparison_of(row, other)
+    diagnoses_seen(person(request), comparison.named if comparison is not None else ())
     context = {
         "run": row, "other": other, "active": pipeline_active(), "others": pipeline_list()[:30],
-        "report": report_of(row.pipeline, row.dataset), "comparison": comparison_of(row, other),
+        "report": report_of(row.pipeline, row.dataset), "comparison": comparison,
         "known": known_to(row.pipeline, row.dataset),
+        "job": evaluation_job(row.pipeline, row.dataset), "other_job": evaluation_job(other, row.dataset),
         "form": PromoteForm(initial={"instead_of": getattr(pipeline_active(), "pk", None)}),
     }  # fmt: skip
     return render(request, "inference/training_compare.html", context)
@@ -82,9 +86,10 @@ def training_evaluate(request: HttpRequest, run: uuid.UUID, pipeline: int) -> Ht
     """Queue the evaluation of a pipeline on the run's internal-validation patients."""
     row = _finished(run)
     chosen = get_object_or_404(PipelineVersion, pk=pipeline)
-    ring(promotion.evaluate_request(actor=person(request), pipeline=chosen, dataset=row.dataset).pk)
-    messages.info(request, f"{chosen} is being evaluated on the internal-validation patients of {row.dataset}.")
-    return redirect("training_compare", run=run)
+    ring(promotion.evaluate_request(actor=person(request), pipeline=chosen, dataset=row.dataset, run=row).pk)
+    messages.info(request, f"The evaluation of {chosen} is queued; this page shows how far it is.")
+    against = f"?against={chosen.pk}" if chosen != row.pipeline else ""
+    return redirect(reverse("training_compare", args=[run]) + against)
 
 
 @require_POST

@@ -49,11 +49,13 @@ class Hooks:
 
 
 def evaluate_job(context: JobContext) -> str:
-    """The job ``training.evaluate``; the payload is {pipeline, dataset}."""
+    """The job ``training.evaluate``; the payload is {pipeline, dataset, extra: {comparator: model}}."""
     pipeline = PipelineVersion.objects.get(pk=context.payload["pipeline"])
     dataset = DatasetVersion.objects.get(pk=context.payload["dataset"])
     hooks = Hooks(lambda done, total: context.progress(done, total, f"{pipeline} on {dataset}"), context.write)
-    evaluation = evaluate_dataset(pipeline, dataset, hooks)
+    wanted = context.payload.get("extra", {})
+    models = ModelVersion.objects.in_bulk(wanted.values())
+    evaluation = evaluate_dataset(pipeline, dataset, hooks, {name: models[pk] for name, pk in wanted.items()})
     return f"{counted(evaluation.report['n_patients'], 'patient')} evaluated."
 
 

@@ -20,7 +20,7 @@ from inference.pipeline.validation import model_report
 from inference.selectors.comparisons import known_to
 from inference.selectors.evaluation import entry_groups
 from inference.selectors.registry import pipeline_active, version_free
-from inference.selectors.training import evaluation_newest, training_entries
+from inference.selectors.training import comparators_of, evaluation_newest, training_entries
 from inference.services.registry import model_import, pipeline_create
 from inference.services.training import check_moved, model_name
 from inference.services.version import app_version
@@ -93,7 +93,7 @@ def candidate_ensure(context: JobContext, run: TrainingRun, entries: list[Entry]
     if run.pipeline is None:
         return "The models are registered; there is no candidate pipeline."
     hooks = Hooks(lambda done, total: context.check(), context.write)
-    extra = {p.part: p.model for p in run.parts.select_related("model") if p.part.startswith("single") and p.model}
+    extra = comparators_of(run)
     live = pipeline_active()
     for pipeline in dict.fromkeys([run.pipeline, *([live] if live else [])]):
         if evaluation_newest(pipeline, run.dataset) is None:
@@ -107,10 +107,11 @@ def candidate_ensure(context: JobContext, run: TrainingRun, entries: list[Entry]
 
 
 def _make_candidate(context: JobContext, run: TrainingRun, say: Any) -> None:
-    """Trained slots over those of the live pipeline; comparators go to the single-model slot, five classes first."""
+    """Trained slots over those of the live pipeline that the rules read; comparators go to the single-model slot, five
+    classes first."""
     live, plan = pipeline_active(), run.plan
     rules = rule_set_named(plan.rules)
-    models: dict[str, ModelVersion] = dict(live.slots) if live is not None else {}
+    models = {slot: model for slot, model in live.slots.items() if slot in rules.slots} if live is not None else {}
     trained = {part.part: part.model for part in run.parts.select_related("model") if part.model is not None}
     for part in ("single_3", "single_5", "model_1", "model_2", "model_3"):
         if part in trained:

@@ -33,10 +33,12 @@ def drawn_anew(first: Any) -> Any:
     return write_version(first.name, first.taxonomy, rows, version=2)
 
 
-def descendant(model: ModelVersion, name: str, *, same_weights: bool = False, **training: Any) -> ModelVersion:
+def descendant(
+    model: ModelVersion, name: str, *, same_weights: bool = False, dataset: Any = None, **training: Any
+) -> ModelVersion:
     """A registered model whose card names how it came to be."""
     weights = model.weights_sha256 if same_weights else hashlib.sha256(name.encode()).hexdigest()
-    card = model.card | {"name": name, "dataset": {}, "training": training}
+    card = model.card | {"name": name, "dataset": dataset or {}, "training": training}
     return ModelVersion.objects.create(
         name=name, version="1", slot=model.slot, classes=model.classes, card=card, recipe_sha256=model.recipe_sha256,
         weights_sha256=weights, onnx_sha256=model.onnx_sha256,
@@ -91,4 +93,15 @@ def test_the_page_says_whom_a_candidate_knows_through_its_live_slots(
     assert "The candidate knows 7 of these patients" in knows
     assert "whom no model of the candidate has learned from" not in knows
     assert "whom no model of the candidate has learned from" in page_of("fresh", origin)
-    assert "cannot be told" in page_of("stray", descendant(origin, "stray", start_datasets=[ELSEWHERE]))
+    own = {"dataset": {"dataset_version": str(run.dataset.public_id)}}
+    for name, card, training, words in (
+        ("stray", own, {"start_datasets": [ELSEWHERE]}, "1 dataset version that"),
+        ("mute", {}, {}, "What mute 1 learned from is on no card here"),
+        ("odd", {"dataset": {"dataset_version": "no id"}}, {"start_datasets": None}, "What odd 1 learned from"),
+        ("filed", own, {"initial_weights_sha256": "f" * 64}, "What the start of filed 1 learned from"),
+        ("pretrained", own, {"initial_weights_sha256": "a639ec97" + "0" * 56}, ""),
+        ("told", own, {"initial_weights_sha256": "e" * 64, "start_datasets": [str(run.dataset.public_id)]}, ""),
+    ):
+        page = page_of(name, descendant(origin, name, **card, **training))
+        assert ("cannot be told" in page, words in page) == (bool(words), True)
+        assert ("whom no model of the candidate has learned from" in page) == (not words)

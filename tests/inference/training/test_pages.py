@@ -13,8 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from cases.models import Exclusion
+from cases.models import Exclusion, Exposure, Patient
+from cases.services.withdrawals import patient_withdraw
 from inference.models import Evaluation, ModelVersion, PipelineVersion, Promotion, TrainingEpoch, TrainingRun
+from inference.services.training import training_create
 from leukoweb.core.models import Job
 from tests.inference.training.conftest import config
 
@@ -156,7 +158,8 @@ def test_from_the_report_to_promotion_and_back(
     page = admin.get(compare).content.decode()
     assert "7 patients compared" in page
     gate = {"measure": "count", "at_least": "2"}
-    assert [admin.post(reverse("training_rules", args=[trained.public_id]), gate).status_code for _ in "ab"] == [302, 302]
+    for _ in range(2):
+        assert admin.post(reverse("training_rules", args=[trained.public_id]), gate).status_code == 302
     trained.refresh_from_db()
     candidate = PipelineVersion.objects.get(pk=trained.pipeline_id)
     assert (candidate.version, candidate.rule_set["gate"]["at_least"]) == ("2", 2)
@@ -184,9 +187,63 @@ def test_from_the_report_to_promotion_and_back(
     assert pipeline.is_active
 
 
-def test_lists_take_a_constant_number_of_queries(as_role: Callable[[str], Client], frozen: Any) -> None:
-    from inference.services.training import training_create
+def test_who_sees_diagnoses_beside_references_has_seen_them(
+    as_role: Callable[[str], Client], frozen: Any, pipeline: PipelineVersion, other_pipeline: PipelineVersion,
+    admin_user: Any,
+) -> None:  # fmt: skip
+    """The two pipelines differ in two patients, of whom one was withdrawn since, and agree in a third."""
+    admin = as_role("admin")
+    codes = ("tiny-AML-2", "tiny-CML-2", "tiny-ALL-2")
+    run = training_create(actor=None, dataset=frozen, config=config())
+    TrainingRun.objects.filter(pk=run.pk).update(pipeline=other_pipeline)
+    for row, calls in ((pipeline, ["AML", "CML", "ALL"]), (other_pipeline, ["CLL", "CLL", "ALL"])):
+        patients = [
+            {"patient": code, "reference": code[5:8], "hierarchy": ["ACUTE" if call != "CLL" else "CHRONIC", call]}
+            for code, call in zip(codes, calls, strict=True)
+        ]
+        Evaluation.objects.create(pipeline=row, dataset=frozen, report={"patients": patients}, engine_profile="t")
+    patient_withdraw(actor=admin_user, patient=Patient.objects.get(code="tiny-CML-2"), reason="asked for it")
+    page = admin.get(reverse("training_compare", args=[run.public_id])).content.decode()
+    assert "3 patients compared" in page
+    assert "1 patient with another diagnosis" in page
+    assert [code in page for code in codes] == [True, False, False]
+    seen = set(Exposure.objects.filter(user__role="admin").values_list("patient__code", "kind"))
+    assert seen == {("tiny-AML-2", "reference"), ("tiny-AML-2", "result")}
 
+
+def test_an_evaluation_that_was_asked_for_has_a_state(
+    as_role: Callable[[str], Client], frozen: Any, pipeline: PipelineVersion, other_pipeline: PipelineVersion
+) -> None:
+    admin = as_role("admin")
+    run = training_create(actor=None, dataset=frozen, config=config(models=["model_1", "single_5"]))
+    run.parts.filter(part="single_5").update(model=pipeline.slots["model_3"])
+    TrainingRun.objects.filter(pk=run.pk).update(pipeline=other_pipeline)
+
+    def asked(row: PipelineVersion) -> tuple[Job, str]:
+        answer = admin.post(reverse("training_evaluate", args=[run.public_id, row.pk]), follow=True)
+        return Job.objects.get(key=f"evaluate:{row.pk}:{frozen.pk}"), answer.content.decode()
+
+    button = "Evaluate {} on these patients"
+    assert button.format(pipeline) in admin.get(reverse("training_compare", args=[run.public_id])).content.decode()
+    theirs, page = asked(pipeline)
+    assert "is queued; this page shows how far it is" in page
+    assert f'id="job-{theirs.pk}"' in page
+    assert button.format(pipeline) not in page
+    assert theirs.payload["extra"] == {}, "the single models of the run are the candidate's"
+    ours, _ = asked(other_pipeline)
+    assert ours.payload["extra"] == {"single_5": pipeline.slots["model_3"].pk}
+    Job.objects.filter(pk=ours.pk).update(status="failed", error="The disk is full.")
+    page = admin.get(reverse("training_compare", args=[run.public_id])).content.decode()
+    assert "The disk is full." in page
+    assert button.format(other_pipeline) in page
+    Evaluation.objects.create(pipeline=other_pipeline, dataset=frozen, report={"patients": []}, engine_profile="t")
+    Job.objects.filter(pk=ours.pk).update(status="done")
+    page = admin.get(reverse("training_compare", args=[run.public_id])).content.decode()
+    assert "Evaluate again" in page
+    assert f'id="job-{ours.pk}"' not in page
+
+
+def test_lists_take_a_constant_number_of_queries(as_role: Callable[[str], Client], frozen: Any) -> None:
     admin = as_role("admin")
 
     def queries() -> int:
