@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from cases.models import AdjudicationDecision, DatasetEntry, Exposure, HpfImage, ReferenceDiagnosis, SortingDecision
 from inference.models import PipelineVersion
+from inference.selectors.ancestry import datasets_behind, is_uuid
 from leukoweb.core.models import User
 from reader_study.models import CaseIdentity, Reading, Study
 
@@ -55,8 +56,9 @@ def overlaps(user: User, patients: Collection[int], *, study: Study | None = Non
 def trained_on(pipeline: PipelineVersion, patients: Collection[int], *, splits: Collection[str]) -> list[str]:
     """Codes of the patients, or of patients who share an image with them, whose images the pipeline was made from.
 
-    Model cards name the dataset version by its name and version, or by its manifest's hash; a card that names none
-    (weights from elsewhere) can say nothing. 2 queries.
+    Model cards name the dataset version by its name and version, its manifest's hash or its id; a card that names none
+    (weights from elsewhere) can say nothing. What the start weights were trained on counts as well: of those versions
+    the training side alone, of the models' own the ``splits``. 2 queries, and one for each generation of weights.
     """
     named = Q(pk__in=[])
     for model in pipeline.slots.values():
@@ -65,7 +67,11 @@ def trained_on(pipeline: PipelineVersion, patients: Collection[int], *, splits: 
             named |= Q(dataset__manifest_sha256=sha)
         if isinstance(data.get("name"), str) and isinstance(data.get("version"), int):
             named |= Q(dataset__name=data["name"], dataset__version=data["version"])
-    entries = DatasetEntry.objects.filter(named, split__in=splits)
+        if is_uuid(own := str(data.get("dataset_version", ""))):
+            named |= Q(dataset__public_id=own)
+    behind = [name for name in datasets_behind(pipeline.slots.values()) if is_uuid(name)]
+    started = Q(dataset__public_id__in=behind, split=DatasetEntry.Split.TRAIN)
+    entries = DatasetEntry.objects.filter((named & Q(split__in=splits)) | started)
     same = HpfImage.objects.filter(
         Q(slide__patient__in=entries.values("patient")) | Q(content_sha256__in=entries.values("content_sha256")),
         slide__patient__in=patients,

@@ -23,6 +23,7 @@ from reader_study.models import (
     StudyReader,
 )
 from reader_study.protocol import ProtocolRefused, protocol_sha256
+from reader_study.selectors.eligibility import trained_on
 from reader_study.selectors.feasibility import feasibility
 from reader_study.services import locking, studies
 from tests.conftest import BACKEND
@@ -144,6 +145,26 @@ def test_patients_that_made_the_pipeline_are_refused(coordinator: User) -> None:
     PipelineVersion.objects.create(name="trained", version="1", rule_set={}, model_1=model)
     study = make_study(coordinator, ai={"primary": {"name": "trained", "version": "1"}, "comparators": []})
     assert "trained 1 was made with images of 1 of these patients: Ext-004" in refusal(study, coordinator)
+
+    before = DatasetVersion.objects.create(
+        name="Set", version=2, taxonomy=taxonomy(), class_map="five", choices={}, flow=[], counts={}, proof={},
+        manifest_sha256="b" * 64, n_images=1, n_patients=1,
+    )  # fmt: skip
+    image = HpfImage.objects.filter(slide__patient__code="Ext-002").first()
+    DatasetEntry.objects.create(
+        dataset=before, number=1, image=image, patient=image.slide.patient, content_sha256=image.content_sha256,
+        label="AML", split="train",
+    )  # fmt: skip
+    starts = [str(version.public_id), str(before.public_id), "no id"]
+    started = {"dataset": {}, "training": {"start_datasets": starts}}
+    child = ModelVersion.objects.create(
+        name="child", version="1", slot="model_1", classes=[], card=started, recipe_sha256="", weights_sha256="c" * 64,
+        onnx_sha256="",
+    )  # fmt: skip
+    pipeline = PipelineVersion.objects.create(name="child", version="1", rule_set={}, model_1=child)
+    patients = list(Patient.objects.values_list("pk", flat=True))
+    found = trained_on(pipeline, patients, splits=DatasetEntry.Split.values)
+    assert found == ["Ext-002"], "of a start's versions the training side alone"
 
 
 def test_who_becomes_a_coordinator_stops_reading(coordinator: User, admin_user: User) -> None:
