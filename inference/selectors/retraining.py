@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
-from cases.models import Cohort, DatasetEntry, DatasetVersion, HpfImage, ImageQuality, SortingDecision
+from cases.models import Cohort, DatasetEntry, DatasetVersion, Exclusion, HpfImage, ImageQuality, SortingItem
 from cases.selectors.curation import MEASURES
 from inference.models import ImagePrediction, ModelVersion, PipelineVersion
 from inference.pipeline.drift import Confidence, Shift, Suggestion, shifts, suggest
+from inference.selectors.ancestry import is_uuid
 from inference.selectors.evaluation import UNKNOWN_DEVICE
 from inference.selectors.registry import pipeline_active
 
@@ -44,7 +45,7 @@ def retraining_standing() -> Standing:
     """A constant number of queries, whatever there is."""
     live = pipeline_active()
     dataset = dataset_of(live)
-    labels = _labels(dataset)
+    labels, n_new = _labels(dataset)
     incoming = _incoming(dataset)
     trained = _contents(dataset)
     quality = _quality([*incoming, *trained])
@@ -57,7 +58,7 @@ def retraining_standing() -> Standing:
         live, dataset, labels, len(incoming), sum(content not in quality for content in incoming), found, confidences,
         suggest(
             live=str(live) if live else None, synthetic=live.synthetic if live else False,
-            n_training=sum(row.n_training for row in labels), n_new=sum(row.n_new for row in labels), found=found,
+            n_training=sum(row.n_training for row in labels), n_new=n_new, found=found,
             confidences=confidences,
         ),
     )  # fmt: skip
@@ -68,32 +69,44 @@ def dataset_of(pipeline: PipelineVersion | None) -> DatasetVersion | None:
     if pipeline is None:
         return None
     named = {str(model.card.get("dataset", {}).get("dataset_version", "")) for model in pipeline.slots.values()}
-    ids = [name for name in named if len(name) == 36]
+    ids = [name for name in named if is_uuid(name)]
     return DatasetVersion.objects.filter(public_id__in=ids).order_by("-id").first() if ids else None
 
 
-def _labels(dataset: DatasetVersion | None) -> list[LabelCount]:
-    """By label: images and patients trained on, and images that somebody labelled and that the version has not."""
+def _labels(dataset: DatasetVersion | None) -> tuple[list[LabelCount], int]:
+    """By label: images and patients trained on, and images that the version has not and to which somebody's decision
+    that counts now gives it. And the number of those images: two people may have given one two labels."""
     entries = DatasetEntry.objects.filter(dataset=dataset, split="train").order_by()
     rows = entries.values("label").annotate(n=Count("id"), people=Count("patient", distinct=True))
     trained = {row["label"]: (row["n"], row["people"]) for row in rows}
-    decisions = SortingDecision.objects.filter(
-        verdict="label", image__slide__patient__withdrawn_at=None,
-        image__slide__patient__cohort__purpose=Cohort.Purpose.DEVELOPMENT,
-    ).exclude(image__in=DatasetEntry.objects.filter(dataset=dataset).values("image"))  # fmt: skip
-    new = dict(decisions.order_by().values_list("label").annotate(n=Count("image", distinct=True)))
-    return [LabelCount(name, *trained.get(name, (0, 0)), new.get(name, 0)) for name in dict.fromkeys([*trained, *new])]
+    newest = Exclusion.objects.filter(image=OuterRef("image")).order_by("-pk").values("excluded")[:1]
+    labelled = (
+        SortingItem.objects.filter(
+            current__verdict="label", image__slide__patient__withdrawn_at=None,
+            image__slide__patient__cohort__purpose=Cohort.Purpose.DEVELOPMENT,
+        )
+        .exclude(image__in=DatasetEntry.objects.filter(dataset=dataset).values("image"))
+        .annotate(taken_out=Subquery(newest))
+        .filter(Q(taken_out=None) | Q(taken_out=False))
+        .order_by()
+    )  # fmt: skip
+    new = dict(labelled.values_list("current__label").annotate(n=Count("image", distinct=True)))
+    names = dict.fromkeys([*trained, *new])
+    counts = [LabelCount(name, *trained.get(name, (0, 0)), new.get(name, 0)) for name in names]
+    return counts, labelled.aggregate(n=Count("image", distinct=True))["n"]
 
 
 def _incoming(dataset: DatasetVersion | None) -> dict[str, str]:
     """Content -> device of the newest images that the version has not, of all cohorts."""
+    rows = _newest(dataset).values_list("content_sha256", "slide__device__camera", "slide__device__microscope")
+    return {content: " on ".join(filter(None, (camera, scope))) or UNKNOWN_DEVICE for content, camera, scope in rows}
+
+
+def _newest(dataset: DatasetVersion | None) -> QuerySet[HpfImage]:
     images = HpfImage.objects.filter(slide__patient__withdrawn_at=None)
     if dataset is not None:
         images = images.exclude(pk__in=DatasetEntry.objects.filter(dataset=dataset).values("image"))
-    rows = images.order_by("-id").values_list(
-        "content_sha256", "slide__device__camera", "slide__device__microscope"
-    )[:NEWEST]  # fmt: skip
-    return {content: " on ".join(filter(None, (camera, scope))) or UNKNOWN_DEVICE for content, camera, scope in rows}
+    return images.order_by("-id")[:NEWEST]
 
 
 def _contents(dataset: DatasetVersion | None) -> list[str]:
@@ -128,17 +141,14 @@ def _confidences(
             model = live.slots.get(slot)
     if model is None:
         return []
-    inside = set(
-        DatasetEntry.objects.filter(dataset=dataset, split="internal").values_list("content_sha256", flat=True)
-    )
+    inside = DatasetEntry.objects.filter(dataset=dataset, split="internal", patient__withdrawn_at=None)
+    said = ImagePrediction.objects.filter(model=model).values_list("content_sha256", "probabilities")
+    # Each side by its own contents: bounded by what was predicted last, a busy month would leave no validation image.
+    internal = [max(p) for _, p in said.filter(content_sha256__in=inside.values("content_sha256"))]
     sure: dict[str, list[float]] = defaultdict(list)
-    internal: list[float] = []
-    rows = ImagePrediction.objects.filter(model=model).order_by("-id").values_list("content_sha256", "probabilities")
-    for content, probabilities in rows[: 4 * NEWEST]:
+    for content, probabilities in said.filter(content_sha256__in=_newest(dataset).values("content_sha256")):
         if content in incoming:
             sure[incoming[content]].append(max(probabilities))
-        elif content in inside:
-            internal.append(max(probabilities))
     base = sum(internal) / len(internal) if internal else None
     found = [Confidence(device, len(v), sum(v) / len(v), base) for device, v in sure.items()]
     return sorted(found, key=lambda row: -row.drop)
