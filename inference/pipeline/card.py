@@ -79,6 +79,16 @@ class ModelCard:
             )
         densenet_parameters(self.architecture)
 
+    def require_origins(self) -> None:
+        """WeightsFormat where what the start weights have learned from is no list of names; asked of new cards only,
+        so that models that were registered before can be opened."""
+        named = self.training.get("start_datasets", [])
+        if not isinstance(named, list) or not all(isinstance(name, str) and name for name in named):
+            raise WeightsFormat(
+                f"training.start_datasets is {named!r:.100}; it is a list of the ids of dataset versions.",
+                hint="Leave it out where the network started from random weights.", field="training",
+            )  # fmt: skip
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, with the card's format number; inverse of ``from_dict``."""
         data = {item.name: getattr(self, item.name) for item in fields(self)}

@@ -25,6 +25,8 @@ from inference.pipeline.card import ModelCard
 from inference.pipeline.classes import SLOT_CLASSES
 from inference.pipeline.errors import WeightsClasses, WeightsFormat, WeightsKeys, WeightsNan, WeightsSha
 from inference.pipeline.rules import RuleSet
+from leukoweb.core.exceptions import DomainError
+from leukoweb.core.numbers import json_strict
 
 WEIGHTS_NAME: Final = "weights.safetensors"
 ONNX_NAME: Final = "model.onnx"
@@ -257,11 +259,12 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_strict(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise WeightsFormat(f"There is no {path.name} in {path.parent.name!r}.", field=path.name) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise WeightsFormat(f"{path.name} in {path.parent.name!r} is not JSON: {error}.", field=path.name) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, DomainError) as error:
+        words = str(error).rstrip(".")
+        raise WeightsFormat(f"{path.name} in {path.parent.name!r} is not JSON: {words}.", field=path.name) from error
 
 
 def _pickle_refused(name: str) -> WeightsFormat:

@@ -30,8 +30,9 @@ from inference.services.errors import ArchiveRefused
 from inference.services.files import model_file_read
 from inference.services.registry import model_import, pipeline_import
 from leukoweb.core.audit import audit_record
-from leukoweb.core.exceptions import TooLarge
+from leukoweb.core.exceptions import DomainError, TooLarge
 from leukoweb.core.models import User
+from leukoweb.core.numbers import json_strict
 from leukoweb.core.troubles import trouble_of
 
 _SIZES = {CARD_NAME: 4 * 2**20, PIPELINE_NAME: 4 * 2**20, WEIGHTS_NAME: MAX_WEIGHTS_BYTES, ONNX_NAME: MAX_WEIGHTS_BYTES}
@@ -166,9 +167,9 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) ->
 
 def _refuse_heavy(card: Path) -> None:
     try:
-        data = json.loads(card.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsFormat(f"{card.name} is not JSON: {error}.", field="file") from error
+        data = json_strict(card.read_text(encoding="utf-8"))
+    except (ValueError, DomainError) as error:
+        raise WeightsFormat(f"{card.name} is not JSON: {str(error).rstrip('.')}.", field="file") from error
     parsed = ModelCard.from_dict(data)
     if not has_closed_form(parsed.architecture):
         raise ArchiveRefused(

@@ -62,7 +62,8 @@ def pipeline_create(
     models: Mapping[str, ModelVersion],
     description: str = "",
 ) -> PipelineVersion:
-    """A rule set with a model for each slot it reads; slots beyond those are kept for comparison."""
+    """A rule set with a model for each slot it reads; slots beyond those are kept for comparison. The same again gives
+    the version that there is, in whatever words it is described."""
     _check_names(name, version)
     for slot, model in models.items():
         if tuple(model.classes) not in SLOT_CLASSES.get(slot, ()):
@@ -75,7 +76,7 @@ def pipeline_create(
             f"The rules {rule_set.name} read {', '.join(rule_set.slots)}; {', '.join(lacking)} has no model.",
             code="E_SLOT_EMPTY", hint="Choose a model for each slot that the rules read.", field=lacking[0],
         )  # fmt: skip
-    content: dict[str, Any] = {"description": description, "rule_set": rule_set.as_dict()}
+    content: dict[str, Any] = {"rule_set": rule_set.as_dict()}
     content |= {f"{slot}_id": models[slot].pk if slot in models else None for slot in SLOT_CLASSES}
     known = PipelineVersion.objects.filter(name=name, version=version).first()
     if known is not None:
@@ -84,7 +85,9 @@ def pipeline_create(
         return known
     try:
         with transaction.atomic():
-            pipeline = PipelineVersion.objects.create(name=name, version=version, created_by=actor, **content)
+            pipeline = PipelineVersion.objects.create(
+                name=name, version=version, description=description, created_by=actor, **content
+            )
     except IntegrityError as error:
         raise _taken("pipeline", name, version) from error
     audit_record(
@@ -171,6 +174,7 @@ def starter_ensure() -> PipelineVersion | None:
 def _register_model(actor: User | None, source: ModelFolder) -> ModelVersion:
     card = source.card
     _check_names(card.name, card.version)
+    card.require_origins()
     weights_sha256, onnx_sha256 = model_files_put(source)  # also heals a known model whose files were lost
     model, created = ModelVersion.objects.get_or_create(
         name=card.name,

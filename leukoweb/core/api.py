@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from django.http import Http404
 from rest_framework import exceptions
@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from leukoweb.core.exceptions import DomainError
-from leukoweb.core.numbers import json_read
+from leukoweb.core.numbers import json_strict
 from leukoweb.core.permissions import has_action
 
 if TYPE_CHECKING:
@@ -48,12 +48,11 @@ class StrictJSONParser(BaseParser):
         if _depth(text) > MAX_DEPTH:
             raise DomainError(f"The JSON is nested deeper than {MAX_DEPTH} levels.", code="E_JSON_DEPTH")
         try:
-            value = json_read(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+            value = json_strict(text, object_pairs_hook=_unique_keys)
         except json.JSONDecodeError as error:
             raise DomainError(
                 f"The JSON is broken at line {error.lineno}, column {error.colno}: {error.msg}.", code="E_JSON"
             ) from error
-        _refuse_odd_text(value)
         return value
 
 
@@ -86,23 +85,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise DomainError(f"The key {key!r} stands twice in one object.", code="E_JSON_DUPLICATE")
         seen[key] = value
     return seen
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise DomainError(f"{name} is not a number in JSON.", code="E_JSON")
-
-
-def _refuse_odd_text(value: Any) -> None:
-    if isinstance(value, str):
-        if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
-            raise DomainError("A text holds a NUL or half of a surrogate pair.", code="E_TEXT")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_odd_text(key)
-            _refuse_odd_text(item)
-    elif isinstance(value, list):
-        for item in value:
-            _refuse_odd_text(item)
 
 
 class Pages(PageNumberPagination):

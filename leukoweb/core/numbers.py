@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 from leukoweb.core.exceptions import DomainError
 
@@ -33,6 +33,34 @@ def parse_float(text: str) -> float:
 def json_read(text: str, **hooks: Any) -> Any:
     """``json.loads`` with these two. Raises DomainError and ``json.JSONDecodeError``."""
     return json.loads(text, parse_int=parse_int, parse_float=parse_float, **hooks)
+
+
+def json_strict(text: str, **hooks: Any) -> Any:
+    """``json_read`` of what is to be stored: without NaN and infinities, NULs and halves of surrogate pairs, which no
+    database takes. Raises DomainError and ``json.JSONDecodeError``."""
+    try:
+        value = json_read(text, parse_constant=_refuse_constant, **hooks)
+        _refuse_odd_text(value)
+    except RecursionError as error:
+        raise DomainError("The JSON is nested too deeply.", code="E_JSON_DEPTH") from error
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise DomainError(f"{name} is not a number in JSON.", code="E_JSON")
+
+
+def _refuse_odd_text(value: Any) -> None:
+    if isinstance(value, str):
+        if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
+            raise DomainError("A text holds a NUL or half of a surrogate pair.", code="E_TEXT")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_odd_text(key)
+            _refuse_odd_text(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_odd_text(item)
 
 
 def is_number(value: Any) -> bool:

@@ -121,11 +121,16 @@ def test_a_pipeline_survives_export_and_import(pipeline: PipelineVersion, admin_
     pipeline_export(actor=admin_user, pipeline=pipeline, out=second)
     assert first.getvalue() == second.getvalue(), "the same version gives the same bytes"
     assert archive_import(actor=admin_user, file=first, light=True) == pipeline
+    mute = pipeline_create(
+        actor=None, name="mute", version="1", rule_set=RULE_SETS["paper-fig1"], models=pipeline.slots
+    )
+    pipeline_export(actor=admin_user, pipeline=mute, out=(third := io.BytesIO()))
+    assert archive_import(actor=admin_user, file=third, light=True) == mute, "although it has no description"
     alone = io.BytesIO()
     model = pipeline.slots["model_2"]
     model_export(actor=admin_user, model=model, out=alone)
     assert archive_import(actor=admin_user, file=alone) == model
-    assert AuditEvent.objects.filter(action__endswith=".export", actor=admin_user).count() == 3
+    assert AuditEvent.objects.filter(action__endswith=".export", actor=admin_user).count() == 4
 
 
 def zipped(members: dict[str, bytes]) -> io.BytesIO:
@@ -155,6 +160,28 @@ def test_zips_that_hold_anything_else_are_refused(db: None, members: dict[str, b
     with pytest.raises(DomainError) as caught:
         archive_import(actor=None, file=zipped(members), light=True)
     assert caught.value.code == code
+    assert not ModelVersion.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"metrics": {"validation": {"macro": {"f1": float("nan")}}}}, "NaN is not a number in JSON"),
+        ({"metrics": {"f1": "1e999"}}, "too large"),
+        ({"licence": "a\x00b"}, "holds a NUL"),
+        ({"training": {"start_datasets": None}}, r"start_datasets is None; it is a list"),
+        ({"training": {"start_datasets": [7]}}, r"start_datasets is \[7\]"),
+    ],
+)
+def test_cards_that_no_database_takes_are_refused_in_words(
+    copy: Path, changes: dict[str, Any], words: str
+) -> None:
+    folder = one_model(copy)
+    rewrite(folder / "card.json", **changes)
+    card = (folder / "card.json").read_text().replace('"1e999"', "1e999")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"card.json": card.encode()}
+    with pytest.raises(WeightsFormat, match=words):
+        archive_import(actor=None, file=zipped(files), light=True)
     assert not ModelVersion.objects.exists()
 
 
