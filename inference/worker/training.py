@@ -172,7 +172,7 @@ def _train_full(context: JobContext, run: TrainingRun, part: TrainingPart, data:
         trainer.save(folder / name)
         save_epoch(context, part, epoch, trainer.best_epoch, name)
         _forget_older(folder, name)
-        _progress(context, run, f"{part.part.replace('_', ' ')}, epoch {epoch.number} of {plan.settings.epochs}")
+        tell_progress(context, run, part, epoch.number)
 
     trained = trainer.run(on_epoch, lambda done, total: context.check())
     if len(trained.history) < plan.settings.epochs:
@@ -193,6 +193,11 @@ def save_epoch(context: JobContext, part: TrainingPart, epoch: Any, best_epoch: 
         if best_epoch == epoch.number:
             part.best_macro_f1 = epoch.macro_f1
         part.save(update_fields=["epochs_done", "best_epoch", "state_name", "best_macro_f1"])
+
+
+def tell_progress(context: JobContext, run: TrainingRun, part: TrainingPart, epoch: int) -> None:
+    """How far the whole run is, with the part's own epoch in words."""
+    _progress(context, run, f"{part.part.replace('_', ' ')}, epoch {epoch} of {run.plan.settings.epochs}")
 
 
 def _progress(context: JobContext, run: TrainingRun, note: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from inference.models import TrainingPart, TrainingRun
 from inference.pipeline.dataset import ImageSet
 from inference.pipeline.image_cache import CachedImages
+from inference.pipeline.tether import tethered
 from inference.worker.training_images import cache_folder
 from inference.worker.training_start import Start
 from leukoweb.core.exceptions import DomainError
@@ -105,15 +105,17 @@ def write_spec(
 
 
 def launch(folder: Path, n_processes: int) -> subprocess.Popen[bytes]:
-    """torchrun on this machine; everything that the processes say goes to ``log.txt``."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}",
-               "-m", "inference.pipeline.distributed", str(folder)]  # fmt: skip
+    """torchrun on this machine; everything that the processes say goes to ``log.txt``. It ends with this process: the
+    next attempt after a kill would otherwise train beside it."""
+    command = tethered("torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}",
+                       "-m", "inference.pipeline.distributed", str(folder))  # fmt: skip
     with (folder / "log.txt").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - our own command line
 
 
 def _record(context: JobContext, part: TrainingPart, spec: Path, folder: Path, done: int, save_epoch: Any) -> int:
     from inference.pipeline.train import Epoch
+    from inference.worker.training import tell_progress
 
     lines = (spec / "epochs.jsonl").read_text().splitlines() if (spec / "epochs.jsonl").exists() else []
     for line in lines:
@@ -121,6 +123,6 @@ def _record(context: JobContext, part: TrainingPart, spec: Path, folder: Path, d
         epoch = Epoch(**entry["epoch"] | {"class_f1": tuple(entry["epoch"]["class_f1"])})
         if epoch.number > done and (spec / entry["state"]).exists():
             save_epoch(context, part, epoch, entry["best_epoch"], str((spec / entry["state"]).relative_to(folder)))
-            context.progress(epoch.number, max(1, part.run.plan.settings.epochs), f"epoch {epoch.number}")
+            tell_progress(context, part.run, part, epoch.number)
             done = epoch.number
     return done

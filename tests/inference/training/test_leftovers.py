@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +21,7 @@ from inference.models import TrainingRun
 from inference.pipeline.dataset import ImageSet
 from inference.services.training import training_create, training_start
 from inference.worker import training_devices
-from inference.worker.training import run_folder
+from inference.worker.training import run_folder, save_epoch
 from inference.worker.training_start import Start
 from leukoweb.core.models import Job
 from tests.inference.training.conftest import config
@@ -90,3 +96,36 @@ def test_a_training_on_devices_that_fails_leaves_no_pixels(run: TrainingRun, mon
     assert seen == ["training.npy", "validation.npy"], "those of the killed attempt went before"
     assert not list(folder.rglob("*.npy"))
     assert state.exists()
+
+
+def test_the_bar_of_several_devices_counts_the_whole_run(frozen: Any, tmp_path: Path) -> None:
+    made = training_create(actor=None, dataset=frozen, config=config(models=["model_1", "model_2", "model_3"]))
+    made.parts.filter(part="model_1").update(epochs_done=3)
+    told: list[tuple[Any, ...]] = []
+    context: Any = SimpleNamespace(write=nullcontext, progress=lambda *args: told.append(args))
+    spec, part = tmp_path / "devices-1", made.parts.get(part="model_2")
+    written(spec, "epoch-00001.safetensors")
+    epoch = {"number": 1, "loss": 1.0, "macro_f1": 0.5, "accuracy": 0.5, "class_f1": [0.5, 0.5], "learning_rate": 0.1}
+    line = {"epoch": epoch, "state": "epoch-00001.safetensors", "best_epoch": 1}
+    (spec / "epochs.jsonl").write_text(json.dumps(line) + "\n")
+    assert training_devices._record(context, part, spec, tmp_path, 0, save_epoch) == 1
+    assert (told[0][:2], told[0][2][:20]) == ((4, 9), "model 2, epoch 1 of ")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells a child that its parent died")
+def test_what_a_killed_worker_started_ends_with_it(tmp_path: Path) -> None:
+    """The program holds one end of a pipe: its end is the pipe's end."""
+    (tmp_path / "napping.py").write_text("import signal, sys\nprint(*sys.argv[1:], flush=True)\nsignal.pause()\n")
+    worker = (
+        "import subprocess, time\nfrom inference.pipeline.tether import tethered\n"
+        "subprocess.Popen(tethered('napping', '--awake'))\ntime.sleep(600)\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[3])])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", worker], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": paths}
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"--awake\n", "with its own arguments alone"
+    parent.send_signal(signal.SIGKILL)
+    assert parent.stdout.read() == b"", "the end of the last process that could write"
+    parent.wait()
