@@ -19,10 +19,15 @@ from torch.optim.swa_utils import update_bn
 from inference.pipeline.allocator import freed_memory_kept
 from inference.pipeline.dataset import Images, ImageSet
 from inference.pipeline.errors import ArchitectureUnknown
-from inference.pipeline.train_batches import Feed, Normalise, in_batches
+from inference.pipeline.train_batches import Feed, Normalise, in_batches, make_schedule
 from inference.pipeline.training_config import TrainingSettings
 
 FEATURE_BATCH = 32
+#: What of the settings a new head is trained by; the others are the backbone's, which stays as it is.
+HEAD_SETTINGS = (
+    "epochs", "batch_size", "learning_rate", "weight_decay", "seed", "threads", "precision", "schedule",
+    "class_weights", "early_stopping",
+)  # fmt: skip
 
 
 def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
@@ -112,7 +117,7 @@ def train_head(
     head = FeatureHead(features, n_classes)
     optimiser = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     steps = settings.epochs * -(-len(features) // settings.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    schedule = make_schedule(optimiser, settings, steps)
     counts = np.bincount(targets, minlength=n_classes)
     balanced = settings.class_weights == "balanced"
     weight = torch.tensor(len(targets) / (n_classes * counts) if balanced else np.ones(n_classes), dtype=torch.float32)

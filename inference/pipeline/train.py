@@ -27,7 +27,16 @@ from inference.pipeline.augment import Variants, apply_variants, draw_variants
 from inference.pipeline.dataset import DatasetInvalid, ImageSet, require_apart
 from inference.pipeline.networks import build_network
 from inference.pipeline.preprocess import Recipe
-from inference.pipeline.train_batches import Feed, Normalise, Rows, epoch_order, in_batches, seed_of, split
+from inference.pipeline.train_batches import (
+    Feed,
+    Normalise,
+    Rows,
+    epoch_order,
+    in_batches,
+    make_schedule,
+    seed_of,
+    split,
+)
 from inference.pipeline.train_state import Epoch, State, read_state, write_state
 from inference.pipeline.training_config import TrainingSettings
 from leukoweb.statistics.classification import accuracy, class_metrics, macro_average
@@ -119,7 +128,7 @@ class Trainer:
         self.steps_per_epoch = len(epoch_order(n, settings.batch_size, generator, self.world.size))
         if not self.steps_per_epoch:
             raise DatasetInvalid(f"{n} training images are too few for {self.world.size} devices.", field="training")
-        self.schedule = self._make_schedule()
+        self.schedule = make_schedule(self.optimiser, settings, settings.epochs * self.steps_per_epoch)
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=settings.precision == "fp16" and self.device.type == "cuda"
         )
@@ -278,14 +287,6 @@ class Trainer:
         if self.settings.class_weights == "none" or not counts.all():
             return torch.ones(k, device=self.device)
         return torch.tensor(len(self.training.targets) / (k * counts), dtype=torch.float32, device=self.device)
-
-    def _make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
-        steps, rate = self.settings.epochs * self.steps_per_epoch, self.settings.learning_rate
-        if self.settings.schedule == "one-cycle":
-            return torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, total_steps=steps)
-        if self.settings.schedule == "cosine":
-            return torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, T_max=steps)
-        return torch.optim.lr_scheduler.LambdaLR(self.optimiser, lambda step: 1.0)
 
     def _wrapped(self) -> nn.Module:
         if self.world.size > 1:

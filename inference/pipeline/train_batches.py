@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inference.pipeline.dataset import Images
 from inference.pipeline.preprocess import Recipe
+from inference.pipeline.training_config import TrainingSettings
 
 Rows = NDArray[np.intp]
 
@@ -19,6 +20,17 @@ Rows = NDArray[np.intp]
 def seed_of(seed: int, epoch: int) -> int:
     """One seed for each epoch of a training; far apart, so that neighbouring seeds share no epoch."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def make_schedule(
+    optimiser: torch.optim.Optimizer, settings: TrainingSettings, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """The learning rate over ``steps`` steps, as ``settings.schedule`` names it."""
+    if settings.schedule == "one-cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=steps)
+    if settings.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps)
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
 
 
 def epoch_order(n: int, batch_size: int, generator: torch.Generator, world: int = 1) -> list[Rows]:

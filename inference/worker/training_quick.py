@@ -33,6 +33,8 @@ def train_quick(
 
     plan, (training, validation) = run.plan, data
     require_apart(training, validation)
+    if plan.settings.threads:
+        torch.set_num_threads(plan.settings.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = build_network(plan.architecture, len(training.classes), initial_weights=start.source).to(device)
     normalise = Normalise(plan.recipe, device)
@@ -61,7 +63,8 @@ def train_quick(
     network = heads.put_head(network.cpu(), trained)
     _save(context, part, history, best[-1].number)
     logits = logits_of(network, validation, Normalise(plan.recipe))
-    settings = run.config["settings"] | {"optimiser": "AdamW", "method": "quick: frozen backbone, new head"}
+    settings = {name: getattr(plan.settings, name) for name in heads.HEAD_SETTINGS}
+    settings |= {"optimiser": "AdamW", "method": "quick: frozen backbone, new head"}
     return TrainedModel(network, tuple(history), best[-1].number, evaluate(logits, validation), settings, logits)
 
 

@@ -201,6 +201,15 @@ def test_a_new_head_on_a_frozen_backbone_is_the_network_that_is_stored() -> None
     stored = heads.put_head(network, head)
     np.testing.assert_allclose(logits_of(stored, DATA[1], normalise), expected, atol=1e-4)
     assert max(right for _, right in seen) == 1.0
+    rates: dict[str, list[float]] = {"constant": [], "cosine": [], "one-cycle": []}
+    for schedule, found in rates.items():
+        heads.train_head(
+            tables[0], DATA[0].targets, 2, replace(settings, schedule=schedule, epochs=10),
+            lambda epoch, loss, rate, logits, found=found: bool(found.append(rate)), tables[1],
+        )  # fmt: skip
+    assert set(rates["constant"]) == {2e-2}
+    assert rates["cosine"] == sorted(rates["cosine"], reverse=True)
+    assert rates["one-cycle"][0] < max(rates["one-cycle"]) > rates["one-cycle"][-2]
 
 
 def test_the_temperature_of_overconfident_logits_is_found_and_folded_in() -> None:

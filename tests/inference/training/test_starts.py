@@ -63,6 +63,7 @@ def test_a_promotion_in_between_does_not_change_what_a_run_starts_from(
     from inference.services.registry import pipeline_activate
 
     run = training_create(actor=None, dataset=frozen, config=config(initial_weights="live"))
+    assert run.state == "draft"
     pinned = pipeline.slots["model_1"]
     pipeline_activate(actor=None, pipeline=other_pipeline)
     assert initial_weights(run, run.parts.get()).sha256 == pinned.weights_sha256
@@ -71,13 +72,18 @@ def test_a_promotion_in_between_does_not_change_what_a_run_starts_from(
 def test_a_quick_retraining_changes_the_last_layer_alone_and_says_so(
     pipeline: PipelineVersion, run_jobs: Callable[[], int], admin_user: Any, data_dir: Path
 ) -> None:
-    plan = PRESETS["quick"].with_options({"models": "model_1", "epochs": "15", "recalibrate_frozen": "false"})
+    plan = PRESETS["quick"].with_options(
+        {"models": "model_1", "epochs": "15", "recalibrate_frozen": "false", "schedule": "constant"}
+    )
     descendant(pipeline.slots["model_1"], "its twin", same_weights=True, start_datasets=[ELSEWHERE])
     run = admin_run(admin_user, freeze(n_images=2), run_jobs, plan, name="fast")
     part = run.parts.select_related("model").get()
     card = part.model.card
     assert card["intended_use"].startswith("QUICK retraining")
     assert card["training"]["method"] == "quick"
+    assert card["training"]["schedule"] == "constant"
+    assert set(part.epochs.values_list("learning_rate", flat=True)) == {card["training"]["learning_rate"]}
+    assert "colour_jitter" not in card["training"], "no variants are drawn"
     assert card["training"]["initial_weights"] == f"model {pipeline.slots['model_1']}"
     assert card["training"]["start_datasets"] == [ELSEWHERE], "what the start has learned from goes along"
     assert card["recipe"] == pipeline.slots["model_1"].card["recipe"]
