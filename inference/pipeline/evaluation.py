@@ -81,7 +81,9 @@ def called(report: Mapping[str, Any], name: str, level: str) -> list[str | None]
 
 
 def compare_reports(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """``first`` minus ``second`` on the patients that both have, by level; both hierarchies.
+    """``first`` minus ``second`` on the patients that both have, by each level that both give; both hierarchies.
+
+    ``changed``: patients whom the two call otherwise, with their calls at those levels, the finest last.
 
     Raises ValueError where they share no patient: then there is nothing to compare.
     """
@@ -98,12 +100,12 @@ def compare_reports(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict
         found = paired_difference(reference, a, b, LEVELS[level])
         if found is not None:
             levels[level] = found
-    changed = [
-        {"patient": code, "reference": ours[code]["reference"], "first": ours[code]["hierarchy"],
-         "second": theirs[code]["hierarchy"]}
-        for code in shared
-        if ours[code]["hierarchy"] != theirs[code]["hierarchy"]
-    ]  # fmt: skip
+    changed = []
+    for code in shared:
+        calls = [[side[code]["hierarchy"][list(LEVELS).index(level)] for level in levels] for side in (ours, theirs)]
+        if calls[0] != calls[1]:
+            truth = _at(ours[code]["reference"], max(levels))
+            changed.append({"patient": code, "reference": truth, "first": calls[0], "second": calls[1]})
     return {"n_patients": len(shared), "levels": levels, "changed": changed}
 
 

@@ -22,6 +22,15 @@ class Difference:
         return any(a is None or b is None or a.name != b.name for _, a, b in self.slots)
 
 
+def same_diagnosis(first: Result, second: Result) -> bool:
+    """At the finest level that both give: of ALL and ACUTE, ACUTE."""
+    a, b = first.prediction, second.prediction
+    for one, other in ((a.diagnosis_5, b.diagnosis_5), (a.diagnosis_3, b.diagnosis_3)):
+        if one and other:
+            return one == other
+    return a.diagnosis == b.diagnosis
+
+
 def differences(first: Result, second: Result) -> list[Difference]:
     """Images of either result, matched by content; changed labels first, then by the size of the change."""
     ours = {field.content_sha256: field for field in first.fields}

@@ -69,12 +69,13 @@ class Field:
     image: HpfImage | None
     decided: tuple[str, ...]
     models: tuple[ModelValues, ...]
+    asked_first: str = "model_1"
 
     @property
     def is_leukemia(self) -> bool:
-        """As the gate reads it: model 1's label, or any label but NO_LEUKEMIA of a single model."""
-        first = self.models[0].top.name if self.models else "NO_LEUKEMIA"
-        return first != "NO_LEUKEMIA"
+        """As the rules read it: any label but NO_LEUKEMIA of the model that their first step asks."""
+        asked = self.model(self.asked_first)
+        return asked is not None and asked.top.name != "NO_LEUKEMIA"
 
     def model(self, slot: str) -> ModelValues | None:
         return next((values for values in self.models if values.slot == slot), None)
@@ -129,6 +130,11 @@ class Result:
     @property
     def synthetic(self) -> bool:
         return self.pipeline.synthetic
+
+    @property
+    def asked_first(self) -> str:
+        """Slot of the model that the first step of the rules read; model 1 where nothing was decided."""
+        return str(self.prediction.trace[0]["model"]) if self.prediction.trace else "model_1"
 
     @property
     def sentences(self) -> list[str]:
@@ -193,6 +199,7 @@ class Result:
                 models=tuple(
                     _values(slot, model.classes, self.probabilities[slot][i]) for slot, model in self.slots_run.items()
                 ),
+                asked_first=self.asked_first,
             )
             for i, entry in enumerate(self.prediction.images)
         ]

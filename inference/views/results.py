@@ -15,7 +15,7 @@ from cases.models import HpfImage
 from cases.services.exposures import exposure_record, exposures_record
 from inference.filters import ResultFilter, patients_unseen
 from inference.models import PipelineRun, PipelineVersion
-from inference.selectors.comparison import differences
+from inference.selectors.comparison import differences, same_diagnosis
 from inference.selectors.exports import csv_rows, result_as_dict
 from inference.selectors.images import images_sha256_by_slide
 from inference.selectors.results import Result, result_get, result_run
@@ -106,6 +106,7 @@ def result_compare(request: HttpRequest, run: uuid.UUID, other: uuid.UUID) -> Ht
         "first": first,
         "second": second,
         "pair": (first, second),
+        "same": same_diagnosis(first, second),
         "differences": found,
         "n_changed": sum(d.label_changed for d in found),
     }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
+from inference.pipeline.classes import DIAGNOSES_3
 from inference.pipeline.drift import Confidence, shifts, suggest
 from inference.pipeline.evaluation import (
     Case,
@@ -138,6 +139,17 @@ def test_two_pipelines_on_the_patients_that_both_have() -> None:
     assert len(found["changed"]) >= both["only_first_right"]
     with pytest.raises(ValueError, match="share no patient"):
         compare_reports(first, pipeline_report(cases_2[:0] or cases_2[:5], bad, rules) | {"patients": []})
+
+
+def test_pipelines_of_different_levels_are_compared_where_both_speak() -> None:
+    cases, tables = patients()
+    names = ("paper-fig2", "paper-fig1")
+    fine, coarse = (pipeline_report(cases, tables, RULE_SETS[name], resamples=20) for name in names)
+    found = compare_reports(fine, coarse)
+    assert list(found["levels"]) == ["3"]
+    agree = [p["hierarchy"][0] == q["hierarchy"][0] for p, q in zip(fine["patients"], coarse["patients"], strict=True)]
+    assert len(found["changed"]) == agree.count(False) < len(cases)
+    assert all(len(row["first"]) == 1 and row["reference"] in DIAGNOSES_3 for row in found["changed"])
 
 
 def test_no_difference_where_one_has_no_such_level() -> None:

@@ -18,7 +18,7 @@ from cases.services.images import images_move
 from cases.services.withdrawals import patient_withdraw
 from inference.models import PipelineRun
 from inference.pipeline.rules import RULE_SETS
-from inference.selectors.results import Result
+from inference.selectors.results import ClassValue, Field, ModelValues, Result
 from inference.services.registry import pipeline_create
 from inference.services.runs import run_request
 from inference.services.saliency import _path
@@ -173,10 +173,22 @@ def test_two_runs_are_compared_field_by_field(
     address = reverse("result_compare", args=[run.public_id, again.public_id])
     text = client.get(address).content.decode()
     assert "0 of 5 fields have a changed label" in text
+    assert run.prediction.diagnosis_5, "finer than the other's"
+    assert "Both say the same" in text
     assert address in client.get(reverse("result_detail", args=[run.public_id])).content.decode()
     elsewhere = run_request(actor=technician, slide=make_slide(3))
     run_jobs()
     assert client.get(reverse("result_compare", args=[run.public_id, elsewhere.public_id])).status_code == 400
+
+
+@pytest.mark.parametrize("slot", ["model_1", "single_model"])
+def test_fields_are_called_by_the_model_that_the_rules_read(slot: str) -> None:
+    def says(slot: str, name: str) -> ModelValues:
+        return ModelValues(slot, (ClassValue(name, 0.9, True),))
+
+    models = (says("model_1", "LEUKEMIA"), says("single_model", "NO_LEUKEMIA"))
+    field = Field(0, 1, "0" * 64, uuid.uuid4(), None, (), models, asked_first=slot)
+    assert field.is_leukemia == (slot == "model_1")
 
 
 def test_the_saliency_map_is_there_at_once_and_computed_again_when_lost(
