@@ -212,8 +212,9 @@ CHROMIUM_FLAGS = (  # noqa: SIM905
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A Chromium of this machine (CHROMIUM names another)."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    """A Chromium of this machine (CHROMIUM names another), best without its windows: that takes a quarter less time."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if not path:
         pytest.skip("no Chromium on this machine (install one, or set CHROMIUM to its path)")
     from playwright.sync_api import sync_playwright

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 
 from tests.browser.test_pages import assert_accessible_in_every_theme, assert_fits_a_phone
-from tests.browser.test_result import pipeline, pipeline_folder, shot, slide  # noqa: F401
+from tests.browser.test_result import pipeline, shot, slide  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
