@@ -1,7 +1,14 @@
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 CLEAR_SESSIONS = "core.clear_sessions"
+
+
+def _prepare_database(sender: AppConfig, using: str, plan: list[object], **kwargs: object) -> None:
+    from leukoweb.core.guards import lift_for_migrations
+
+    if plan:
+        lift_for_migrations(using)
 
 
 def _complete_database(sender: AppConfig, using: str, **kwargs: object) -> None:
@@ -28,4 +35,6 @@ class CoreConfig(AppConfig):
             CLEAR_SESSIONS, "leukoweb.core.chores:clear_sessions", queue="ops", title="Remove expired sign-ins"
         )
         register_daily(CLEAR_SESSIONS, "Remove sign-ins that have expired")
-        post_migrate.connect(_complete_database, dispatch_uid="leukoweb.complete_database")
+        # Each is sent for every app, before the first and after the last migration: once is enough.
+        pre_migrate.connect(_prepare_database, sender=self, dispatch_uid="leukoweb.prepare_database")
+        post_migrate.connect(_complete_database, sender=self, dispatch_uid="leukoweb.complete_database")

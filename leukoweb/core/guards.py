@@ -215,8 +215,18 @@ def install_guards(using: str = "default") -> None:
                 _drop(cursor, model, _forget_names(model, connection.vendor))
 
 
+def lift_for_migrations(using: str) -> None:
+    """On SQLite remove all triggers, whichever version made them: a migration that makes a table anew renames it, which
+    fails while a trigger of another table names it. What comes after the migrations installs today's; where they fail,
+    nothing is served without (`require_guards`)."""
+    if connections[using].vendor == "sqlite":
+        with connections[using].cursor() as cursor:
+            for (name,) in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                cursor.execute(f'DROP TRIGGER "{name}"')
+
+
 def drop_guards(using: str = "default") -> None:
-    """Remove the triggers. For tests that must empty tables, nothing else."""
+    """Remove the triggers. For tests that must change what is append-only, nothing else."""
     connection = connections[using]
     with connection.cursor() as cursor:
         for model in _ruled_models():
