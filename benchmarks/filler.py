@@ -260,7 +260,7 @@ def fill(size: Size, seed: int = 10) -> dict[str, Any]:
     places = Filler(size, seed).fill()
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("ANALYZE")  # autovacuum would within a minute
+            cursor.execute("VACUUM ANALYZE")  # autovacuum would within a minute
     return places
 
 

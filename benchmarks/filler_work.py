@@ -167,7 +167,7 @@ class Work:
         )
         # As the worker remembers it beside each result.
         made = PatientPrediction.objects.values_list("slide_id", "images_sha256")
-        load(SlideContents, {}, ("slide_id", "images_sha256"), made.iterator())
+        load(SlideContents, {}, ("slide_id", "images_sha256"), list(made))
         reset_sequences((PipelineRun, ImagePrediction, PatientPrediction))
         flagged = next(i for i in range(n // 2, n) if len(used(i)) > 1)
         self.places["run"] = str(runs[flagged - 1])
