@@ -235,7 +235,7 @@ def test_a_name_is_corrected_on_record(as_role: Callable[[str], Client]) -> None
         assert client.post(address, {"full_name": " Rosa  Lind "}).status_code == 302
     rosa.refresh_from_db()
     assert str(rosa) == "Rosa Lind"
-    assert b"Correct the name" in client.get(reverse("user_list")).content
+    assert b"> the name of Rosa Lind<" in client.get(reverse("user_list")).content
     assert client.post(address, {"full_name": "R" * 151}).status_code == 400
     client.post(address, {"full_name": ""})
     rosa.refresh_from_db()
