@@ -113,7 +113,7 @@ def test_a_line_that_breaks_while_an_archive_is_unpacked_ends_in_counts_and_a_re
         const real = window.setTimeout;
         window.setTimeout = (work) => real(work); // no pauses
         const items = [
-            { id: 1, path: "a.zip", archive: true, state: "received", job: "J", slide: null },
+            { id: 1, path: "a.zip", archive: true, size: 9, state: "received", job: "J", slide: null },
             { id: 2, path: "a.zip/1.png", member: true, slide: null, state: "refused", code: "E_ODD", message: "Odd." },
         ];
         let down = true, polls = 0;
@@ -127,7 +127,8 @@ def test_a_line_that_breaks_while_an_archive_is_unpacked_ends_in_counts_and_a_re
             return new Response(JSON.stringify(body));
         };
         const text = (name) => part(name).textContent;
-        const said = () => [text("message"), text("done-words"), part("error-rows").rows.length];
+        const lines = () => [...part("error-rows").rows].map((row) => row.innerText.split("\\t").slice(0, 2).join(" "));
+        const said = () => [text("message"), text("done-words"), lines()];
         const end = async () => {
             const until = performance.now() + 3000;
             while (part("done").hidden && performance.now() < until) await new Promise((resolve) => real(resolve));
@@ -141,6 +142,7 @@ def test_a_line_that_breaks_while_an_archive_is_unpacked_ends_in_counts_and_a_re
         input.dispatchEvent(new Event("change"));
         const cut = await end();
         down = false;
+        Object.assign(items[0], { state: "refused", code: "E_ZIP_CASE", message: "It names them." });
         part("retry").click();
         const mended = await end();
         root.upload.report.say("You were signed out.", true);
@@ -161,8 +163,8 @@ def test_a_line_that_breaks_while_an_archive_is_unpacked_ends_in_counts_and_a_re
     cut = "The server stopped answering before all was done. The server could not be reached. Check the connection."
     counts = "1 stored, 1 refused."
     assert found == {
-        "cut": [4, True, True, cut, counts, 0],
-        "mended": [5, True, False, "", counts, 1],
+        "cut": [4, True, True, cut, counts, []],
+        "mended": [5, True, False, "", counts, ["a.zip E_ZIP_CASE", "a.zip/1.png E_ODD"]],
         "stands": "You were signed out.",
         "gone": "The line is gone",
         "message": ["1 file has not been sent. Gone.", "2 files have not been sent. Gone."],
