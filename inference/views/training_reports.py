@@ -63,7 +63,7 @@ def training_compare(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     context = {
         "run": row, "other": other, "active": pipeline_active(), "others": pipeline_list()[:30],
         "report": report_of(row.pipeline, row.dataset), "comparison": comparison,
-        "known": known_to(row.pipeline, row.dataset),
+        "other_report": report_of(other, row.dataset), "known": known_to(row.pipeline, row.dataset),
         "job": evaluation_job(row.pipeline, row.dataset), "other_job": evaluation_job(other, row.dataset),
         "form": PromoteForm(initial={"instead_of": getattr(pipeline_active(), "pk", None)}),
     }  # fmt: skip

@@ -96,9 +96,9 @@ def test_the_page_says_whom_a_candidate_knows_through_its_live_slots(
     own = {"dataset": {"dataset_version": str(run.dataset.public_id)}}
     for name, card, training, words in (
         ("stray", own, {"start_datasets": [ELSEWHERE]}, "1 dataset version that"),
-        ("mute", {}, {}, "What mute 1 learned from is on no card here"),
-        ("odd", {"dataset": {"dataset_version": "no id"}}, {"start_datasets": None}, "What odd 1 learned from"),
-        ("filed", own, {"initial_weights_sha256": "f" * 64}, "What the start of filed 1 learned from"),
+        ("mute", {}, {}, "no card here says what mute 1 learned from"),
+        ("odd", {"dataset": {"dataset_version": "no id"}}, {"start_datasets": None}, "what odd 1 learned from"),
+        ("filed", own, {"initial_weights_sha256": "f" * 64}, "what the start of filed 1 learned from"),
         ("pretrained", own, {"initial_weights_sha256": "a639ec97" + "0" * 56}, ""),
         ("told", own, {"initial_weights_sha256": "e" * 64, "start_datasets": [str(run.dataset.public_id)]}, ""),
     ):

@@ -230,16 +230,20 @@ def test_an_evaluation_that_was_asked_for_has_a_state(
     assert f'id="job-{theirs.pk}"' in page
     assert button.format(pipeline) not in page
     assert theirs.payload["extra"] == {}, "the single models of the run are the candidate's"
-    ours, _ = asked(other_pipeline)
+    Evaluation.objects.create(pipeline=pipeline, dataset=frozen, report={"patients": []}, engine_profile="t")
+    Job.objects.filter(pk=theirs.pk).update(status="done")
+    ours, page = asked(other_pipeline)
+    assert f"{pipeline} has its report on these patients; the candidate has none yet" in page
     assert ours.payload["extra"] == {"single_5": pipeline.slots["model_3"].pk}
     Job.objects.filter(pk=ours.pk).update(status="failed", error="The disk is full.")
     page = admin.get(reverse("training_compare", args=[run.public_id])).content.decode()
     assert "The disk is full." in page
     assert button.format(other_pipeline) in page
+    PipelineVersion.objects.filter(pk=pipeline.pk).update(is_active=False)  # nothing to compare with
     Evaluation.objects.create(pipeline=other_pipeline, dataset=frozen, report={"patients": []}, engine_profile="t")
     Job.objects.filter(pk=ours.pk).update(status="done")
     page = admin.get(reverse("training_compare", args=[run.public_id])).content.decode()
-    assert "Evaluate again" in page
+    assert f"Evaluate {other_pipeline} again" in page
     assert f'id="job-{ours.pk}"' not in page
 
 
