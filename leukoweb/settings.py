@@ -137,7 +137,7 @@ TEMPLATES = [
 
 def _database() -> dict[str, Any]:
     if DATABASE_URL:
-        config: dict[str, Any] = env.db_url_config(DATABASE_URL)
+        config: dict[str, Any] = variables.address("DATABASE_URL", DATABASE_URL, env.db_url_config)
         config.setdefault("CONN_MAX_AGE", 60)
         config["CONN_HEALTH_CHECKS"] = True
     else:
@@ -296,7 +296,7 @@ if FILE_UPLOAD_TEMP_DIR:
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # manifests; images are streamed and have limits of their own
 
 # -- mail ----------------------------------------------------------------------------------------------------------
-_mail = env.email_url_config(_secret("EMAIL_URL") or "consolemail://")
+_mail = variables.address("EMAIL_URL", _secret("EMAIL_URL") or "consolemail://", env.email_url_config)
 for _name in ("BACKEND", "HOST", "HOST_USER", "HOST_PASSWORD", "PORT", "USE_TLS", "USE_SSL"):
     if (_value := _mail.get(f"EMAIL_{_name}")) is not None:
         globals()[f"EMAIL_{_name}"] = _value

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from typing import Final
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
 YES: Final = ("true", "yes", "on", "1", "y", "t")
 NO: Final = ("false", "no", "off", "0", "n", "f")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+EXAMPLES: Final = {  # and what an address that was understood always has
+    "DATABASE_URL": ("ENGINE", "postgres://USER:PASSWORD@HOST:5432/NAME"),
+    "EMAIL_URL": ("EMAIL_BACKEND", "smtp+tls://USER:PASSWORD@mail.example.org:587"),
+}
 ENGINES: Final = ("auto", "openvino", "torch", "torch-cuda")
 
 
@@ -40,4 +45,17 @@ def one_of(name: str, default: str, known: Sequence[str]) -> str:
     found = next((word for word in known if word.lower() == text.lower()), None)
     if found is None:
         raise ImproperlyConfigured(f"{name} is {text[:40]!r}; it must be one of {', '.join(known)}.")
+    return found
+
+
+def address(name: str, url: str, read: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """What ``read`` makes of the address; one that is none is refused, and its password is not repeated."""
+    key, example = EXAMPLES[name]
+    try:
+        with warnings.catch_warnings(action="ignore"):  # it would write down the whole address
+            found = read(url)
+    except (ValueError, KeyError, ImproperlyConfigured):
+        found = {}
+    if not found.get(key):
+        raise ImproperlyConfigured(f"{name} is no address that can be read. Write {example}.")
     return found

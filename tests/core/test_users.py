@@ -273,6 +273,7 @@ def test_the_command_line_gives_an_admin_a_new_link(client: Client, settings: An
 
 def test_a_demo_user_with_another_role_does_not_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     from leukoweb.demo import setup
+    from leukoweb.management.commands import up
 
     for queue in ("starter_ensure", "first_queue", "study_queue", "demo_reconstruction", "sorting_queue", "demo_queue"):
         monkeypatch.setattr(setup, queue, lambda: None)
@@ -280,6 +281,10 @@ def test_a_demo_user_with_another_role_does_not_stop_the_start(monkeypatch: pyte
     User.objects.filter(username="coordinator").update(role="pathologist")
     setup.first_run(demo=True)
     assert User.objects.get(username="coordinator").role == "pathologist"
+    monkeypatch.setattr(up, "call_command", lambda *words, **options: None)
+    monkeypatch.setattr(setup, "starter_ensure", lambda: users.user_create(actor=None, username="a b", role="admin"))
+    with pytest.raises(CommandError, match="E_INVALID: The user name 'a b' cannot be used"):
+        up.Command(stdout=StringIO())._prepare_database(demo=True)
     assert User.objects.count() == 4
 
 

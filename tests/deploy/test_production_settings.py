@@ -26,6 +26,8 @@ REFUSED = [
     ({"ALLOWED_HOSTS": None}, "ALLOWED_HOSTS is not set."),
     ({"DATABASE_URL": None}, "DATABASE_URL is not set."),
     ({"DATABASE_URL": "postgres://u@127.0.0.1:1/x"}, "DATABASE_URL has no password."),
+    ({"DATABASE_URL": "postgres//u:s3cret@h/x"}, "DATABASE_URL is no address that can be read. Write postgres://USER:"),
+    ({"EMAIL_URL": "smtp://u:s3cret@h:25x"}, "EMAIL_URL is no address that can be read. Write smtp+tls://USER:"),
     ({"LEUKOWEB_MODE": "prodcution"}, "LEUKOWEB_MODE is 'prodcution'"),
     ({"MFA_REQUIRED_ROLES": "admin,chief"}, "MFA_REQUIRED_ROLES names 'chief'"),
     ({"SESSION_HOURS": "0"}, "SESSION_HOURS is 0; it must be from 1 to 24."),
@@ -56,6 +58,7 @@ def test_a_command_refuses_in_one_line(changes: dict[str, str | None], said: str
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith(f"leukoweb does not start: {said}")
+    assert "s3cret" not in line
 
 
 def test_the_web_server_refuses_in_one_line_and_stops(tmp_path: Path) -> None:
