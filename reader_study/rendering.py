@@ -17,7 +17,7 @@ from leukoweb.core.files import write_whole
 from reader_study.analysis_files import FILES
 from reader_study.models import Analysis
 
-REVISION = 2  # of the drawing code: a change makes old files worthless
+REVISION = 3  # of the drawing code: a change makes old files worthless
 
 
 def rendered(analysis: Analysis, name: str, make: Callable[[], bytes | None]) -> bytes | None:

@@ -13,7 +13,14 @@ from leukoweb.statistics.mrmc import ai_versus_readers, from_covariance
 from leukoweb.statistics.paired import discordant, mcnemar, paired_difference
 from leukoweb.statistics.results import Estimate
 from reader_study.analysis.inputs import Evaluator, Inputs, Level
-from reader_study.analysis.levels import bootstrapped, codes, linearised, ruled_codes, wrong_codes
+from reader_study.analysis.levels import (
+    bootstrapped,
+    codes,
+    linearised,
+    prefer_analytic_macros,
+    ruled_codes,
+    wrong_codes,
+)
 
 METRICS = ("ppv", "sensitivity", "f1", "accuracy", "specificity")  # in the order of the paper's tables
 
@@ -62,6 +69,9 @@ def pair_report(inputs: Inputs, level: Level, first: Evaluator, second: Evaluato
                 for side in (0, 1)
             )
         out["metrics"][name] = {"first": one, "second": two, "difference": difference}
+    for side, words in enumerate(("first", "second")):
+        own = {name: item[words] for name, item in out["metrics"].items()}
+        prefer_analytic_macros(inputs, level, own, answers[:, side], reference)
     out |= {"only_first_correct": b, "only_second_correct": c, "mcnemar": mcnemar(b, c, n=out["n"]).as_dict()}
     return out
 
@@ -71,28 +81,27 @@ def undecided_report(inputs: Inputs, level: Level) -> list[dict[str, Any]]:
     out = []
     k = len(level.classes)
     for evaluator in inputs.evaluators:
-        open_cases = {code for code, answer in evaluator.answers.items() if answer.cannot_decide}
-        if not open_cases:
+        undecided = np.array([inputs.undecided(evaluator, level, case.code) for case in inputs.cases])
+        if not undecided.any():
             continue
         answers, reference = codes(inputs, level, (evaluator,))
-        undecided = np.array([case.code in open_cases for case in inputs.cases])
         wrong = np.where(undecided, k, answers[:, 0])
         out.append(
             {
                 "evaluator": evaluator.name,
                 "n_undecided": int(undecided.sum()),
                 "n_unread": int(((answers[:, 0] < 0) & ~undecided).sum()),
-                "left_out": _metrics(inputs, reference, answers[:, 0], k),
-                "wrong": _metrics(inputs, reference, wrong, k),
-                "right": _metrics(inputs, reference, np.where(undecided, reference, answers[:, 0]), k),
+                "left_out": _metrics(inputs, level, reference, answers[:, 0]),
+                "wrong": _metrics(inputs, level, reference, wrong),
+                "right": _metrics(inputs, level, reference, np.where(undecided, reference, answers[:, 0])),
             }
         )
     return out
 
 
-def _metrics(inputs: Inputs, reference: Ints, predicted: Ints, k: int) -> dict[str, Any]:
-    """Five metrics with intervals; a prediction k means undecided and counts as wrong."""
-    known = predicted >= 0
+def _metrics(inputs: Inputs, level: Level, reference: Ints, predicted: Ints) -> dict[str, Any]:
+    """Five metrics with intervals; a prediction K means undecided and counts as wrong."""
+    known, k = predicted >= 0, len(level.classes)
     reference, predicted = reference[known], predicted[known]
     if not len(reference):
         return {name: Estimate.undefined(0, "no answer", level=inputs.plan["level"]).as_dict() for name in METRICS}
@@ -101,6 +110,7 @@ def _metrics(inputs: Inputs, reference: Ints, predicted: Ints, k: int) -> dict[s
     out = dict(zip(METRICS, found, strict=True))
     hits = int((reference == predicted).sum())
     out["accuracy"] = proportion(hits, len(reference), level=inputs.plan["level"]).as_dict()
+    prefer_analytic_macros(inputs, level, out, predicted, reference)
     return out
 
 
@@ -117,12 +127,13 @@ def wrong_comparison(inputs: Inputs, level: Level, metric: str) -> dict[str, Any
     answers, reference = wrong_codes(inputs, level, everyone)
     shown = np.all(answers >= 0, axis=1)
     answers, reference = answers[shown], reference[shown]
-    margin, coverage = inputs.margin, inputs.plan["level"]
+    margin, coverage, dropped = inputs.margin, inputs.plan["level"], int((~shown).sum())
     if metric == "accuracy":
         correct = (answers == reference[:, None]).astype(float)
-        return ai_versus_readers(correct[:, 0], correct[:, 1:], margin, coverage).as_dict()
+        found = ai_versus_readers(correct[:, 0], correct[:, 1:], margin, coverage).as_dict()
+        return found | ({"n_dropped": dropped} if inputs.edition > 2 else {})
     if inputs.edition > 1:
-        return _wrong_macro(answers, reference, k, metric, (margin, coverage, int((~shown).sum())))
+        return _wrong_macro(answers, reference, k, metric, (margin, coverage, dropped))
     cells = pair_cells(np.broadcast_to(reference[:, None], answers.shape), answers, k + 1)
     at = METRICS.index(metric.removeprefix("macro_"))
 
@@ -137,7 +148,7 @@ def wrong_comparison(inputs: Inputs, level: Level, metric: str) -> dict[str, Any
         "ai": ai["estimate"], "readers_mean": mean["estimate"], "difference": found["estimate"], "low": low,
         "high": found["high"], "method": found["method"], "n": len(reference), "level": coverage, "margin": margin,
         "non_inferior": None if margin is None or low is None else low > -margin, "p": None, "df": None, "se": None,
-        "n_readers": len(inputs.primaries), "n_dropped": int((~shown).sum()),
+        "n_readers": len(inputs.primaries), "n_dropped": dropped,
         "note": "Undecided answers are wrong; the interval is for these readers, cases random.",
     }  # fmt: skip
 

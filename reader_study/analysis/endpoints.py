@@ -8,7 +8,9 @@ from typing import Any
 from leukoweb.statistics.paired import holm
 from reader_study.analysis.arms import over_readers
 from reader_study.analysis.comparisons import pair_report, wrong_comparison
+from reader_study.analysis.conduct import amended_rules
 from reader_study.analysis.inputs import Evaluator, Inputs
+from reader_study.protocol.document import MARGIN_COMPARISONS
 
 METRIC_TITLES = {
     "accuracy": "Accuracy", "macro_f1": "Macro F1", "macro_sensitivity": "Macro sensitivity",
@@ -42,15 +44,34 @@ def endpoints_report(inputs: Inputs, report: Level, undecided: list[Row], arms: 
         title = METRIC_TITLES.get(endpoint["metric"], endpoint["metric"])
         compared = COMPARISON_TITLES.get(endpoint["comparison"], endpoint["comparison"])
         since = int(endpoint.get("since_version", 1))
+        amended = amended_rules(inputs.plan, _concerned(inputs, endpoint)) if inputs.edition > 2 else []
+        origin = "protocol version 1" if since == 1 else f"added after the lock, amendment {since}"
         base = {
             "number": number, "role": endpoint["role"], "metric": endpoint["metric"],
             "comparison": endpoint["comparison"], "title": f"{title}{': ' if compared else ''}{compared}",
-            "prespecified": since == 1,
-            "origin": "protocol version 1" if since == 1 else f"added after the lock, amendment {since}",
+            "prespecified": since == 1 and not amended,
+            "origin": "; ".join((origin, *amended)),
         }  # fmt: skip
         rows = list(_rows(inputs, endpoint, report, undecided, arms))
         out += [base | row for row in rows] or [base | _nothing("-", "not estimable: the study lacks what it needs")]
     return out
+
+
+def _concerned(inputs: Inputs, endpoint: Row) -> set[str]:
+    """The rules of the protocol (``conduct.RULES``) that the numbers or the verdict of an endpoint rest on."""
+    metric, comparison = endpoint["metric"], endpoint["comparison"]
+    rules = {"level"}
+    if not metric.endswith("_kappa"):
+        rules.add("missing")
+        if endpoint["role"] == "primary" and comparison in MARGIN_COMPARISONS and inputs.margin is not None:
+            rules.add("margin")
+    if comparison != "ai_vs_comparators":
+        rules.add("primary_session")
+    if comparison != "with_vs_without_ai" and (
+        comparison != "none" or metric not in ("inter_observer_kappa", "intra_observer_kappa")
+    ):
+        rules.add("ai_primary")
+    return rules
 
 
 def _nothing(what: str, verdict: str) -> Row:
@@ -90,6 +111,8 @@ def _arms(inputs: Inputs, endpoint: Row, arms: Row) -> Iterator[Row]:
                 "method": "obuchowski-rockette", "n": found["n_cases"], "level": inputs.plan["level"]}  # fmt: skip
     if inputs.edition > 1 and found["note"]:
         estimate["note"] = found["note"]
+    if inputs.edition > 2:
+        estimate |= _dropped(len(inputs.cases) - found["n_cases"], estimate.get("note", ""))
     margin = inputs.margin if inputs.edition > 1 and endpoint["role"] == "primary" else None
     verdict = non_inferiority_words(dict(found) | {"margin": margin}) if margin else ""
     yield _row("all readers, with minus without", estimate, p=found["p"], margin=margin, verdict=verdict)
@@ -108,7 +131,7 @@ def _each(inputs: Inputs, metric: str, report: Level, undecided: list[Row]) -> I
 def _against_mean(inputs: Inputs, endpoint: Row, report: Level) -> Iterator[Row]:
     """The margin is that of the primary endpoint; at another one the words say so."""
     metric = endpoint["metric"]
-    anybody = any(a.cannot_decide for e in (inputs.ai, *inputs.primaries) if e for a in e.answers.values())
+    anybody = inputs.any_undecided(filter(None, (inputs.ai, *inputs.primaries)), inputs.levels[0])
     found: Mapping[str, Any] | None
     if inputs.plan["missing"] == "wrong" and anybody:
         found = wrong_comparison(inputs, inputs.levels[0], metric)
@@ -120,20 +143,25 @@ def _against_mean(inputs: Inputs, endpoint: Row, report: Level) -> Iterator[Row]
     words = non_inferiority_words(found)
     if inputs.edition > 1 and endpoint["role"] != "primary" and found["margin"] is not None:
         words += "; the margin was set for the primary endpoint"
-    yield _row(
-        "AI minus the readers' mean", difference_estimate(found), p=found["p"], margin=found["margin"], verdict=words
-    )
+    estimate = difference_estimate(found, inputs.edition)
+    yield _row("AI minus the readers' mean", estimate, p=found["p"], margin=found["margin"], verdict=words)
 
 
-def difference_estimate(found: Mapping[str, Any]) -> Row:
-    """A comparison with the readers' mean in the shape of an estimate."""
+def _dropped(dropped: int, note: str) -> Row:
+    """What an estimate says of cases that are left out because not everybody who is compared answered them."""
+    words = f"{dropped} case{'s' * (dropped != 1)} left out, not answered by all."
+    return {"n_dropped": dropped, "note": f"{note} {words}".strip()} if dropped else {}
+
+
+def difference_estimate(found: Mapping[str, Any], edition: int) -> Row:
+    """A comparison with the readers' mean in the shape of an estimate, since the third edition with what it lacks."""
     out = {"estimate": found["difference"]}
     out |= {key: found.get(key) for key in ("low", "high", "method", "n", "level", "se") if found.get(key) is not None}
     out.setdefault("low", None)
     out.setdefault("high", None)
     if found.get("note"):
         out["note"] = found["note"]
-    return out
+    return out | (_dropped(found.get("n_dropped", 0), found.get("note", "")) if edition > 2 else {})
 
 
 def non_inferiority_words(found: Mapping[str, Any]) -> str:

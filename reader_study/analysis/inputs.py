@@ -7,14 +7,14 @@ An answer that was not given is absent; an answer "cannot decide" is there and s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from leukoweb.core.exceptions import DomainError
 
 SCHEMA = "leukoweb/study-inputs/1"
-EDITION = 2  # of the analysis; the document says by which one it is computed (decision 0630)
+EDITION = 3  # of the analysis; the document says by which one it is computed (decision 0630)
 KINDS = ("session", "pipeline", "imported")
 ROLES = ("reader", "ai", "comparator")
 MISSING = ("exclude", "wrong")
@@ -53,7 +53,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One evaluator on one case. ``given`` holds the class at each level that was said; empty: cannot decide."""
+    """One evaluator on one case. ``given`` holds the class at each level that was said; empty: cannot decide.
+
+    Whether it is undecided at one level is for ``Inputs.undecided`` to say.
+    """
 
     case: str
     given: Mapping[str, str]
@@ -144,6 +147,23 @@ class Inputs:
     def undecided_wrong(self) -> bool:
         """Whether every comparison counts undecided answers as wrong; the first edition did so in some only."""
         return self.plan["missing"] == "wrong" and self.edition > 1
+
+    def undecided(self, evaluator: Evaluator, level: Level, case: str) -> bool:
+        """Whether the answer says that there is no class at this level; no answer at all is not undecided.
+
+        ``levels`` of an evaluator names those that it was asked at (an imported file's columns; absent: all). A class
+        at the first level is one at every level. Up to the second edition a class at any level decided them all.
+        """
+        answer = evaluator.answers.get(case)
+        if answer is None or self.edition < 3:
+            return answer is not None and answer.cannot_decide
+        asked = evaluator.row.get("levels")
+        here = asked is None or level.name in asked or level.first in asked
+        return here and evaluator.label(level, case) is None
+
+    def any_undecided(self, evaluators: Iterable[Evaluator], level: Level) -> bool:
+        """Whether one of them is undecided on a case."""
+        return any(self.undecided(e, level, case) for e in evaluators for case in e.answers)
 
     @property
     def interim(self) -> bool:
@@ -268,6 +288,8 @@ def _evaluator(row: Mapping[str, Any], levels: Sequence[Level], cases: Sequence[
         )
     known, by_level = {case.code for case in cases}, {level.name: level for level in levels}
     _once([answer["case"] for answer in row["answers"]], f"{name}: answer for case")
+    if unknown := [asked for asked in row.get("levels") or () if asked not in by_level]:
+        raise InputsRefused(f"{name} was asked at {_some(unknown)}, which is no level of the plan.", code="E_SCHEMA")
     answers = {}
     for answer in row["answers"]:
         if answer["case"] not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from leukoweb.statistics.bootstrap import bootstrap_interval, bootstrap_tables, 
 from leukoweb.statistics.classification import class_metrics, macro_average
 from leukoweb.statistics.confusion import Floats, Ints, confusion_matrix, encode, pair_cells
 from leukoweb.statistics.covariance import proportion_covariance
-from leukoweb.statistics.intervals import macro_influence
+from leukoweb.statistics.intervals import macro_influence, mean_of_independent, proportion
 from leukoweb.statistics.ratings import RatingsPlan, analyse_ratings
 from leukoweb.statistics.results import Estimate
 from reader_study.analysis.inputs import Evaluator, Inputs, Level
@@ -77,11 +78,38 @@ def level_report(inputs: Inputs, level: Level) -> dict[str, Any]:
         "ai_vs_readers": None, "cochran_q": None, "paired": [],
     }  # fmt: skip
     out["evaluators"] = out["evaluators"] | others
-    if any(0 < inputs.reference(level).count(name) < FEW_PATIENTS for name in level.classes):
+    if few_patients(inputs, level):
         for found in out["evaluators"].values():
             _prefer_analytic(found)
     out["kappa_summary"] = kappa_summary(inputs, level, out["pairwise"])
     return out
+
+
+def few_patients(inputs: Inputs, level: Level) -> bool:
+    """Whether a class of the reference has so few patients that macro sensitivity and PPV need analytic intervals."""
+    return any(0 < inputs.reference(level).count(name) < FEW_PATIENTS for name in level.classes)
+
+
+def prefer_analytic_macros(
+    inputs: Inputs, level: Level, found: dict[str, dict[str, Any]], answers: Ints, reference: Ints
+) -> None:
+    """What ``level_report`` shows for one evaluator, for metrics by their short names that a comparison made.
+
+    ``answers`` (n,) and ``reference`` (n,) are codes; code K is undecided. Since the third edition.
+    """
+    if inputs.edition < 3 or not few_patients(inputs, level):
+        return
+    coverage = inputs.plan["level"]
+    for name, item in found.items():
+        if name not in ("sensitivity", "ppv") or item["estimate"] is None:
+            continue
+        parts = []
+        for k in range(len(level.classes)):
+            among = (reference if name == "sensitivity" else answers) == k
+            parts.append(proportion(int((among & (reference == answers)).sum()), int(among.sum()), level=coverage))
+        closed = mean_of_independent(parts, n=len(reference), level=coverage).as_dict()
+        item["analytic"] = {key: closed[key] for key in ("low", "high", "method")}
+        _prefer({name: item}, (name,))
 
 
 def _prefer_analytic(found: dict[str, Any]) -> None:
@@ -89,7 +117,11 @@ def _prefer_analytic(found: dict[str, Any]) -> None:
 
     With few patients in a class the bootstrap interval of these two covers less than it says (docs/statistics.md).
     """
-    for name in ("macro_sensitivity", "macro_ppv"):
+    _prefer(found, ("macro_sensitivity", "macro_ppv"))
+
+
+def _prefer(found: Mapping[str, Any], names: Iterable[str]) -> None:
+    for name in names:
         item = found.get(name, {})
         closed = item.get("analytic")
         if closed and closed["low"] is not None and closed["high"] is not None:
@@ -123,8 +155,7 @@ def wrong_codes(inputs: Inputs, level: Level, evaluators: tuple[Evaluator, ...])
     """As ``codes``, with K for an undecided answer: no class, so always wrong. -1 is a case that nobody answered."""
     answers, reference = codes(inputs, level, evaluators)
     for column, evaluator in enumerate(evaluators):
-        given = [evaluator.answers.get(case.code) for case in inputs.cases]
-        undecided = np.array([answer is not None and answer.cannot_decide for answer in given], dtype=bool)
+        undecided = np.array([inputs.undecided(evaluator, level, case.code) for case in inputs.cases], dtype=bool)
         answers[undecided, column] = len(level.classes)
     return answers, reference
 

@@ -7,6 +7,14 @@ from typing import Any
 
 from leukoweb.statistics.intervals import clopper_pearson
 from leukoweb.statistics.ratings_report import printed
+from reader_study.analysis.conduct import (
+    amended_rules,
+    interim_looks,
+    late_words,
+    stopped_words,
+    void_words,
+    withdrawn_words,
+)
 from reader_study.analysis.inputs import Inputs, Level
 from reader_study.analysis.levels import FEW_PATIENTS
 from reader_study.analysis.pauses import session_gaps
@@ -40,12 +48,16 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
         reason = inputs.document["marks"].get("interim_reason") or "no reason given"
         left_out = inputs.document["marks"].get("left_out", [])
         without = f" Sessions that are not sealed are left out: {', '.join(left_out)}." if left_out else ""
+        if unanswered := inputs.document["marks"].get("without_answers", []):
+            without += f" AI without any answer is left out: {', '.join(unanswered)}."
         yield f"Interim analysis ({reason}). Its numbers may change and must not steer the readers.{without}"
     if inputs.study.get("reconstruction"):
         yield (
             "The answers were rebuilt so that they agree with published tables; other answers would do so too. "
             "Intervals are right for these answers, not for the original data."
         )
+    if inputs.edition > 2:
+        yield from _conduct(inputs)
     yield from _no_primary(inputs)
     yield from _margin(inputs)
     if inputs.edition > 1:
@@ -66,9 +78,22 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
             yield f"{evaluator.name} saw other images than the readers in {other} cases (excluded or not chosen)."
         if (evaluator.row.get("provenance") or {}).get("synthetic"):
             yield f"{evaluator.name} is a demonstration pipeline, trained on drawn images. Its numbers mean nothing."
-    recognised = sum(a.recognised for e in (*inputs.sessions, *inputs.outside) for a in e.answers.values())
+    shown = (*inputs.sessions, *(inputs.assisted if inputs.edition > 2 else ()), *inputs.outside)  # as in the table
+    recognised = sum(a.recognised for e in shown for a in e.answers.values())
     if recognised:
         yield f"{recognised} answers are on cases that the reader recognised; a table shows accuracy without them."
+
+
+def _conduct(inputs: Inputs) -> Iterator[str]:
+    """What happened around the answers, and which rules an amendment set."""
+    document = inputs.document
+    if looks := interim_looks(document):
+        yield f"Interim analyses before the unblinding: {'; '.join(looks)}."
+    yield from filter(None, (stopped_words(document), *void_words(document), *withdrawn_words(document)))
+    if late := late_words(document):
+        yield late
+    if rules := amended_rules(inputs.plan):
+        yield f"Not as in protocol version 1: {', '.join(rules)}. Endpoints that this concerns say so."
 
 
 def _margin(inputs: Inputs) -> Iterator[str]:
@@ -116,7 +141,8 @@ def _level_remarks(inputs: Inputs, level: Level, report: Mapping[str, Any]) -> I
     if few and inputs.plan["resamples"]:
         yield (
             f"Classes with fewer than {FEW_PATIENTS} patients ({', '.join(few)}) make bootstrap intervals of macro "
-            "sensitivity and macro PPV too narrow: these two have analytic intervals (MOVER) here."
+            "sensitivity and macro PPV too narrow: these two have analytic intervals (MOVER) here"
+            f"{'; differences within pairs keep the bootstrap' if inputs.edition > 2 else ''}."
         )
     for name, found in report["evaluators"].items():
         lost = [label for label in level.classes if found["per_class"][label]["ppv"]["estimate"] is None]
@@ -126,3 +152,9 @@ def _level_remarks(inputs: Inputs, level: Level, report: Mapping[str, Any]) -> I
         note = ((report["ai_vs_readers"] or {}).get(metric) or {}).get("note")
         if note:
             yield f"AI against readers, {metric.replace('_', ' ')}: {note}"
+    dropped = ((report["ai_vs_readers"] or {}).get("accuracy") or {}).get("n_dropped")
+    if dropped and inputs.edition > 2:
+        yield (
+            f"AI against readers: {dropped} of {len(inputs.cases)} cases are left out, for the AI or a primary session "
+            "gave no class, so the AI's numbers there are not those of its own row."
+        )

@@ -72,7 +72,7 @@ def _analysed(
         "protocol": {key: document["protocol"][key] for key in ("version", "sha256")},
         "plan": dict(inputs.plan),
         "marks": {"interim": inputs.interim, "words": marks_in_words(inputs)},
-        "evaluators": [_about(e) for e in inputs.evaluators],
+        "evaluators": [_about(inputs, e) for e in inputs.evaluators],
         "table1": [_table_one(inputs, level) for level in inputs.levels],
         "flow": document.get("flow", {}),
         "endpoints": endpoints_report(inputs, first, first["undecided"], first["arms"]),
@@ -109,14 +109,16 @@ def _level(inputs: Inputs, level: Level) -> dict[str, Any]:
     }
 
 
-def _about(evaluator: Evaluator) -> dict[str, Any]:
+def _about(inputs: Inputs, evaluator: Evaluator) -> dict[str, Any]:
     """Who or what an evaluator is; its answers stand in the inputs."""
     times = [str(a.row["answered_at"]) for a in evaluator.answers.values() if a.row.get("answered_at")]
     return {
         "name": evaluator.name, "kind": evaluator.kind, "role": evaluator.role, "reader": evaluator.reader,
         "session": evaluator.session, "primary": evaluator.primary, "arm": evaluator.arm,
         "imported": evaluator.imported, "n_answers": len(evaluator.answers),
-        "n_undecided": sum(a.cannot_decide for a in evaluator.answers.values()),
+        "n_undecided": sum(
+            any(inputs.undecided(evaluator, level, case) for level in inputs.levels) for case in evaluator.answers
+        ),
         "first_at": min(times, default=None), "last_at": max(times, default=None),
         "profile": dict(evaluator.row.get("profile") or {}), "provenance": dict(evaluator.row.get("provenance") or {}),
     }  # fmt: skip

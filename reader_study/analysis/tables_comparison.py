@@ -8,6 +8,7 @@ from leukoweb.statistics.ratings_report import TITLES
 from reader_study.analysis.arms import over_readers
 from reader_study.analysis.comparisons import METRICS
 from reader_study.analysis.endpoints import difference_estimate, non_inferiority_words
+from reader_study.analysis.levels import FEW_PATIENTS
 from reader_study.analysis.table_model import Column, Table
 from reader_study.analysis.tables_shared import (
     CLASS_METRICS,
@@ -15,9 +16,10 @@ from reader_study.analysis.tables_shared import (
     Result,
     Row,
     level_table,
-    mark,
+    metric_key,
     metric_title,
     ordered,
+    table_mark,
     undecided_note,
 )
 
@@ -30,7 +32,7 @@ def comparison_tables(result: Result, level: Result) -> Iterator[Table]:
 
 
 def _against_readers(result: Result, level: Result) -> Table:
-    found = level["ai_vs_readers"] or {}
+    found, edition = level["ai_vs_readers"] or {}, result.get("edition", 1)
     names = [(name, found[name], TITLES[name]) for name in COMPARED if name in found]
     names = [(n, f, t if n == "accuracy" else f"Macro {t}") for n, f, t in names]
     names += [
@@ -39,15 +41,18 @@ def _against_readers(result: Result, level: Result) -> Table:
     ]
     rows = [
         {
-            "metric": title, "ai": f["ai"], "readers": f["readers_mean"], "difference": difference_estimate(f),
+            "metric": title, "n": f["n"], "dropped": f["n_dropped"], "ai": f["ai"], "readers": f["readers_mean"],
+            "difference": difference_estimate(f, edition),
             "fixed": {"estimate": f["difference"], "low": f["fixed_low"], "high": f["fixed_high"], "n": f["n"],
                       "method": "these readers, cases random", "level": f["level"]},
             "p": f["p"], "margin": f["margin"], "reading": non_inferiority_words(f),
         }
         for _, f, title in names
     ]  # fmt: skip
+    counts = [Column("n", "n", "int"), Column("dropped", "Left out", "int")] if edition > 2 else []
     columns = [
-        Column("metric", "Metric"), Column("ai", "AI", "number"), Column("readers", "Readers' mean", "number"),
+        Column("metric", "Metric"), *counts, Column("ai", "AI", "number"),
+        Column("readers", "Readers' mean", "number"),
         Column("difference", "AI minus readers", "estimate"), Column("fixed", "For these readers alone", "estimate"),
         Column("p", "p", "p"), Column("margin", "Margin", "number"), Column("reading", "Reading"),
     ]  # fmt: skip
@@ -55,10 +60,20 @@ def _against_readers(result: Result, level: Result) -> Table:
         "AI as one fixed evaluator, readers and cases random (one-treatment Obuchowski-Rockette); the margin was set "
         "for the endpoints of the protocol and is shown for the other metrics as a yardstick only."
     )
-    endpoints = [row["metric"] for row in result["endpoints"] if row["comparison"] == "ai_vs_reader_mean"]
-    marks = mark(result, level, *(metric for metric in endpoints if metric in COMPARED))
-    return level_table(level, "ai_readers", "AI minus readers", "comparison", columns, rows, mark=marks,
-                  notes=(note, *undecided_note(result, wrong_here=False)))  # fmt: skip
+    marks = table_mark(result, level, [(metric, "ai_vs_reader_mean") for metric in COMPARED], left_out=True)
+    notes = note, *_dropped_note(result, found), *undecided_note(result, level, wrong_here=False)
+    return level_table(level, "ai_readers", "AI minus readers", "comparison", columns, rows, mark=marks, notes=notes)
+
+
+def _dropped_note(result: Result, found: Result) -> tuple[str, ...]:
+    """Why the AI's numbers beside the readers' are not those of its own row."""
+    accuracy = found.get("accuracy")
+    if not accuracy or not accuracy["n_dropped"]:
+        return ()
+    return (
+        f"Only the {accuracy['n']} cases that the AI and every primary session gave a class for; "
+        f"{accuracy['n_dropped']} are left out, so the AI's numbers may differ from those under Evaluators.",
+    )
 
 
 def _against_each(result: Result, level: Result) -> Table:
@@ -79,8 +94,9 @@ def _against_each(result: Result, level: Result) -> Table:
         Column("p", "McNemar exact p", "p"), Column("holm", "Holm, AI against readers", "p"),
         Column("mid_p", "mid-p", "p"), Column("shift", "Stuart-Maxwell p", "p"),
     ]  # fmt: skip
-    notes = undecided_note(result, wrong_here=False)
-    return level_table(level, "each", "Pairs of evaluators, paired tests", "comparison", columns, rows, notes=notes)
+    marks = table_mark(result, level, [("accuracy", "ai_vs_each_reader")], left_out=True, since=3)
+    return level_table(level, "each", "Pairs of evaluators, paired tests", "comparison", columns, rows, mark=marks,
+                       notes=undecided_note(result, level, wrong_here=False))  # fmt: skip
 
 
 def _comparators(result: Result, level: Result) -> Table:
@@ -98,8 +114,25 @@ def _comparators(result: Result, level: Result) -> Table:
         Column("ai", "Pipeline", "estimate"), Column("other", "Comparator", "estimate"),
         Column("difference", "Difference", "estimate"), Column("p", "McNemar exact p", "p"),
     ]  # fmt: skip
-    notes = undecided_note(result, wrong_here=True)
-    return level_table(level, "comparators", "Pipeline against comparators", "comparison", columns, rows, notes=notes)
+    marks = table_mark(result, level, named("ai_vs_comparators"), since=3)
+    return level_table(level, "comparators", "Pipeline against comparators", "comparison", columns, rows, mark=marks,
+                       notes=_pair_notes(result, level, level["comparators"]))  # fmt: skip
+
+
+def named(comparison: str) -> list[tuple[str, str]]:
+    """An endpoint of each of the five metrics with this comparison."""
+    return [(metric_key(metric), comparison) for metric in METRICS]
+
+
+def _pair_notes(result: Result, level: Result, pairs: Sequence[Row]) -> tuple[str, ...]:
+    """What pairs do with undecided answers, and where only their differences keep the bootstrap."""
+    sides = (item[side] for pair in pairs for item in pair["metrics"].values() for side in ("first", "second"))
+    closed = any("bootstrap" in side for side in sides)
+    note = (
+        f"A class has fewer than {FEW_PATIENTS} patients: macro sensitivity and macro PPV of one evaluator have "
+        "analytic intervals (MOVER), differences within pairs keep the bootstrap."
+    )
+    return (*undecided_note(result, level, wrong_here=True), *((note,) if closed else ()))
 
 
 def _arm_name(changed: Sequence[Row], own: Row, session: str) -> str:
@@ -141,5 +174,6 @@ def _arms(result: Result, level: Result) -> Table:
         Column("without", "Without", "estimate"), Column("difference", "Difference", "estimate"),
         Column("to_right", "Wrong to right", "int"), Column("to_wrong", "Right to wrong", "int"),
     ]  # fmt: skip
-    notes = undecided_note(result, wrong_here=True)
-    return level_table(level, "arms", "With and without the AI result", "comparison", columns, rows, notes=notes)
+    marks = table_mark(result, level, named("with_vs_without_ai"), since=3)
+    return level_table(level, "arms", "With and without the AI result", "comparison", columns, rows, mark=marks,
+                       notes=_pair_notes(result, level, arms["pairs"]))  # fmt: skip

@@ -14,9 +14,9 @@ from reader_study.analysis.tables_shared import (
     Result,
     Row,
     level_table,
-    mark,
     metric_title,
     slug,
+    table_mark,
     undecided_note,
 )
 
@@ -35,9 +35,9 @@ def level_tables(result: Result, level: Result) -> Iterator[Table]:
         yield _confusion(evaluator["name"], level)
     yield _undecided(level)
     yield _pairs(result, level)
-    yield _kappa_ranges(level)
+    yield _kappa_ranges(result, level)
     yield _together(level)
-    yield _intra(level)
+    yield _intra(result, level)
     yield _changed(level)
     yield from comparison_tables(result, level)
     yield _patterns(level)
@@ -58,8 +58,8 @@ def _evaluators(result: Result, level: Result) -> Table:
     ]  # fmt: skip
     percent = f"{100 * result['plan']['level']:g}"
     notes = (MACRO_NOTE, f"Brackets: {percent} % intervals; the method of each is in the exports.",
-             *undecided_note(result, wrong_here=False))  # fmt: skip
-    marks = mark(result, level, *(key for key, _ in PAPER_COLUMNS))
+             *undecided_note(result, level, wrong_here=False))  # fmt: skip
+    marks = table_mark(result, level, [(key, "none") for key, _ in PAPER_COLUMNS], left_out=True)
     return level_table(level, "metrics", "Evaluators", "accuracy", columns, rows, mark=marks, notes=notes)
 
 
@@ -73,7 +73,8 @@ def _per_class(result: Result, level: Result) -> Table:
         Column("class", "Class", "class"), Column("evaluator", "Evaluator"),
         *(Column(metric, TITLES[metric], "estimate") for metric in CLASS_METRICS),
     ]  # fmt: skip
-    return level_table(level, "classes", "Each class against the rest", "accuracy", columns, rows)
+    notes = undecided_note(result, level, wrong_here=False)
+    return level_table(level, "classes", "Each class against the rest", "accuracy", columns, rows, notes=notes)
 
 
 def _binary(result: Result, level: Result) -> Table:
@@ -87,7 +88,8 @@ def _binary(result: Result, level: Result) -> Table:
         *(Column(m, TITLES[m], "estimate") for m in ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy")),
     ]
     title = f"Positive ({', '.join(level['positive'])}) against the rest"
-    return level_table(level, "positive", title, "accuracy", columns, rows)
+    notes = undecided_note(result, level, wrong_here=False)
+    return level_table(level, "positive", title, "accuracy", columns, rows, notes=notes)
 
 
 def _confusion(name: str, level: Result) -> Table:
@@ -124,6 +126,10 @@ def _undecided(level: Result) -> Table:
     return level_table(level, "undecided", "Undecided answers", "accuracy", columns, rows)
 
 
+KAPPA_PAIRS = [  # endpoints whose pairs stand one by one
+    ("inter_observer_kappa", "none"), ("intra_observer_kappa", "none"), ("ai_reader_kappa", "none"),
+    ("ai_reader_kappa", "ai_vs_each_reader"),
+]  # fmt: skip
 KINDS = {"ai-reader": "AI and reader", "reader-reader": "two readers", "intra-observer": "one reader, two sessions"}
 
 
@@ -145,12 +151,12 @@ PAIR_COLUMNS = (
 
 def _pairs(result: Result, level: Result) -> Table:
     rows = [_pair_row(pair) for pair in (*level["pairwise"], *level["intra_observer"])]
-    marks = mark(result, level, "inter_observer_kappa", "intra_observer_kappa", "ai_reader_kappa")
+    marks = table_mark(result, level, KAPPA_PAIRS)
     note = "Unweighted kappa, for diagnoses have no order. PABAK shows how far prevalence drives kappa."
     return level_table(level, "pairs", "Agreement of pairs", "agreement", PAIR_COLUMNS, rows, mark=marks, notes=(note,))
 
 
-def _kappa_ranges(level: Result) -> Table:
+def _kappa_ranges(result: Result, level: Result) -> Table:
     summary = level["kappa_summary"] or {}
     rows = []
     for kind, title in (("ai-reader", "AI and readers"), ("reader-reader", "between readers")):
@@ -166,7 +172,9 @@ def _kappa_ranges(level: Result) -> Table:
         Column("highest", "Highest kappa", "number"), Column("mean", "Mean kappa", "estimate"),
     ]  # fmt: skip
     note = "Primary sessions. Two ranges that do not overlap prove nothing; the interval of the difference does."
-    return level_table(level, "kappa_ranges", "Kappa in short", "agreement", columns, rows, notes=(note,))
+    shown = [(f"{kind}_kappa", c) for kind in ("inter_observer", "ai_reader") for c in ("none", "ai_vs_reader_mean")]
+    marks = table_mark(result, level, shown, since=3)
+    return level_table(level, "kappa_ranges", "Kappa in short", "agreement", columns, rows, mark=marks, notes=(note,))
 
 
 def _together(level: Result) -> Table:
@@ -181,7 +189,7 @@ def _together(level: Result) -> Table:
     return level_table(level, "together", "Readers together", "agreement", columns, rows, notes=(note,))
 
 
-def _intra(level: Result) -> Table:
+def _intra(result: Result, level: Result) -> Table:
     rows = [
         _pair_row(pair)
         | {
@@ -196,7 +204,9 @@ def _intra(level: Result) -> Table:
         Column("mcnemar", "More often right in one? p", "p"), Column("shift", "Other classes in one? p", "p"),
     ]  # fmt: skip
     note = "McNemar exact on right and wrong; Stuart-Maxwell on the classes given. Sessions are not pooled."
-    return level_table(level, "intra", "Agreement of a reader with themself", "agreement", columns, rows, notes=(note,))
+    marks = table_mark(result, level, [("intra_observer_kappa", "none")], since=3)
+    return level_table(level, "intra", "Agreement of a reader with themself", "agreement", columns, rows, mark=marks,
+                       notes=(note,))  # fmt: skip
 
 
 def _changed(level: Result) -> Table:
@@ -250,5 +260,6 @@ def _subgroups(result: Result, level: Result) -> Table:
         Column("field", "Field"), Column("group", "Group"), Column("n", "Cases", "int"),
         *(Column(f"accuracy_{name}", name, "estimate") for name in names),
     ]  # fmt: skip
-    notes = ("Accuracy in parts of the cases. Many small groups: differences between them are expected by chance.",)
+    note = "Accuracy in parts of the cases. Many small groups: differences between them are expected by chance."
+    notes = note, *undecided_note(result, level, wrong_here=False)
     return level_table(level, "subgroups", "Subgroups", "sessions", columns, rows, notes=notes)

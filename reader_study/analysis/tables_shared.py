@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from reader_study.analysis.endpoints import METRIC_TITLES
@@ -12,6 +12,7 @@ from reader_study.analysis.table_model import Table
 
 Result = Mapping[str, Any]
 Row = dict[str, Any]
+Named = tuple[str, str]  # metric and comparison of an endpoint
 EXPLORATORY = "exploratory"
 CLASS_METRICS = ("ppv", "sensitivity", "f1", "specificity", "npv")
 COMPARED = ("macro_ppv", "macro_sensitivity", "macro_f1", "accuracy", "macro_specificity", "macro_npv")
@@ -22,14 +23,39 @@ def ordered(found: Mapping[str, Any] | None, names: Iterable[str]) -> list[tuple
     return [(name, found[name]) for name in names if found and name in found]
 
 
-def mark(result: Result, level: Result, *metrics: str) -> str:
-    """Exploratory, save for the metrics that an endpoint named before the lock at this level."""
-    if level["name"] != result["plan"]["levels"][0]["name"]:
+def mark(result: Result, level: Result, shown: Iterable[Named], *, left_out: bool = False) -> str:
+    """Exploratory, save for what an endpoint named before the lock at this level and what is ``shown`` here.
+
+    ``left_out``: the table leaves undecided answers out. Where the endpoints count some as wrong, its numbers are not
+    theirs, and none of them was pre-specified.
+    """
+    if level["name"] != result["plan"]["levels"][0]["name"] or (left_out and counted_wrong(result, level)):
         return EXPLORATORY
-    named = {row["metric"] for row in result["endpoints"] if row["prespecified"]} & set(metrics)
-    if not named:
+    return _marked({row["metric"] for row in result["endpoints"] if row["prespecified"]
+                    and (row["metric"], row["comparison"]) in set(shown)})  # fmt: skip
+
+
+def table_mark(
+    result: Result, level: Result, shown: Collection[Named], *, left_out: bool = False, since: int = 1
+) -> str:
+    """``mark`` as a table exports it. Up to the second edition only the tables with ``since`` 1 said so, and any
+    comparison of a metric marked it."""
+    if result.get("edition", 1) > 2:
+        return mark(result, level, shown, left_out=left_out)
+    if since > 1 or level["name"] != result["plan"]["levels"][0]["name"]:
         return EXPLORATORY
-    return f"exploratory except {', '.join(METRIC_TITLES[m] for m in METRIC_TITLES if m in named)} (pre-specified)"
+    endpoints = [row for row in result["endpoints"] if row["prespecified"]]
+    if all(comparison == "ai_vs_reader_mean" for _, comparison in shown):
+        metrics = {row["metric"] for row in result["endpoints"] if row["comparison"] == "ai_vs_reader_mean"}
+    else:
+        metrics = {metric for metric, _ in shown}
+    return _marked({row["metric"] for row in endpoints} & metrics & {metric for metric, _ in shown})
+
+
+def _marked(metrics: set[str]) -> str:
+    if not metrics:
+        return EXPLORATORY
+    return f"exploratory except {', '.join(METRIC_TITLES[m] for m in METRIC_TITLES if m in metrics)} (pre-specified)"
 
 
 def level_table(level: Result, key: str, title: str, section: str, columns: Any, rows: Any, **more: Any) -> Table:
@@ -52,15 +78,24 @@ def slug(name: str) -> str:
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
 
 
-def undecided_note(result: Result, *, wrong_here: bool) -> tuple[str, ...]:
+def counted_wrong(result: Result, level: Result) -> bool:
+    """Whether there are undecided answers at a level that the endpoints count as wrong."""
+    return result["plan"]["missing"] == "wrong" and result.get("edition", 1) > 1 and bool(level["undecided"])
+
+
+def undecided_note(result: Result, level: Result, *, wrong_here: bool) -> tuple[str, ...]:
     """What a table does with undecided answers, where the protocol counts them as wrong and there are any."""
-    rule = result["plan"]["missing"] == "wrong" and result.get("edition", 1) > 1
-    if not rule or not any(about["n_undecided"] for about in result["evaluators"]):
+    if not counted_wrong(result, level):
         return ()
     if wrong_here:
         return ("Undecided answers count as wrong, as the protocol says.",)
     return ("Undecided answers are left out here; the endpoints count them as wrong, as the protocol says.",)
 
 
+def metric_key(name: str) -> str:
+    """One of the five metrics as an endpoint calls it."""
+    return "accuracy" if name == "accuracy" else f"macro_{name}"
+
+
 def metric_title(name: str) -> str:
-    return METRIC_TITLES["accuracy" if name == "accuracy" else f"macro_{name}"]
+    return METRIC_TITLES[metric_key(name)]

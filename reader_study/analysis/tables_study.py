@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reader_study.analysis.table_model import Column, Table
-
-Result = Mapping[str, Any]
-EXPLORATORY = "exploratory"
+from reader_study.analysis.tables_shared import EXPLORATORY, Result, undecided_note
 
 
 def study_tables(result: Result) -> Iterator[Table]:
@@ -24,7 +22,7 @@ def endpoints_table(result: Result) -> Table:
         {
             "number": row["number"], "role": row["role"], "endpoint": row["title"], "what": row["what"],
             "estimate": row["estimate"], "p": row["p"], "margin": row["margin"], "verdict": row["verdict"],
-            "origin": row["origin"], "mark": "pre-specified" if row["prespecified"] else EXPLORATORY,
+            "origin": row["origin"], "mark": _mark(row),
         }
         for row in result["endpoints"]
     ]  # fmt: skip
@@ -35,7 +33,22 @@ def endpoints_table(result: Result) -> Table:
     )  # fmt: skip
     level = result["plan"]["levels"][0]["title"]
     note = f"At the level of the protocol, {level}. p values are two-sided and not adjusted unless the row says so."
-    return Table("endpoints", "Endpoints of the protocol", "endpoints", columns, tuple(rows), "pre-specified", (note,))
+    lacking = [
+        f"No. {row['number']}, {row['what']}: on the {row['estimate']['n']} cases that everybody who is compared "
+        f"answered; {row['estimate']['n_dropped']} left out."
+        for row in result["endpoints"]
+        if (row["estimate"] or {}).get("n_dropped")
+    ]
+    return Table("endpoints", "Endpoints of the protocol", "endpoints", columns, tuple(rows), "pre-specified",
+                 (note, *lacking))  # fmt: skip
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    """An endpoint of version 1 some of whose rules an amendment set is neither; its mark names the rules."""
+    if row["prespecified"]:
+        return "pre-specified"
+    _, _, amended = row["origin"].partition("protocol version 1; ")
+    return f"pre-specified but for {amended.replace('; ', ', ')}" if amended else EXPLORATORY
 
 
 def flow_table(result: Result) -> Table:
@@ -107,13 +120,15 @@ def _kind(evaluator: Mapping[str, Any]) -> str:
 
 def session_tables(result: Result) -> Iterator[Table]:
     sessions = result["sessions"]
+    undecided = undecided_note(result, result["levels"][result["plan"]["levels"][0]["name"]], wrong_here=False)
     columns: tuple[Column, ...] = (
         Column("evaluator", "Session"), Column("part", "Part of the order"), Column("from", "From", "int"),
         Column("to", "To", "int"), Column("accuracy", "Accuracy", "estimate"),
         Column("median_s", "Median time, s", "number", 1),
     )  # fmt: skip
     note = "Accuracy that rises points to learning, accuracy that falls to fatigue; intervals of parts overlap widely."
-    yield Table("order", "Order and fatigue", "sessions", columns, tuple(sessions["order"]), EXPLORATORY, (note,))
+    yield Table("order", "Order and fatigue", "sessions", columns, tuple(sessions["order"]), EXPLORATORY,
+                (note, *undecided))  # fmt: skip
     columns = (
         Column("reader", "Reader"), Column("first", "First"), Column("second", "Next"),
         Column("days", "Days between", "number", 1), Column("planned", "Protocol asks", "int"),
@@ -137,7 +152,7 @@ def session_tables(result: Result) -> Iterator[Table]:
         Column("cases", "Cases"),
     )  # fmt: skip
     title = "With and without recognised cases"
-    yield Table("recognised", title, "sessions", columns, tuple(rows), EXPLORATORY)
+    yield Table("recognised", title, "sessions", columns, tuple(rows), EXPLORATORY, undecided)
 
 
 def remarks_table(result: Result) -> Table:

@@ -60,29 +60,33 @@ def imrmc_text(inputs: Inputs) -> bytes:
     """List format of iMRMC: truth rows, then one score per reader, case and modality (1 = positive class).
 
     Primary sessions only, for the format allows one reading per reader, case and modality; undecided answers are
-    absent. The AI is a reader of a modality of its own. Header lines before ``BEGIN DATA:`` are free text.
+    absent. The AI is a reader of a modality of its own. Header lines before ``BEGIN DATA:`` are free text, but for the
+    counts, which are those of the data: normal and diseased cases, readers and modalities.
     """
     level = inputs.levels[0]
     positive = set(level.positive) or set(level.classes[:-1])
     reference = dict(zip((c.code for c in inputs.cases), inputs.reference(level), strict=True))
-    n_positive = sum(label in positive for label in reference.values())
+    truth = [["-1", code, "0", str(int(label in positive))] for code, label in reference.items()]
+    scores = []
+    for evaluator, modality in _imrmc_evaluators(inputs):
+        for code in reference:
+            said = evaluator.label(level, code)
+            if said is not None:
+                scores.append([evaluator.reader or evaluator.name, code, modality, str(int(said in positive))])
+    rows = [[_imrmc_name(cell) for cell in row] for row in (*truth, *scores)]
+    given = rows[len(truth) :]
     lines = [
         _one_line(str(inputs.study["title"])),
         f"Positive: {', '.join(c for c in level.classes if c in positive)}. Score 1 = called positive, 0 = not.",
         *(f"{mark}." for mark in marks_in_words(inputs)),
         "Research use only. Written by leukoweb.",
-        f"N0: {len(reference) - n_positive}",
-        f"N1: {n_positive}",
-        f"NR: {len(inputs.primaries)}",
+        f"N0: {sum(row[3] == '0' for row in truth)}",
+        f"N1: {sum(row[3] == '1' for row in truth)}",
+        f"NR: {len({row[0] for row in given})}",
+        f"NM: {len({row[2] for row in given})}",
         "BEGIN DATA:",
     ]
-    out = [["-1", code, "0", str(int(label in positive))] for code, label in reference.items()]
-    for evaluator, modality in _imrmc_evaluators(inputs):
-        for code in reference:
-            said = evaluator.label(level, code)
-            if said is not None:
-                out.append([evaluator.reader or evaluator.name, code, modality, str(int(said in positive))])
-    return ("\n".join(lines) + "\n" + "\n".join(",".join(map(_imrmc_name, row)) for row in out) + "\n").encode()
+    return ("\n".join(lines) + "\n" + "\n".join(map(",".join, rows)) + "\n").encode()
 
 
 def _imrmc_evaluators(inputs: Inputs) -> Iterator[tuple[Evaluator, str]]:
@@ -163,7 +167,9 @@ def redcap_records(inputs: Inputs) -> bytes:
         own = {"reference": code_of[case.reference], "n_images": case.n_images, "case_marks": marks}
         rows.append([case.code, None, None, *(own.get(name) for name in fields[1:])])
         for instance, (number, evaluator) in enumerate(_with_answer(inputs, case.code), 1):
+            undecided = inputs.undecided(evaluator, level, case.code)
             answer = _redcap_answer(evaluator, number, case.code, level.name, code_of)
+            answer["cannot_decide"] = int(undecided)
             rows.append([case.code, "reading", instance, *(answer.get(name) for name in fields[1:])])
     return csv_text(header, rows).encode()
 
@@ -180,7 +186,7 @@ def _redcap_answer(
     return {
         "evaluator": number, "session": evaluator.session or None, "primary_session": int(evaluator.primary),
         "position": answer.position, "diagnosis": code_of.get(answer.given.get(level, "")),
-        "cannot_decide": int(answer.cannot_decide), "reason": answer.row.get("reason"),
+        "reason": answer.row.get("reason"),
         "confidence": answer.row.get("confidence"), "recognised": int(answer.recognised),
         "active_seconds": answer.seconds, "answered_at": at or None,
     }  # fmt: skip

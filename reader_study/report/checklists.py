@@ -215,7 +215,7 @@ def facts(inputs: Document, result: Document) -> dict[str, str]:
     ai = [e for e in inputs["evaluators"] if e["role"] != "reader"]
     n_readers = len({e["reader"] for e in sessions})
     rule = "left out" if plan["missing"] == "exclude" else "counted as wrong"
-    undecided = sum(bool(a.get("cannot_decide")) for e in inputs["evaluators"] for a in e["answers"])
+    undecided = sum(about["n_undecided"] for about in result["evaluators"])
     fields = result["table1"][0]["fields"]
     software = result["software"]
     found: dict[str, str] = {
@@ -241,7 +241,13 @@ def facts(inputs: Document, result: Document) -> dict[str, str]:
     if ai:
         found["ai"] = "; ".join(_pipeline(e) for e in ai)
     if here:
+        aided = ", ".join(e["name"] for e in here if e["arm"] == "ai_assisted")
         found["blinding"] = "Reference, AI result, other answers and file names were out of reach of readers"
+        if aided:
+            found["blinding"] = (
+                "In blinded sessions reference, AI result, other answers and file names were out of reach of readers; "
+                f"{aided} showed the AI result by design, and none of the rest"
+            )
         washout = f"{protocol['washout_days']} days between sessions of a reader by protocol"
         measured = measured_washout(result)
         known = "; ".join(filter(None, ("Own random order and codes in each session", washout, measured)))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from reader_study.analysis.tables_shared import mark
+from reader_study.analysis.tables_comparison import named
+from reader_study.analysis.tables_level import KAPPA_PAIRS
+from reader_study.analysis.tables_shared import counted_wrong, mark, undecided_note
 from reader_study.report import figures_accuracy, figures_comparison, figures_study
 from reader_study.report.formats import CONTENT_TYPES
 from reader_study.report.style import drawing, render, settle, stamp
@@ -20,7 +22,10 @@ Draw = Callable[[Result, Result], Figure | None]
 
 @dataclass(frozen=True, slots=True)
 class FigureSpec:
-    """One figure: ``table`` is the table whose numbers it shows, and which stands in for it where it cannot be seen."""
+    """One figure: ``table`` is the table whose numbers it shows, and which stands in for it where it cannot be seen.
+
+    ``note`` says what it does with undecided answers, where the protocol has a rule for them.
+    """
 
     key: str
     title: str
@@ -28,18 +33,22 @@ class FigureSpec:
     table: str
     level: str
     marks: str
+    note: str = ""
 
 
-# key, title, section, table, metrics that an endpoint may have named, function
-_LEVEL: tuple[tuple[str, str, str, str, tuple[str, ...], Draw], ...] = (
-    ("metrics", "Five metrics with intervals", "accuracy", "metrics",
-     ("accuracy", "macro_f1", "macro_ppv", "macro_sensitivity", "macro_specificity"), figures_accuracy.metrics),
-    ("f1", "F1 of each class with intervals", "accuracy", "classes", (), figures_accuracy.class_f1),
-    ("confusion", "Confusion matrices", "accuracy", "metrics", (), figures_accuracy.confusion),
-    ("kappa", "Cohen's kappa of every pair", "agreement", "pairs",
-     ("inter_observer_kappa", "intra_observer_kappa", "ai_reader_kappa"), figures_comparison.kappa_matrix),
-    ("forest", "AI minus readers", "comparison", "ai_readers", ("accuracy", "macro_f1"), figures_comparison.forest),
-    ("comparators", "Pipeline against comparators", "comparison", "comparators", (), figures_comparison.comparators),
+# What a figure does with undecided answers: leaves them out, takes those of the endpoints from there, counts all wrong.
+OUT, ENDPOINTS, WRONG, SILENT = "out", "endpoints", "wrong", ""
+_FOREST = (*named("ai_vs_reader_mean"), ("accuracy", "ai_vs_each_reader"))
+# key, title, section, table, endpoints that may stand in it, undecided answers, function
+_LEVEL: tuple[tuple[str, str, str, str, Sequence[tuple[str, str]], str, Draw], ...] = (
+    ("metrics", "Five metrics with intervals", "accuracy", "metrics", named("none"), OUT, figures_accuracy.metrics),
+    ("f1", "F1 of each class with intervals", "accuracy", "classes", (), OUT, figures_accuracy.class_f1),
+    ("confusion", "Confusion matrices", "accuracy", "metrics", (), OUT, figures_accuracy.confusion),
+    ("kappa", "Cohen's kappa of every pair", "agreement", "pairs", KAPPA_PAIRS, SILENT,
+     figures_comparison.kappa_matrix),
+    ("forest", "AI minus readers", "comparison", "ai_readers", _FOREST, ENDPOINTS, figures_comparison.forest),
+    ("comparators", "Pipeline against comparators", "comparison", "comparators", named("ai_vs_comparators"), WRONG,
+     figures_comparison.comparators),
 )  # fmt: skip
 _STUDY: tuple[tuple[str, str, str, str, Draw], ...] = (
     ("flow", "Participant flow", "participants", "flow", figures_study.flow),
@@ -72,7 +81,8 @@ def figure_files(result: Result, key: str, kinds: Iterable[str]) -> dict[str, by
         figure = draw(result, level)
         if figure is None:
             return {}
-        stamp(figure, "\n".join(textwrap.wrap(f"{spec.marks}. Research use only.", 130)))
+        words = f"{spec.marks}. {spec.note}{' ' * bool(spec.note)}Research use only."
+        stamp(figure, "\n".join(textwrap.wrap(words, 130)))
         settle(figure)
         return {kind: render(figure, kind) for kind in known}
 
@@ -84,17 +94,29 @@ def _available(result: Result) -> Iterator[tuple[FigureSpec, Result, Draw]]:
             yield FigureSpec(key, title, section, table, "", "; ".join((*stamps, "descriptive"))), result, draw
     for row in result["plan"]["levels"]:
         level = result["levels"][row["name"]]
-        for key, title, section, table, metrics, draw in _LEVEL:
+        for key, title, section, table, shown, undecided, draw in _LEVEL:
             if _has(level, key):
-                marks = "; ".join((*stamps, mark(result, level, *metrics)))
+                marks = "; ".join((*stamps, mark(result, level, shown, left_out=undecided == OUT)))
                 name = level["name"]
                 spec = FigureSpec(
-                    f"{key}_{name}", f"{title}, {level['title']}", section, f"{table}_{name}", name, marks
-                )
+                    f"{key}_{name}", f"{title}, {level['title']}", section, f"{table}_{name}", name, marks,
+                    _note(result, level, undecided),
+                )  # fmt: skip
                 yield spec, level, draw
+    first = result["levels"][result["plan"]["levels"][0]["name"]]
     for key, title, section, table, draw in _STUDY[1:]:
         if result["sessions"][key]:
-            yield FigureSpec(key, title, section, table, "", "; ".join((*stamps, "exploratory"))), result, draw
+            note = _note(result, first, OUT if key == "order" else SILENT)
+            yield FigureSpec(key, title, section, table, "", "; ".join((*stamps, "exploratory")), note), result, draw
+
+
+def _note(result: Result, level: Result, undecided: str) -> str:
+    """As the tables say it; the forest plot takes the numbers of endpoints from the endpoints."""
+    if undecided == ENDPOINTS and counted_wrong(result, level) and figures_comparison.of_endpoints(result, level):
+        return "Rows of endpoints count undecided answers as wrong, as the protocol says; the others leave them out."
+    if undecided == SILENT:
+        return ""
+    return " ".join(undecided_note(result, level, wrong_here=undecided == WRONG))
 
 
 def _has(level: Result, key: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,7 @@ def metrics(result: Result, level: Result) -> Figure:
 def class_f1(result: Result, level: Result) -> Figure:
     """One panel for each class."""
     marks, classes = styles(result), level["classes"]
+    patients = Counter(case["reference"] for case in level["cases"])
     n_columns = min(len(classes), 5)
     n_rows = math.ceil(len(classes) / n_columns)
     figure = new_figure((0.9 + 0.27 * len(marks)) * n_rows)
@@ -59,7 +61,7 @@ def class_f1(result: Result, level: Result) -> Figure:
         name = classes[position]
         found = [level["evaluators"][evaluator]["per_class"][name] for evaluator, _ in marks]
         dots(ax, [(style, item["f1"]) for (_, style), item in zip(marks, found, strict=True)])
-        n = sum(level["evaluators"][marks[0][0]]["confusion"][position])
+        n = patients[name]
         ax.set_title(f"{name}\nn = {n}", loc="left")
         ax.spines["left"].set_color(CLASS_COLOURS.get(name, GREY))
         ax.spines["left"].set_linewidth(3)

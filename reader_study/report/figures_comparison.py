@@ -56,18 +56,38 @@ def _frame(row: int, column: int) -> Any:
     return Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=1.6)
 
 
-def forest(result: Result, level: Result) -> Figure:
-    """AI minus the readers' mean for each metric, and minus each reader for accuracy, against the margin."""
-    found = level["ai_vs_readers"]
+def of_endpoints(result: Result, level: Result) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """(metric, what) -> the estimate of an endpoint of AI against readers; nothing at another level than theirs."""
+    if level["name"] != result["plan"]["levels"][0]["name"]:
+        return {}
+    compared = ("ai_vs_reader_mean", "ai_vs_each_reader")
+    rows = (row for row in result["endpoints"] if row["comparison"] in compared and row["estimate"])
+    return {(row["metric"], row["what"]): row["estimate"] for row in rows if not row["metric"].endswith("_kappa")}
+
+
+def forest_rows(result: Result, level: Result) -> list[tuple[str, Mapping[str, Any], bool]]:
+    """(name, estimate, whether it is the mean over readers). An endpoint is shown as the endpoints have it."""
+    found, endpoints = level["ai_vs_readers"], of_endpoints(result, level)
     rows: list[tuple[str, Mapping[str, Any], bool]] = []
+
+    def add(title: str, own: Mapping[str, Any] | None, named: Mapping[str, Any] | None, mean: bool) -> None:
+        if named or own:
+            rows.append((f"{title}{' (endpoint)' if named else ''}", named or own or {}, mean))
+
     for name in SHOWN:
-        if name in found:
-            item = found[name]
-            shown = {"estimate": item["difference"], "low": item["low"], "high": item["high"]}
-            rows.append((METRIC_TITLES[name], shown, True))
+        item = found.get(name)
+        own = {"estimate": item["difference"], "low": item["low"], "high": item["high"]} if item else None
+        add(METRIC_TITLES[name], own, endpoints.get((name, "AI minus the readers' mean")), True)
     for pair in level["paired"]:
         if pair["kind"] == "ai-reader" and pair["primary"] and "accuracy_difference" in pair:
-            rows.append((f"Accuracy, minus {pair['b']}", pair["accuracy_difference"], False))
+            named = endpoints.get(("accuracy", f"{pair['a']} minus {pair['b']}"))
+            add(f"Accuracy, minus {pair['b']}", pair["accuracy_difference"], named, False)
+    return rows
+
+
+def forest(result: Result, level: Result) -> Figure:
+    """AI minus the readers' mean for each metric, and minus each reader for accuracy, against the margin."""
+    found, rows = level["ai_vs_readers"], forest_rows(result, level)
     figure = new_figure(1.15 + 0.26 * len(rows))
     ax = figure.subplots()
     limits = [item[part] for _, item, _ in rows for part in ("low", "high", "estimate") if item[part] is not None]

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reader_study.analysis.conduct import (
+    amended_rules,
+    interim_looks,
+    late_words,
+    stopped_words,
+    void_words,
+    withdrawn_words,
+)
 from reader_study.analysis.endpoints import COMPARISON_TITLES, METRIC_TITLES
+from reader_study.protocol.differences import ABSENT
 
 Document = Mapping[str, Any]
 Part = tuple[str, list[str]]
@@ -18,7 +27,7 @@ def methods_text(inputs: Document, result: Document) -> list[Part]:
         ("Design and cases", _design(inputs, result, protocol)),
         ("Readers and reading", _reading(inputs, result, protocol)),
         ("AI", _ai(inputs)),
-        ("Endpoints", _endpoints(inputs)),
+        ("Endpoints", _endpoints(inputs, result)),
         ("Statistical analysis", _statistics(inputs, result)),
         ("Changes after the lock", _changes(inputs)),
     ]
@@ -86,12 +95,19 @@ def _reading(inputs: Document, result: Document, protocol: Document) -> list[str
     if lost := [reader for reader in readers if reader not in main]:
         verb = "is" if len(lost) == 1 else "are"
         out.append(f"{_list(lost)} had no sealed primary session and {verb} left out of the main analysis.")
+    out += void_words(inputs)
     if here:
         forward = "forward only" if protocol["navigation"] == "forward_only" else "free until the session was sealed"
+        aided = [e["name"] for e in here if e["arm"] == "ai_assisted"]
+        hidden = (
+            f"In blinded sessions readers saw neither reference nor AI result nor other answers nor file names; in "
+            f"{_list(aided)} they saw the AI result by design, and none of the rest. Cases"
+            if aided
+            else "Readers saw neither reference nor AI result nor other answers nor file names; cases"
+        )
         out.append(
-            "Readers saw neither reference nor AI result nor other answers nor file names; cases had random codes and "
-            f"an order of their own in each session, stored with its seed. Navigation was {forward}. Reading time is "
-            "active time. A sealed session cannot be changed."
+            f"{hidden} had random codes and an order of their own in each session, stored with its seed. Navigation "
+            f"was {forward}. Reading time is active time. A sealed session cannot be changed."
         )
     if any(e["imported"] for e in sessions):
         out.append("Readings were imported; how they were made is for the author to say.")
@@ -134,7 +150,7 @@ def _ai(inputs: Document) -> list[str]:
     return out
 
 
-def _endpoints(inputs: Document) -> list[str]:
+def _endpoints(inputs: Document, result: Document) -> list[str]:
     out = []
     for endpoint in inputs["plan"]["endpoints"]:
         metric = METRIC_TITLES.get(endpoint["metric"], endpoint["metric"])
@@ -142,8 +158,15 @@ def _endpoints(inputs: Document) -> list[str]:
         late = f" (added by amendment {endpoint['since_version']})" if endpoint["since_version"] > 1 else ""
         out.append(f"{endpoint['role'].capitalize()}: {metric}{f', {how}' if how else ''}{late}.")
     margin = inputs["plan"]["margin"]
+    since = inputs["plan"].get("since", {}).get("margin", 1)
     if margin:
-        out.append(f"Non-inferiority margin: {margin:g}, set in the protocol.")
+        when = "set in the protocol" if since == 1 else f"set by amendment {since}"
+        out.append(f"Non-inferiority margin: {margin:g}, {when}.")
+    if others := [rule for rule in amended_rules(inputs["plan"]) if not rule.startswith("margin ")]:
+        out.append(f"Set after the lock: {', '.join(others)}.")
+    out += [f"Endpoint {row['number']}, {row['what']}: {row['estimate']['n_dropped']} cases are left out that not "
+            "everybody who is compared answered." for row in result["endpoints"]
+            if (row["estimate"] or {}).get("n_dropped")]  # fmt: skip
     return [*out, "All other analyses are exploratory."] if out else []
 
 
@@ -156,7 +179,8 @@ def _statistics(inputs: Document, result: Document) -> list[str]:
         "fewer than 30 cases count or the proportion is 0 or 1.",
         f"Macro averages, F1 and kappa have bootstrap intervals (BCa, {plan['resamples']} resamples of patients within "
         f"the reference classes, seed {plan['seed']}; percentile where BCa is not estimable). Where a class has fewer "
-        "than 10 patients, macro sensitivity and macro PPV have analytic intervals (MOVER).",
+        f"than 10 patients, macro sensitivity and macro PPV have analytic intervals (MOVER)"
+        f"{', but for differences within pairs' if result.get('edition', 1) > 2 else ''}.",
         "Agreement of pairs is unweighted Cohen's kappa. The AI is one fixed evaluator, compared with the readers' "
         "mean with readers and cases random (one-treatment Obuchowski-Rockette). Pairs are compared by McNemar's exact "
         "test, adjusted over the readers by Holm. Classes without a case or prediction are left out of macro averages.",
@@ -171,9 +195,27 @@ def _changes(inputs: Document) -> list[str]:
     out = [
         f"Protocol version {v['version']} was locked on {v['locked_at'][:10]} by {v['signed_name']}"
         f"{': ' + v['amendment_reason'] if v['amendment_reason'] else ''} (SHA-256 {v['sha256'][:12]})."
+        f"{_differences(v.get('changes', []))}"
         for v in versions
     ]
+    if looks := interim_looks(inputs):
+        out.append(f"Interim analyses before the unblinding: {'; '.join(looks)}.")
+    out += [words for words in (stopped_words(inputs), *withdrawn_words(inputs)) if words]
     unblinded = inputs["study"].get("unblinded")
     if unblinded:
         out.append(f"Unblinded on {unblinded['at'][:10]} by {unblinded['by']}: {unblinded['reason']}.")
-    return out
+    return [*out, late_words(inputs)]
+
+
+def _differences(changes: list[dict[str, Any]]) -> str:
+    """What a version changed: single values with before and after, everything longer by its name."""
+    said = [_difference(change["path"], change["old"], change["new"]) for change in changes]
+    return f" Changed: {'; '.join(said)}." if said else ""
+
+
+def _difference(path: str, old: Any, new: Any) -> str:
+    if ABSENT in (old, new):
+        return f"{path} {'added' if old == ABSENT else 'taken out'}"
+    if any(isinstance(value, (dict, list)) or len(str(value)) > 60 for value in (old, new)):
+        return path
+    return f"{path} from {'none' if old in (None, '') else old} to {'none' if new in (None, '') else new}"

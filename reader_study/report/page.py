@@ -49,7 +49,8 @@ def _block(block: Block) -> str:
     if isinstance(block, Picture):
         data = base64.b64encode(block.png).decode()
         words = html.escape(f"{block.spec.title}. The numbers stand in the table that follows.")
-        caption = f"Figure {block.number}. {html.escape(block.spec.title)}. {html.escape(block.spec.marks)}."
+        said = f"{block.spec.marks}. {block.spec.note}".strip()
+        caption = f"Figure {block.number}. {html.escape(block.spec.title)}. {html.escape(said)}"
         return (f'<figure><img src="data:image/png;base64,{data}" alt="{words}">'
                 f"<figcaption>{caption}</figcaption></figure>")  # fmt: skip
     return _table(block)

@@ -18,7 +18,8 @@ def ai_evaluators(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows of the inputs for the protocol's pipelines and every imported AI, and names of those without answers.
 
-    With ``strict`` a pipeline without answers on a case is refused; otherwise it is left out by name.
+    With ``strict`` a pipeline without answers on a case is refused; otherwise it is left out by name. The case of a
+    withdrawn patient may lack one: nothing can be run on it any more.
 
     Raises
     ------
@@ -37,13 +38,15 @@ def ai_evaluators(
         answers, about = (
             _imported(own, cases) if own else _pipeline(named["name"], named["version"], cases, document, levels)
         )
-        lacking = [case.code for case in cases if case.code not in answers]
+        lacking = [c.code for c in cases if c.code not in answers and c.patient.withdrawn_at is None]
         if lacking and strict:
             raise InputsRefused(
                 f"{title} has no prediction for {len(lacking)} of {len(cases)} cases: {', '.join(lacking[:8])}"
                 f"{' and more' if len(lacking) > 8 else ''}.",
                 code="E_NO_PREDICTION",
-                hint="Run the pipeline on the cohort, or import its answers, then analyse again.",
+                hint="Run the pipeline on the cohort, then analyse again."
+                if answers and not own
+                else "Run the pipeline on the cohort, or import its answers, then analyse again.",
             )
         if not answers:
             missing.append(name)
@@ -59,25 +62,30 @@ def ai_evaluators(
 def _row(
     name: str, role: str, imported: bool, answers: dict[str, Any], about: dict[str, Any], cases: Sequence[StudyCase]
 ) -> dict[str, Any]:
-    return {
+    row = {
         "name": name, "kind": "imported" if imported else "pipeline", "role": role, "reader": "", "session": 0,
         "primary": False, "arm": "", "imported": imported, "state": "sealed", "provenance": about,
         "answers": [answers[case.code] for case in cases if case.code in answers],
     }  # fmt: skip
+    return row | ({"levels": about.pop("levels")} if "levels" in about else {})
 
 
 def _imported(evaluator: ImportedEvaluator, cases: Sequence[StudyCase]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An empty cell is stored too, so the stored levels are those that the file has."""
     codes = {case.pk: case.code for case in cases}
     answers: dict[str, Any] = {}
+    levels: set[str] = set()
     rows = ImportedPrediction.objects.filter(evaluator=evaluator, study_case__in=list(codes)).order_by("id")
     for row in rows:
         code = codes[row.study_case_id]
+        levels.add(row.level)
         answer = answers.setdefault(code, {"case": code, "answers": {}, "cannot_decide": True})
         if row.diagnosis:
             answer["answers"][row.level], answer["cannot_decide"] = row.diagnosis, False
     about = {
         "title": str(evaluator), "source": evaluator.source, "file_sha256": evaluator.file_sha256,
         "imported_at": evaluator.imported_at.isoformat(), "models": [], "rule_set_sha256": "",
+        "levels": sorted(levels),
     }  # fmt: skip
     return answers, about
 
@@ -118,4 +126,5 @@ def _prediction(
         "n_images": len(prediction.images), "same_images": contents_of(prediction) == wanted,
         "images_sha256": prediction.images_sha256, "rule_set_sha256": prediction.rule_set_sha256,
         "engine": prediction.engine_profile, "app_version": prediction.app_version,
+        "predicted_at": prediction.created_at.isoformat(),
     }  # fmt: skip

@@ -12,16 +12,17 @@ from leukoweb.core.models import AuditEvent
 from leukoweb.core.snapshot import one_snapshot
 from reader_study.analysis.inputs import EDITION, SCHEMA, InputsRefused
 from reader_study.models import ProtocolVersion, Reading, ReadingSession, SessionCase, Study, StudyCase
-from reader_study.protocol import primary_number, reference_map
+from reader_study.protocol import diff, primary_number, reference_map
 from reader_study.selectors.ai_answers import ai_evaluators
 from reader_study.selectors.assistance import assistance_shown
 from reader_study.selectors.plan import plan_of
 
+_Arms = dict[int, list[tuple[int, str, str, str]]]
 _STATE = ReadingSession.State
 _LAST_LOOK = SessionCase.objects.filter(session=OuterRef("pk")).order_by().values("session").annotate(
     last=Max("last_at")
 ).values("last")  # fmt: skip
-_QUIET = Q(action__startswith="analysis.")  # looking at numbers changes none of them
+_QUIET = Q(action__startswith="analysis.") & ~Q(action="analysis.interim")  # looking at numbers changes none of them
 
 
 def study_inputs(study: Study, *, interim: bool = False, reason: str = "") -> dict[str, Any]:
@@ -38,21 +39,31 @@ def study_inputs(study: Study, *, interim: bool = False, reason: str = "") -> di
             raise InputsRefused("The protocol is not locked yet, so there is nothing to analyse.", code="E_NO_PROTOCOL")
         document = versions[-1].document
         plan = plan_of([version.document for version in versions])
-        cases = list(study.cases.filter(training=False).select_related("patient").order_by("code"))
-        evaluators, left_out = _readers(study, document)
+        chosen = list(study.cases.filter(training=False).select_related("patient").order_by("code"))
+        rows = _cases(chosen, document)
+        # Nobody can enter a reference for a withdrawn patient any more, so the case leaves, and the flow says so.
+        gone = {c.code for c, r in zip(chosen, rows, strict=True) if c.patient.withdrawn_at and not r["reference"]}
+        cases = [case for case in chosen if case.code not in gone]
+        audit = _audit(study)
+        arms = _arms(study)
+        evaluators, left_out = _readers(study, document, arms, gone)
         ai, missing = ai_evaluators(study, document, cases, plan["levels"], strict=not interim)
         return {
             "schema": SCHEMA,
             "edition": EDITION,
-            "study": _study(study, document),
+            "study": _study(study, document) | {"stopped": _stopped(audit)},
             "protocol": _protocol(versions),
             "plan": plan,
-            "cases": _cases(cases, document),
+            "cases": [row for row in rows if row["code"] not in gone],
+            "withdrawn": sorted(gone),
             "evaluators": ai + evaluators,
-            "marks": {"interim": interim, "interim_reason": reason, "left_out": left_out + missing},
-            "flow": {"steps": _flow(study, document, cases, evaluators)},
-            "audit": _audit(study),
-        }
+            "void": _void(arms, audit),
+            "marks": {
+                "interim": interim, "interim_reason": reason, "left_out": left_out, "without_answers": missing,
+            },
+            "flow": {"steps": _flow(study, cases, evaluators, len(gone))},
+            "audit": audit,
+        }  # fmt: skip
 
 
 def _study(study: Study, document: dict[str, Any]) -> dict[str, Any]:
@@ -76,19 +87,20 @@ def _protocol(versions: list[ProtocolVersion]) -> dict[str, Any]:
             {
                 "version": v.version, "sha256": v.sha256, "locked_at": v.locked_at.isoformat(),
                 "signed_name": v.signed_name, "meaning": v.meaning, "amendment_reason": v.amendment_reason,
+                "changes": [change.as_dict() for change in diff(before.document, v.document)] if before else [],
             }
-            for v in versions
+            for before, v in zip([None, *versions], versions, strict=False)
         ],
     }  # fmt: skip
 
 
 def _cases(cases: list[StudyCase], document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Code, reference class, images, acquisition fields. The newest reference diagnosis counts."""
+    """Code, reference class and since when it stands, images, acquisition fields. The newest reference counts."""
     patients = [case.patient_id for case in cases]
     to_class = reference_map(document)
-    newest: dict[int, str] = {}
+    newest: dict[int, ReferenceDiagnosis] = {}
     for reference in ReferenceDiagnosis.objects.filter(patient__in=patients).order_by("id"):
-        newest[reference.patient_id] = to_class.get(reference.diagnosis, reference.diagnosis)
+        newest[reference.patient_id] = reference
     fields: dict[int, dict[str, str]] = {patient: {} for patient in patients}
     rows = Patient.objects.filter(pk__in=patients).order_by("slides__code").values_list(
         "pk", "slides__device__camera", "slides__stain", "slides__technician"
@@ -97,18 +109,24 @@ def _cases(cases: list[StudyCase], document: dict[str, Any]) -> list[dict[str, A
         for name, value in zip(("Camera", "Stain", "Technician"), values, strict=True):
             if value:
                 fields[patient].setdefault(name, value)
-    return [
-        {
-            "code": case.code, "reference": newest.get(case.patient_id, ""),
-            "n_images": len(case.manifest) or None, "subgroups": fields[case.patient_id],
-            "manifest_sha256": case.manifest_sha256,
-        }
-        for case in cases
-    ]  # fmt: skip
+    out = []
+    for case in cases:
+        found = newest.get(case.patient_id)
+        out.append(
+            {
+                "code": case.code, "reference": to_class.get(found.diagnosis, found.diagnosis) if found else "",
+                "reference_at": found and found.entered_at.isoformat(),
+                "n_images": len(case.manifest) or None, "subgroups": fields[case.patient_id],
+                "manifest_sha256": case.manifest_sha256, "withdrawn": case.patient.withdrawn_at is not None,
+            }
+        )  # fmt: skip
+    return out
 
 
-def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Sealed sessions with their readings, and the names of sessions that are not sealed yet.
+def _readers(
+    study: Study, document: dict[str, Any], arms: _Arms, gone: set[str]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Sealed sessions with their readings of the cases that stay, and the names of sessions that are not sealed yet.
 
     The panel reads after the unblinding and is no evaluator; void sessions are left out.
     """
@@ -124,10 +142,12 @@ def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any
     rows = Reading.objects.filter(session__in=sessions, study_case__training=False, reread=False)
     level = document["classes"]["map"]
     for reading in rows.select_related("study_case").order_by("session", "position", "id"):
-        readings[reading.session_id].append(_answer(reading, level))
+        if reading.study_case.code not in gone:
+            readings[reading.session_id].append(_answer(reading, level))
     labels = {session.reader.label for session in sessions}
     several = {s.reader_id for s in sessions if sum(o.reader_id == s.reader_id for o in sessions) > 1}
-    primary = {pk: primary_number(arms, document["primary_session"]) for pk, arms in _arms(study).items()}
+    wanted = document["primary_session"]
+    primary = {pk: primary_number([arm for _, arm, *_ in own], wanted) for pk, own in arms.items()}
     shown = assistance_shown(session for session in sessions if session.arm == ReadingSession.Arm.AI_ASSISTED)
     out, unfinished = [], []
     for session in sessions:
@@ -155,13 +175,35 @@ def _readers(study: Study, document: dict[str, Any]) -> tuple[list[dict[str, Any
     return out, unfinished
 
 
-def _arms(study: Study) -> dict[int, list[str]]:
-    """Reader id -> the arms of all sessions in order, void ones too: they keep their numbers."""
-    arms: dict[int, list[str]] = {}
-    rows = ReadingSession.objects.filter(reader__study=study).order_by("reader", "number")
-    for reader, arm in rows.values_list("reader", "arm"):
-        arms.setdefault(reader, []).append(arm)
+def _arms(study: Study) -> _Arms:
+    """Reader id -> (number, arm, state, label) of all sessions in order, void ones too: they keep their numbers."""
+    arms: _Arms = {}
+    rows = ReadingSession.objects.filter(reader__study=study).order_by("reader__label", "number")
+    for reader, number, arm, state, label in rows.values_list("reader", "number", "arm", "state", "reader__label"):
+        arms.setdefault(reader, []).append((number, arm, state, label))
     return arms
+
+
+def _void(arms: _Arms, audit: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sessions that were ended and are in no analysis, each with the reason on record, by label and number."""
+    why = {
+        (event["data"].get("reader"), event["data"].get("number")): event["reason"]
+        for event in audit
+        if event["action"] == "session.void"
+    }
+    return [
+        {"reader": label, "session": number, "arm": arm, "reason": why.get((label, number), ""),
+         "all_void": all(other == _STATE.VOID for _, _, other, _ in own)}
+        for own in arms.values()
+        for number, arm, state, label in own
+        if state == _STATE.VOID
+    ]  # fmt: skip
+
+
+def _stopped(audit: list[dict[str, Any]]) -> dict[str, str] | None:
+    """When and why the study was stopped early."""
+    stop = next((event for event in reversed(audit) if event["action"] == "study.stop"), None)
+    return {"at": stop["at"], "reason": stop["reason"]} if stop else None
 
 
 def _answer(reading: Reading, level: str) -> dict[str, Any]:
@@ -178,23 +220,30 @@ def _answer(reading: Reading, level: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _flow(
-    study: Study, document: dict[str, Any], cases: list[StudyCase], evaluators: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Patients from the cohort to those whom every primary session read; what was left out says why."""
+def _flow(study: Study, cases: list[StudyCase], evaluators: list[dict[str, Any]], gone: int) -> list[dict[str, Any]]:
+    """Patients from the cohort to those whom every primary session read; what was left out says why.
+
+    Who is a case, for training or not, is counted as such, also if the patient was withdrawn since; ``gone`` are cases
+    that left the analysis.
+    """
     everybody = Patient.objects.filter(cohort=study.cohort) if study.cohort_id else Patient.objects.none()
     training = study.cases.filter(training=True).count()
-    withdrawn = everybody.exclude(withdrawn_at=None).exclude(pk__in=[case.patient_id for case in cases]).count()
-    total = max(everybody.count(), len(cases) + training)
+    withdrawn = everybody.exclude(withdrawn_at=None).exclude(pk__in=study.cases.values("patient")).count()
+    chosen = len(cases) + gone
+    total = max(everybody.count(), chosen + training)
     steps = [{"step": "Patients in the cohort", "n": total}]
-    rest = total - withdrawn - training - len(cases)
+    rest = total - withdrawn - training - chosen
     for words, n, why in (
         ("Withdrawn", withdrawn, "patient withdrawn"), ("Training", training, "read for practice, never analysed"),
         ("Not chosen", rest, "not among the cases of the protocol"),
     ):  # fmt: skip
         if n > 0:
             steps.append({"step": words, "n": n, "why": why})
-    steps.append({"step": "Cases of the study", "n": len(cases)})
+    steps.append({"step": "Cases of the study", "n": chosen})
+    if gone:
+        why = "patient withdrawn before a reference stood"
+        steps += [{"step": "Withdrawn, no reference", "n": gone, "why": why},
+                  {"step": "Cases in the analysis", "n": len(cases)}]  # fmt: skip
     primary = [{a["case"] for a in e["answers"]} for e in evaluators if e["primary"]]
     if primary:
         complete = set.intersection(*primary)

@@ -9,6 +9,10 @@ from cases.taxonomy import FIVE_TO_THREE
 from reader_study.protocol import reference_map
 
 Document = Mapping[str, Any]
+_RULES = {
+    "margin": "non_inferiority_margin", "missing": "analysis.missing", "level": "analysis.level",
+    "primary_session": "primary_session", "ai_primary": "ai.primary",
+}  # fmt: skip
 
 
 def levels_of(document: Document) -> list[dict[str, Any]]:
@@ -37,6 +41,7 @@ def plan_of(documents: Sequence[Document]) -> dict[str, Any]:
     """The plan of the newest of the protocol's versions, the oldest first.
 
     An endpoint counts as pre-specified when it stood in version 1 with the same role; else it says since when.
+    ``since`` says of each rule since which version it stands as it does now.
     """
     newest = documents[-1]
     analysis = newest["analysis"]
@@ -54,4 +59,18 @@ def plan_of(documents: Sequence[Document]) -> dict[str, Any]:
         "seed": analysis["seed"],
         "primary_session": newest["primary_session"],
         "washout_days": newest["washout_days"],
+        "since": {name: _since(documents, path) for name, path in _RULES.items()},
     }
+
+
+def _since(documents: Sequence[Document], path: str) -> int:
+    """The version since which the value has stood without a change."""
+
+    def value(document: Any) -> Any:
+        for key in path.split("."):
+            document = document[key]
+        return document
+
+    values = [value(document) for document in documents]
+    changes = [n for n in range(1, len(values)) if values[n] != values[n - 1]]
+    return max(changes, default=0) + 1

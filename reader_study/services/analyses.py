@@ -20,6 +20,7 @@ from reader_study.analysis.canonical import sha256_of
 from reader_study.analysis.inputs import parse
 from reader_study.analysis.run import steps
 from reader_study.models import Analysis, AnalysisResult, ImportedEvaluator, ImportedPrediction, Study
+from reader_study.selectors.ai_results import predictions_of
 from reader_study.selectors.analysis_inputs import study_inputs
 from reader_study.selectors.plan import levels_of
 from reader_study.selectors.studies import protocol_current
@@ -117,15 +118,16 @@ def evaluator_import(
 ) -> ImportedEvaluator:
     """Answers of an AI that did not run here, from a CSV with ``case`` and one column per level of classes.
 
-    ``case`` holds the study's case codes, every case once; an empty cell means that the AI could not decide. Named as
-    the protocol names a pipeline, the AI takes its place; else it is an exploratory comparator.
+    ``case`` holds the study's case codes, every case once; an empty cell means that the AI could not decide at that
+    level. Named as the protocol names a pipeline, the AI takes its place; else it is an exploratory comparator.
 
     Raises
     ------
     DomainError
         Not CSV, an unknown or missing case, a class outside the protocol, no column of classes.
     Conflict
-        The study has an AI of this name and version already, or is not locked.
+        The study has an AI of this name and version already, or is not locked; or a pipeline of this name and version
+        has answered here, and what it said is not replaced.
     """
     require_coordinator(actor, study)
     protocol = protocol_current(study)
@@ -136,6 +138,7 @@ def evaluator_import(
         if not text or len(text) > longest:
             raise DomainError(f"The {field} needs 1 to {longest} characters.", field=field)
     _require_free(study, protocol.document, name, version)
+    _require_not_run(study, name, version)
     rows = _checked(_table(data), study, levels_of(protocol.document))
     with transaction.atomic():
         if ImportedEvaluator.objects.filter(study=study, name=name, version=version).exists():
@@ -167,6 +170,17 @@ def _require_free(study: Study, document: dict[str, Any], name: str, version: st
         raise Conflict(f"Tables call somebody else {name} {version} already.", hint="Give it another name.")
 
 
+def _require_not_run(study: Study, name: str, version: str) -> None:
+    """An import takes the place of the pipeline that is called so, which then must not have answered."""
+    cases = list(study.cases.filter(training=False))
+    if answered := len(predictions_of(name, version, cases)):
+        raise Conflict(
+            f"{name} {version} ran here: {answered} of {len(cases)} cases have its prediction, and an import would "
+            "take their place.", code="E_RAN_HERE",
+            hint="Run it on the other cases too, or import under another version, as a comparator of its own.",
+        )  # fmt: skip
+
+
 def _table(data: bytes) -> dict[str, list[str]]:
     if len(data) > MAX_FILE_BYTES:
         raise DomainError(f"The file has {len(data)} bytes, at most {MAX_FILE_BYTES} are taken.", field="file")
@@ -180,26 +194,28 @@ def _table(data: bytes) -> dict[str, list[str]]:
 
 
 def _checked(table: dict[str, list[str]], study: Study, levels: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
-    """(case id, level, class) of every cell, after checking all of them."""
+    """(case id, level, class) of every cell, after checking all of them. Cases of withdrawn patients may be absent."""
     columns = [level for level in levels if level["name"] in table]
     if "case" not in table or not columns:
         names = ", ".join(level["name"] for level in levels)
         raise DomainError(
             f"The file needs a column case and one or more of {names}; it has {', '.join(table)}.", field="file"
         )
-    cases = dict(study.cases.filter(training=False).values_list("code", "pk"))
+    rows = study.cases.filter(training=False).values_list("code", "pk", "patient__withdrawn_at")
+    cases = {code: pk for code, pk, _ in rows}
+    gone = {code for code, _, withdrawn in rows if withdrawn}
     given = table["case"]
     problems = [f"case {code} is not in the study" for code in given if code not in cases]
     twice = sorted(code for code, count in Counter(given).items() if count > 1)
     problems += [f"case {code} stands more than once" for code in twice]
-    problems += [f"case {code} is missing" for code in sorted(set(cases) - set(given))]
-    rows = []
+    problems += [f"case {code} is missing" for code in sorted(set(cases) - set(given) - gone)]
+    out = []
     for level in columns:
         for line, (code, label) in enumerate(zip(given, table[level["name"]], strict=True), start=2):
             if label and label not in level["classes"]:
                 problems.append(f"line {line}: {label[:40]!r} is not one of {', '.join(level['classes'])}")
-            rows.append((cases.get(code, 0), str(level["name"]), label))
+            out.append((cases.get(code, 0), str(level["name"]), label))
     if problems:
         more = f" And {len(problems) - 5} more." if len(problems) > 5 else ""
         raise DomainError(f"{'; '.join(problems[:5])}.{more}", field="file", hint="Nothing was imported.")
-    return rows
+    return out

@@ -60,7 +60,7 @@ def small(n: int = 20, seed: int = 1, resamples: int = 40) -> dict[str, Any]:
              {"step": "Cases of the study", "n": n}]  # fmt: skip
     return {
         "schema": "leukoweb/study-inputs/1",
-        "edition": 2,
+        "edition": 3,
         "study": {"id": "s", "title": "A small study", "question": "?", "cohort": "C", "purpose": "External",
                   "synthetic": True, "reconstruction": False, "state": "Unblinded", "unblinded": None},
         "protocol": {

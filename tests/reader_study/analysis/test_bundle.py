@@ -50,11 +50,13 @@ def test_an_untouched_bundle_passes_and_says_how_much_it_checked(made: tuple[Doc
     assert "b" * 64 in predictions
 
 
-def test_a_bundle_of_the_first_edition_is_recomputed_as_it_was_computed() -> None:
-    """Made before editions were counted: two sessions with AI of one reader, undecided answers counted as wrong."""
-    packed = Path(__file__).parent / "data" / "bundle_edition_1.zip.xz"
+@pytest.mark.parametrize(("number", "name"), [(1, "first"), (2, "second")])
+def test_a_bundle_of_an_earlier_edition_is_recomputed_as_it_was_computed(number: int, name: str) -> None:
+    """1: two sessions with AI of one reader, undecided answers counted as wrong. 2: AI that are undecided at one level,
+    a reader without a primary session, sessions left out, an import after the unblinding."""
+    packed = Path(__file__).parent / "data" / f"bundle_edition_{number}.zip.xz"
     verdict = verify(lzma.decompress(packed.read_bytes()), version="0")
-    assert verdict.title == "A study of the first edition"
+    assert verdict.title == f"A study of the {name} edition"
     assert verdict.intact, verdict.problems
 
 

@@ -134,12 +134,13 @@ def test_imrmc_has_truth_once_and_one_score_per_reader_case_and_modality(documen
     text = readings.imrmc_text(parse(document)).decode()
     head, _, body = text.partition("BEGIN DATA:\n")
     assert "SYNTHETIC" in head
-    assert "N0: 4\nN1: 16\nNR: 2\n" in head
+    assert "N0: 4\nN1: 16\nNR: 4\nNM: 4\n" in head
     rows = [line.split(",") for line in body.splitlines()]
     assert all(len(row) == 4 and row[3] in ("0", "1") for row in rows)
     assert len({tuple(row[:3]) for row in rows}) == len(rows)
     assert sum(row[0] == "-1" for row in rows) == 20
     assert {row[2] for row in rows} == {"0", "blinded", "with_ai", "ai", "comparator Single"}
+    assert {row[0] for row in rows} == {"-1", "P1", "P2", "AI", "Single"}
 
 
 def test_redcap_records_use_only_fields_and_codes_of_their_dictionary(document: Document) -> None:
