@@ -77,7 +77,7 @@ def measured_washout(result: Document) -> str:
 def _reading(inputs: Document, result: Document, protocol: Document) -> list[str]:
     sessions = [e for e in inputs["evaluators"] if e["role"] == "reader"]
     if not sessions:
-        return []
+        return void_words(inputs)
     readers = list(dict.fromkeys(e["reader"] for e in sessions))
     twice = [r for r in readers if sum(e["reader"] == r and e["arm"] != "ai_assisted" for e in sessions) > 1]
     here = [e for e in sessions if not e["imported"]]

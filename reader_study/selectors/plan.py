@@ -68,7 +68,7 @@ def _since(documents: Sequence[Document], path: str) -> int:
 
     def value(document: Any) -> Any:
         for key in path.split("."):
-            document = document[key]
+            document = (document or {}).get(key)
         return document
 
     values = [value(document) for document in documents]

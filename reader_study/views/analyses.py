@@ -36,7 +36,9 @@ class EvaluatorForm(forms.Form):
     name = forms.CharField(max_length=80, help_text="As the protocol names the pipeline, to take its place")
     version = forms.CharField(max_length=40)
     source = forms.CharField(max_length=300, help_text="Where the answers come from")
-    file = forms.FileField(help_text="CSV with a column case and one per level of classes, such as five")
+    file = forms.FileField(
+        help_text="CSV with a column case and one per level of classes, such as five; empty means undecided there"
+    )
 
 
 @require_http_methods(["GET", "POST"])
