@@ -12,72 +12,21 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
 
-from cases.models import Exposure, Patient, ReferenceDiagnosis
-from cases.taxonomy import FIVE_TO_THREE
+from cases.models import Exposure
 from leukoweb.core.exceptions import Conflict, DomainError, NotAllowed
 from leukoweb.core.models import AuditEvent, Job
-from reader_study.analysis.canonical import sha256_of
 from reader_study.analysis.inputs import InputsRefused, parse
 from reader_study.analysis.run import analyse as compute
 from reader_study.analysis_files import FILES
-from reader_study.models import Analysis, Reading, ReadingSession, StudyCase, StudyReader, Unblinding
+from reader_study.models import Analysis, Reading, ReadingSession, StudyReader
 from reader_study.selectors.analysis_inputs import study_inputs
 from reader_study.services.analyses import analysis_create, evaluator_import
-from reader_study.services.voiding import session_void
-from tests.reader_study.factories import CLASSES, MadeStudy, make_study
+from tests.reader_study.analysis.read_studies import PIPELINE, analyse, csv_of, read, unblind, with_ai
+from tests.reader_study.factories import MadeStudy, make_study
 from tests.support.jobs import JOB_OFFERS
 
 pytestmark = pytest.mark.django_db
-PIPELINE = {"name": "outside", "version": "1"}
-
-
-def read(session: ReadingSession, made: MadeStudy, wrong: int = 1) -> None:
-    """Seal a session with all but ``wrong`` answers right."""
-    for position, case in enumerate(made.cases, start=1):
-        truth = ReferenceDiagnosis.objects.filter(patient=case.patient).latest("id").diagnosis
-        label = CLASSES[(CLASSES.index(truth) + 1) % 5] if position <= wrong else truth
-        Reading.objects.create(session=session, study_case=case, position=position, diagnosis=label, n_images=2,
-                               n_viewed=2, active_ms=9_000, confidence=4)  # fmt: skip
-    ReadingSession.objects.filter(pk=session.pk).update(state="sealed")
-
-
-@pytest.fixture
-def made(coordinator: Any, make_user: Any) -> MadeStudy:
-    """Two readers, the first read twice, all sealed; not unblinded yet."""
-    readers = [make_user("pathologist"), make_user("pathologist")]
-    study = make_study(
-        users=readers, coordinator=coordinator, n_cases=10, sessions=("blinded", "blinded"), materialise=False,
-        ai={"primary": PIPELINE, "comparators": []},
-        endpoints=[{"metric": "accuracy", "role": "primary", "comparison": "ai_vs_reader_mean"}],
-    )  # fmt: skip
-    for index, session in enumerate(study.sessions):
-        read(session, study, wrong=1 + index % 2)
-    return study
-
-
-def csv_of(made: MadeStudy, **changes: str) -> bytes:
-    rows = [
-        f"{c.code},{changes.get(c.code, ReferenceDiagnosis.objects.get(patient=c.patient).diagnosis)}"
-        for c in made.cases
-    ]
-    return ("case,five\n" + "\n".join(rows) + "\n").encode()
-
-
-def with_ai(made: MadeStudy) -> None:
-    evaluator_import(actor=made.coordinator, study=made.study, source="a file", data=csv_of(made), **PIPELINE)  # type: ignore[arg-type]
-
-
-def unblind(made: MadeStudy) -> None:
-    Unblinding.objects.create(study=made.study, reason="all read", signed_name="C")
-    made.study.state = "unblinded"
-    made.study.save()
-    made.study.refresh_from_db()
-
-
-def analyse(made: MadeStudy, **more: Any) -> Analysis:
-    return analysis_create(actor=made.coordinator, study=made.study, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -190,88 +139,6 @@ def test_a_missing_prediction_is_refused_with_the_cases(made: MadeStudy) -> None
     assert caught.value.code == "E_NO_PREDICTION"
 
 
-def test_a_withdrawn_patient_keeps_no_analysis_from_being_made(made: MadeStudy) -> None:
-    """Nothing can be entered for them any more: one has no prediction, one no reference, and both are said."""
-    unread = made.cases[0]
-    Patient.objects.filter(pk=unread.patient_id).update(withdrawn_at=timezone.now())
-    data = "\n".join(row for row in csv_of(made).decode().splitlines() if not row.startswith(unread.code)).encode()
-    bare = Patient.objects.create(code="BARE", cohort=made.study.cohort, withdrawn_at=timezone.now())
-    case = StudyCase.objects.create(study=made.study, patient=bare, code="BARE", manifest=[], manifest_sha256="0" * 64)
-    given = {"position": 11, "diagnosis": "AML", "n_images": 1, "n_viewed": 1}
-    Reading.objects.create(session=made.session(), study_case=case, **given)
-    evaluator_import(actor=made.coordinator, study=made.study, source="s", data=data, **PIPELINE)  # type: ignore[arg-type]
-    unblind(made)
-    document = analyse(made).inputs
-    assert document["withdrawn"] == ["BARE"]
-    assert [c["code"] for c in document["cases"] if c["withdrawn"]] == [unread.code]
-    assert "BARE" not in {a["case"] for e in document["evaluators"] for a in e["answers"]}
-    steps = [(step["step"], step["n"]) for step in document["flow"]["steps"]]
-    assert steps == [
-        ("Patients in the cohort", 11), ("Cases of the study", 11), ("Withdrawn, no reference", 1),
-        ("Cases in the analysis", 10), ("Read in every primary session", 10),
-    ]  # fmt: skip
-    said = " ".join(row["text"] for row in compute(document)["remarks"])
-    assert "1 case left the analysis, for the patient was withdrawn before a reference diagnosis stood: BARE." in said
-    assert f"AI has no answer on 1 case of withdrawn patients ({unread.code})" in said
-
-
-def test_a_training_patient_who_was_withdrawn_is_counted_once(made: MadeStudy) -> None:
-    training = Patient.objects.create(code="TRAIN", cohort=made.study.cohort, withdrawn_at=timezone.now())
-    StudyCase.objects.create(
-        study=made.study, patient=training, code="TRAIN", training=True, manifest=[], manifest_sha256="0" * 64
-    )
-    with_ai(made)
-    steps = [(step["step"], step["n"]) for step in study_inputs(made.study)["flow"]["steps"]]
-    assert steps == [
-        ("Patients in the cohort", 11), ("Training", 1), ("Cases of the study", 10),
-        ("Read in every primary session", 10),
-    ]  # fmt: skip
-
-
-def test_an_imported_ai_is_undecided_level_by_level(made: MadeStudy) -> None:
-    """``five`` is empty and ``three`` filled on the first case: undecided, so wrong at five; right at three."""
-    truth = [ReferenceDiagnosis.objects.get(patient=case.patient).diagnosis for case in made.cases]
-    rows = [f"{c.code},{'' if c is made.cases[0] else five},{FIVE_TO_THREE[five]}"
-            for c, five in zip(made.cases, truth, strict=True)]  # fmt: skip
-    data = "\n".join(["case,five,three", *rows]).encode()
-    evaluator_import(actor=made.coordinator, study=made.study, source="s", data=data, **PIPELINE)  # type: ignore[arg-type]
-    document = study_inputs(made.study)
-    assert document["evaluators"][0]["levels"] == ["five", "three"]
-    document["plan"] |= {"missing": "wrong", "resamples": 0}
-    document["plan"]["endpoints"][0]["comparison"] = "none"
-    result = compute(document)
-    found = next(row for row in result["endpoints"] if row["what"] == "AI")["estimate"]
-    assert (found["numerator"], found["denominator"]) == (9, 10)
-    assert [row["n_undecided"] for row in result["levels"]["five"]["undecided"]] == [1]
-    assert result["levels"]["three"]["undecided"] == []
-    assert result["levels"]["three"]["evaluators"]["AI"]["accuracy"]["numerator"] == 10
-
-
-def test_a_pipeline_that_ran_here_is_not_replaced_by_a_file(made: MadeStudy, monkeypatch: Any) -> None:
-    monkeypatch.setattr("reader_study.services.analyses.predictions_of", lambda *_: {1: "a prediction"})
-    with pytest.raises(Conflict, match="1 of 10 cases have its prediction") as caught:
-        with_ai(made)
-    assert caught.value.code == "E_RAN_HERE"
-    assert not made.study.imported_evaluators.exists()
-
-
-def test_what_came_after_the_unblinding_and_what_was_void_is_in_the_inputs(made: MadeStudy) -> None:
-    unblind(made)
-    with_ai(made)
-    ReferenceDiagnosis.objects.create(patient=made.cases[3].patient, diagnosis="CLL", source="again")
-    gone = StudyReader.objects.create(study=made.study, label="P9")
-    session = ReadingSession.objects.create(reader=gone, number=1, seed=0)
-    session_void(actor=made.coordinator, session=session, reason="left the house")
-    document = analyse(made).inputs
-    assert document["void"] == [
-        {"reader": "P9", "session": 1, "arm": "blinded", "reason": "left the house", "all_void": True}
-    ]
-    said = " ".join(row["text"] for row in compute(document)["remarks"])
-    assert "answers of AI (imported on" in said
-    assert f"the reference of 1 case ({made.cases[3].code})" in said
-    assert "No session of P9 is left" in said
-
-
 def test_the_page_says_why_it_refuses(made: MadeStudy, client: Client) -> None:
     unblind(made)
     response = client.post(f"/studies/{made.study.public_id}/analyses/")
@@ -369,18 +236,6 @@ def test_looking_and_asking_again_freezes_the_same_inputs(made: MadeStudy) -> No
     first, second = analyse(made), analyse(made)
     assert first.inputs_sha256 == second.inputs_sha256
     assert [event["action"] for event in first.inputs["audit"]] == ["study.import_ai"]
-
-
-def test_an_interim_look_stays_in_the_trail_of_the_study(made: MadeStudy, client: Client) -> None:
-    with_ai(made)
-    early = analyse(made, interim=True, reason="a safety question")
-    unblind(made)
-    document = analyse(made).inputs
-    assert [event["action"] for event in document["audit"]] == ["study.import_ai", "analysis.interim"]
-    assert any("Interim analyses before the unblinding: " in row["text"] and "a safety question" in row["text"]
-               for row in compute(document)["remarks"])  # fmt: skip
-    client.get(f"/analyses/{early.public_id}/")
-    assert analyse(made).inputs_sha256 == sha256_of(document)
 
 
 def test_an_interim_analysis_says_so_everywhere(
