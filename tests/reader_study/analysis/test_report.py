@@ -114,7 +114,10 @@ def test_checklists_fill_what_is_known_and_leave_the_rest_to_the_author(document
     assert [table.title for table in tables] == [title for _, title, _ in CHECKLISTS]
     answers = {row["item"]: row["answer"] for row in tables[0].rows}
     assert answers["38"] == "author"  # funding
-    assert answers["17a"].startswith("Reference, AI result")
+    assert answers["17a"].startswith("In blinded sessions reference, AI result")
+    blinded = document | {"evaluators": [e for e in document["evaluators"] if e["arm"] != "ai_assisted"]}
+    item = next(row for row in checklist_tables(blinded, result)[0].rows if row["item"] == "17a")
+    assert item["answer"].startswith("Reference, AI result")
     assert answers["22"] == "author"  # no justification was entered
     assert answers["12"] == "author"  # readers of a study did not annotate its data
     grras = {row["item"]: row["answer"] for row in tables[3].rows}
