@@ -8,9 +8,11 @@ import os
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.utils import timezone
 
 from cases.models import HpfImage, Slide, UploadBatch, UploadItem
@@ -136,6 +138,23 @@ def test_an_archive_without_announced_files_is_refused_and_can_be_sent_again(
     run_jobs()
     item.refresh_from_db()
     assert (item.state, slide.images.count()) == (State.STORED, 2)
+
+
+@pytest.mark.both_databases
+def test_an_upgrade_takes_names_out_of_what_was_kept(technician: Any, batch: UploadBatch) -> None:
+    """Jobs that failed before the words were nameless; other jobs keep theirs."""
+    item, _ = received_zip(technician, batch)
+    item.members.update(state=State.REFUSED, code="E_ZIP_CASE", message="Members of the archive differ: 'DOE.jpg'.")
+    kinds = ("cases.ingest_archive", "cases.import_dataset", "cases.ingest_archive", "inference.run")
+    codes = ("E_ZIP_CASE", "E_DATASET_FILES", "E_ARCHIVE_GONE", "E_NAME")
+    Job.objects.all().delete()
+    for kind, code in zip(kinds, codes, strict=True):
+        Job.objects.create(kind=kind, queue="ops", title="t", status="failed", error_code=code, error=f"DOE {code}")
+    import_module("cases.migrations.0011_nameless_job_errors").forget_names(apps, None)
+    kept = dict(Job.objects.values_list("error_code", "error"))
+    assert {code for code, error in kept.items() if "DOE" in error} == {"E_ARCHIVE_GONE", "E_NAME"}
+    assert all(kept.values())
+    assert "DOE" not in item.members.get().message
 
 
 @pytest.mark.parametrize("change", [b"", b"more"])
