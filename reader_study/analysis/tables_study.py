@@ -39,8 +39,9 @@ def endpoints_table(result: Result) -> Table:
         for row in result["endpoints"]
         if (row["estimate"] or {}).get("n_dropped")
     ]
-    return Table("endpoints", "Endpoints of the protocol", "endpoints", columns, tuple(rows), "pre-specified",
-                 (note, *lacking))  # fmt: skip
+    every = all(row["mark"] == "pre-specified" for row in rows)
+    words = "pre-specified" if every else "pre-specified save where the origin says otherwise"
+    return Table("endpoints", "Endpoints of the protocol", "endpoints", columns, tuple(rows), words, (note, *lacking))
 
 
 def _mark(row: Mapping[str, Any]) -> str:
@@ -106,7 +107,10 @@ def evaluators_about(result: Result) -> Table:
         Column("undecided", "Undecided", "int"), Column("first", "First answer"), Column("last", "Last answer"),
         Column("about", "Profile or pipeline"),
     )  # fmt: skip
-    note = "Sessions of one reader are never pooled; the primary session enters the main analysis."
+    note = (
+        "Sessions of one reader are never pooled; the primary session enters the main analysis. Undecided: at one "
+        "level or more."
+    )
     return Table("evaluators", "Evaluators", "participants", columns, tuple(rows), notes=(note,))
 
 

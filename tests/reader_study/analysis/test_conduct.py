@@ -237,6 +237,7 @@ def test_a_rule_by_amendment_is_not_from_version_one(told: Document, told_result
     table = find(result_tables(told_result), "endpoints")
     assert table is not None
     assert table.rows[0]["mark"] == "pre-specified but for margin by amendment 2"
+    assert table.mark == "pre-specified save where the origin says otherwise"
     assert {row["mark"] for row in table.rows} >= {"pre-specified", "exploratory"}
     said = dict(methods_text(told, told_result))
     assert "Non-inferiority margin: 0.1, set by amendment 2." in said["Endpoints"]

@@ -23,6 +23,7 @@ from tests.reader_study.factories import MadeStudy
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.both_databases
 def test_a_withdrawn_patient_keeps_no_analysis_from_being_made(made: MadeStudy) -> None:
     """Nothing can be entered for them any more: one has no prediction, one no reference, and both are said."""
     unread = made.cases[0]
@@ -105,6 +106,7 @@ def test_what_came_after_the_unblinding_and_what_was_void_is_in_the_inputs(made:
     assert "No session of P9 is left" in said
 
 
+@pytest.mark.both_databases
 def test_an_interim_look_stays_in_the_trail_of_the_study(made: MadeStudy) -> None:
     with_ai(made)
     early = analyse(made, interim=True, reason="a safety question")
