@@ -85,7 +85,8 @@ def listed_images(names: list[str], read: Read) -> list[Listed]:
     if tables:
         rows = _from_csv(read(tables[0]))
     else:
-        rows = [row for n, name in enumerate(cocos, start=1) for row in _from_coco(f"COCO file {n}", read(name))]
+        by_name = enumerate(sorted(cocos), start=1)
+        rows = [row for n, name in by_name for row in _from_coco(f"COCO file {n} by name", read(name))]
     known, seen = set(names), dict[str, str]()
     for row in rows:
         if row.file not in known:
@@ -190,7 +191,7 @@ def _from_csv(content: bytes) -> list[Listed]:
         missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
         if missing:
             raise BadDataset(f"images.csv has no column {missing[0]!r}.", hint=f"Needed are {', '.join(NEEDED)}.")
-        return _bounded(_listed(row, f"line {at}") for at, row in enumerate(reader, start=2))
+        return _bounded(_listed(row, f"line {reader.line_num}") for row in reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadDataset(f"images.csv cannot be read: {error}.", hint="Save it as UTF-8 CSV with commas.") from error
 

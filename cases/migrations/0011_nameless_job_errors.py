@@ -9,7 +9,7 @@ WORDS = "The archive was refused; its file names are not kept here."
 
 
 def forget_names(apps, schema_editor):
-    of_files = Q(error_code__startswith="E_ZIP_") | Q(error_code__in=["E_NAME", "E_TOO_LARGE", "E_DATASET_FILES"])
+    of_files = Q(error_code__startswith="E_ZIP_") | Q(error_code__in=["E_NAME", "E_TOO_LARGE", "E_DATASET_FILES", "E_WSI_UNSUPPORTED"])
     apps.get_model("core", "Job").objects.filter(of_files, kind__in=KINDS).exclude(error="").update(error=WORDS)
     items = apps.get_model("cases", "UploadItem").objects.filter(archive__isnull=False, code__startswith="E_ZIP_")
     items.filter(message__startswith="Members of the archive").update(message=WORDS)

@@ -16,7 +16,8 @@ def remember(apps, schema_editor):
         some = slides[first : first + 200]
         rows = images.filter(slide__in=some).values_list("slide_id", "content_sha256")
         found = {slide: images_sha256(row[1] for row in its) for slide, its in groupby(rows, key=lambda row: row[0])}
-        contents.objects.bulk_create(contents(slide_id=pk, images_sha256=found.get(pk, "")) for pk in some)
+        rows = [contents(slide_id=pk, images_sha256=found.get(pk, "")) for pk in some]
+        contents.objects.bulk_create(rows, ignore_conflicts=True)  # after a way back those that are there are right
 
 
 class Migration(migrations.Migration):

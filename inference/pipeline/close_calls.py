@@ -32,6 +32,11 @@ class CloseCalls(Generic[Key]):
         self._keys: list[Key] = []
         self._images: list[NDArray[np.uint8]] = []
 
+    @property
+    def waiting(self) -> tuple[Key, ...]:
+        """The keys of what was put aside."""
+        return tuple(self._keys)
+
     def add(self, keys: Sequence[Key], batch: NDArray[np.uint8]) -> Finished[Key]:
         """``batch`` is (n, size_px, size_px, 3) uint8 with a key for each image."""
         if not isinstance(self._engine, RecheckedEngine):

@@ -1,7 +1,7 @@
 """One run: images of a slide -> probabilities of the needed models -> the patient's prediction with its trace.
 
-Every batch is saved before progress is told, under the key of decision 8, so a killed worker's successor computes
-only what is missing.
+What is told as done is saved, under the key of decision 8, so a killed worker's successor computes only what is
+missing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from inference.worker.images import Prepared, batches, one_by_one
 from leukoweb.core.jobs.context import JobContext
 from leukoweb.core.words import counted
 
-BATCH = 8  # also the step of progress, of a cancel and of what a kill can cost
+BATCH = 8  # also the step of progress and of a cancel; a kill costs it and the close calls put aside
 
 Tables = dict[str, NDArray[np.float64]]  # slot -> (n_images, n_classes)
 
@@ -154,8 +154,9 @@ def _predict(
                 rows += _rows(model, passes[slot].settle())
         _save(context, rows)
         done += len(batch)
-        told(done)
+        told(done - len({image.pk for calls in passes.values() for image in calls.waiting}))
     _save(context, [row for slot, model in models.items() for row in _rows(model, passes[slot].settle())])
+    told(done)
 
 
 def _save(context: JobContext, rows: Sequence[ImagePrediction]) -> None:
@@ -231,4 +232,5 @@ def _store(
             app_version=app_version(),
         )  # fmt: skip
         PipelineRun.objects.filter(pk=run.pk).update(engine_profile=profile[:240])
-        contents_remember(run.slide_id)
+    # Not in the same transaction: it locks the slide, and whoever moves images between slides locks the patient first.
+    contents_remember(run.slide_id)

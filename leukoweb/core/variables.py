@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-YES: Final = ("true", "yes", "on", "1", "y", "t")
+YES: Final = ("true", "yes", "on", "ok", "1", "y", "t")
 NO: Final = ("false", "no", "off", "0", "n", "f")
-LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL")
 EXAMPLES: Final = {  # and what an address that was understood always has
     "DATABASE_URL": ("ENGINE", "postgres://USER:PASSWORD@HOST:5432/NAME"),
     "EMAIL_URL": ("EMAIL_BACKEND", "smtp+tls://USER:PASSWORD@mail.example.org:587"),

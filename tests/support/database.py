@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, transaction
 
 _COPY = "leukoweb_migrated"  # PostgreSQL's template; the server is thrown away with it
 _KEPT = {"django_migrations", "django_content_type", "auth_permission"}  # rows of migrations, not of a test
@@ -76,14 +77,19 @@ def put_back(whole: Path) -> None:
     if connection.vendor == "sqlite":
         connection.close()
         connection.ensure_connection()
+        deadline = time.monotonic() + 60
+
+        def progress(*_: int) -> None:
+            if time.monotonic() > deadline:  # it would wait for ever for what a failed test left open
+                raise TimeoutError("the test's database stays locked: a thread of the test still writes")
+
         with closing(sqlite3.connect(whole)) as source:
-            source.backup(connection.connection)
+            source.backup(connection.connection, progress=progress)
     else:
         tables = [name for name in connection.introspection.table_names() if name not in _KEPT]
-        with connection.cursor() as cursor:
-            cursor.execute("SET session_replication_role = replica")  # append-only tables refuse otherwise
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")  # append-only tables refuse otherwise
             cursor.execute(f"TRUNCATE {', '.join(connection.ops.quote_name(name) for name in tables)}")
-            cursor.execute("SET session_replication_role = DEFAULT")
     ContentType.objects.clear_cache()
     cache.clear()
 

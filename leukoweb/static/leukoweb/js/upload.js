@@ -245,7 +245,9 @@ class Upload {
     const items = await persistently(() => allPages(`${this.api}${this.batch}/items/`));
     for (const item of items) if (item.member) this.report.settle({ item, size: 0 }, item);
     // The line of a refused archive, above its files', alone says which of them are at fault.
-    for (const item of items) if (item.archive && item.state === "refused") this.report.settle({ item, size: item.size }, item);
+    for (const item of items) {
+      if (item.archive && item.state === "refused" && this.report.settled.get(item.id) !== "refused") this.report.settle({ item, size: item.size }, item);
+    }
   }
 
   async #retry() {
