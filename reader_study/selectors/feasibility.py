@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from cases.models import Cohort, DatasetEntry
 from inference.models import PipelineVersion
+from inference.pipeline.classes import SLOT_CLASSES
+from inference.selectors.ancestry import untold
 from leukoweb.core.models import Role, User
 from leukoweb.core.words import counted
 from reader_study.models import ReadingSession, Study
@@ -43,6 +45,7 @@ def feasibility(study: Study, document: dict[str, Any]) -> Feasibility:
     problems, refused = readers_problems(study, document["readers"], cases)
     problems = [*lock_problems(document), *cases.problems, *problems, *_pipeline_problems(document, cases)]
     warnings = [*notices(document), *cases.warnings, *_last_day_warnings(document, timezone.localdate())]
+    warnings += _untold_warnings(document)
     if missing := without_reference(cases.patients):
         warnings.append(
             Problem("cases", f"{missing} of {counted(len(cases.patients), 'patient')} without a reference diagnosis.",
@@ -121,10 +124,26 @@ def readers_problems(
     return problems, refused
 
 
+def _wanted(document: dict[str, Any]) -> list[dict[str, str]]:
+    return [*([document["ai"]["primary"]] if document["ai"]["primary"] else []), *document["ai"]["comparators"]]
+
+
+def _untold_warnings(document: dict[str, Any]) -> list[Problem]:
+    """Pipelines of which nobody can say that they have not learned from these patients (ADR 0810)."""
+    found = []
+    for wanted in _wanted(document):
+        pipeline = PipelineVersion.objects.select_related(*SLOT_CLASSES).filter(**wanted).first()
+        if pipeline is not None and (names := untold(pipeline.slots.values())):
+            found.append(
+                Problem("ai", f"No card here says what {' and '.join(names)} learned from.",
+                        f"Make sure that {pipeline} has learned from none of these patients.")
+            )  # fmt: skip
+    return found
+
+
 def _pipeline_problems(document: dict[str, Any], cases: CaseList) -> list[Problem]:
-    named = [document["ai"]["primary"]] if document["ai"]["primary"] else []
     problems = []
-    for wanted in [*named, *document["ai"]["comparators"]]:
+    for wanted in _wanted(document):
         pipeline = PipelineVersion.objects.filter(**wanted).first()
         title = f"{wanted['name']} {wanted['version']}"
         if pipeline is None:

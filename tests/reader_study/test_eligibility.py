@@ -165,6 +165,8 @@ def test_patients_that_made_the_pipeline_are_refused(coordinator: User) -> None:
     patients = list(Patient.objects.values_list("pk", flat=True))
     found = trained_on(pipeline, patients, splits=DatasetEntry.Split.values)
     assert found == ["Ext-002"], "of a start's versions the training side alone"
+    draft = study.draft | {"ai": {"primary": {"name": "child", "version": "1"}, "comparators": []}}
+    assert "No card here says what child 1 learned from." in [w.message for w in feasibility(study, draft).warnings]
 
 
 def test_who_becomes_a_coordinator_stops_reading(coordinator: User, admin_user: User) -> None:
