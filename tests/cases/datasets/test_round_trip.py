@@ -271,15 +271,15 @@ HEAD = b"file,patient,slide,label,synthetic,magnification\r\n"
         (zipped(images_csv=HEAD + b"images/a.jpg,A,S,AML,,many\r\n", images__a_jpg=b"x"), "is no number"),
         (
             zipped(images_csv=HEAD + b"images/a.jpg,A,S,AML,,\r\nimages/b.jpg,B,S,AML,,\r\n",
-                   images__a_jpg=b"x", images__b_jpg=b"y"), "belongs to 'A' and 'B'",
+                   images__a_jpg=b"x", images__b_jpg=b"y"), "its slide belongs to another patient at line 2",
         ),
         (
             zipped(images_csv=HEAD + b"images/a.jpg,A,S,AML,,1000\r\nimages/b.jpg,A,S,AML,,400\r\n",
-                   images__a_jpg=b"x", images__b_jpg=b"y"), "magnification of the slide",
+                   images__a_jpg=b"x", images__b_jpg=b"y"), "magnification of its slide differs from that at line 2",
         ),
         (
             zipped(images_csv=HEAD + b"images/a.jpg,A,S,AML,yes,\r\nimages/b.jpg,A,T,AML,no,\r\n",
-                   images__a_jpg=b"x", images__b_jpg=b"y"), "drawn in one line",
+                   images__a_jpg=b"x", images__b_jpg=b"y"), "drawn here and a person at line 2, or the reverse",
         ),
         (zipped(**{"../images_csv": HEAD}), "leaves the archive"),
     ],
