@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -164,8 +164,10 @@ def check_weights(weights: Weights, card: ModelCard) -> None:
             raise WeightsNan(f"{key} holds {bad} values that are NaN or infinite.", field="weights")
 
 
-def load_model_folder(path: Path | str) -> ModelFolder:
+def load_model_folder(path: Path | str, *, registered: bool = False) -> ModelFolder:
     """Verify everything in a model folder and return it.
+
+    ``registered``: the card comes from a registry that took it; what is refused today may stand there.
 
     Raises
     ------
@@ -175,7 +177,7 @@ def load_model_folder(path: Path | str) -> ModelFolder:
     if not folder.is_dir():
         raise WeightsFormat(f"There is no model folder {folder.name!r}.", field="path")
     weights = read_weights(folder / WEIGHTS_NAME)
-    card = ModelCard.from_dict(_read_json(folder / CARD_NAME))
+    card = ModelCard.from_dict(_read_json(folder / CARD_NAME, json.loads if registered else json_strict))
     for name, expected in ((WEIGHTS_NAME, card.weights_sha256), (ONNX_NAME, card.onnx_sha256)):
         if not (folder / name).is_file():
             raise WeightsFormat(f"There is no {name} in {folder.name}.", hint="Export the model again.", field=name)
@@ -257,9 +259,9 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, parse: Callable[[str], Any] = json_strict) -> Any:
     try:
-        return json_strict(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise WeightsFormat(f"There is no {path.name} in {path.parent.name!r}.", field=path.name) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, DomainError) as error:

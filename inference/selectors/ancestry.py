@@ -52,6 +52,12 @@ def datasets_behind(models: Iterable[ModelVersion], weights_sha256: str = "") ->
     return found
 
 
+def datasets_absent(models: Iterable[ModelVersion]) -> int:
+    """How many of the dataset versions that these models and their ancestors name are not in this installation."""
+    ids = {name for name in datasets_behind(models) if is_uuid(name)}
+    return len(ids) - DatasetVersion.objects.filter(public_id__in=ids).count() if ids else 0
+
+
 def untold(models: Iterable[ModelVersion]) -> tuple[str, ...]:
     """Names of those among these models and whatever they started from of which nobody can say whom they know.
 
@@ -74,7 +80,8 @@ def untold(models: Iterable[ModelVersion]) -> tuple[str, ...]:
             for card, _ in cards:
                 start = str(card.get("training", {}).get("initial_weights_sha256") or "")
                 if start and start not in known and not start.startswith(IMAGENET_SHA256):
-                    before[start] = (f"the start of {name}", bool(_start_datasets(card)))
+                    named = _start_datasets(card)
+                    before[start] = (f"the start of {name}", bool(named) and all(is_uuid(str(n)) for n in named))
         known |= before.keys()
         level = before
     return tuple(found)

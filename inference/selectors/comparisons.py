@@ -12,6 +12,7 @@ from cases.models import Cohort, DatasetVersion, HpfImage
 from cases.selectors.datasets import dataset_rows
 from inference.models import Evaluation, PipelineVersion, TrainingRun
 from inference.pipeline.evaluation import compare_reports
+from inference.pipeline.rules import RuleSet
 from inference.pipeline.training_data import INTERNAL
 from inference.selectors.ancestry import Known, datasets_behind, known_patients, untold
 from inference.selectors.training import evaluation_newest
@@ -64,8 +65,9 @@ def comparison_of(run: TrainingRun, other: PipelineVersion | None) -> Comparison
 
 
 def known_to(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Known:
-    """Internal-validation patients whom a model of the pipeline, or one that it started from, has learned from."""
-    models = list(pipeline.slots.values()) if pipeline is not None else []
+    """Internal-validation patients whom a model that decides, or one that it started from, has learned from."""
+    read = RuleSet.from_dict(pipeline.rule_set).slots if pipeline is not None else ()
+    models = [model for slot, model in pipeline.slots.items() if slot in read] if pipeline is not None else []
     return replace(known_patients(dataset, datasets_behind(models)), untold=untold(models))
 
 

@@ -98,11 +98,14 @@ def evaluation_key(pipeline: PipelineVersion, dataset: DatasetVersion) -> str:
 
 
 def evaluation_job(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Job | None:
-    """The newest evaluation that was asked for, unless it is done: then its report tells. One query."""
+    """The newest evaluation that was asked for, unless it is done, or a report came after it ended: then that tells."""
     if pipeline is None:
         return None
     job = Job.objects.filter(key=evaluation_key(pipeline, dataset)).order_by("-created_at").first()
-    return job if job is not None and job.status != Job.Status.DONE else None
+    if job is None or job.status == Job.Status.DONE:
+        return None
+    report = evaluation_newest(pipeline, dataset) if job.finished_at is not None else None
+    return None if report is not None and job.finished_at is not None and report.created_at > job.finished_at else job
 
 
 def comparators_of(run: TrainingRun) -> dict[str, ModelVersion]:

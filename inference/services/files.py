@@ -51,7 +51,7 @@ def model_folder(model: ModelVersion) -> ModelFolder:
     target = Path(settings.CACHE_ROOT) / "models" / model.weights_sha256 / card_sha256[:16]
     if target.is_dir():
         try:
-            return load_model_folder(target)
+            return load_model_folder(target, registered=True)
         except DomainError:  # a cache: whatever is wrong with it, the store has the truth
             shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def model_folder(model: ModelVersion) -> ModelFolder:
         (built / WEIGHTS_NAME).write_bytes(model_file_read(model, model.weights_sha256))
         (built / ONNX_NAME).write_bytes(model_file_read(model, model.onnx_sha256))
         write_json(built / CARD_NAME, model.card)
-        load_model_folder(built)
+        load_model_folder(built, registered=True)
         try:
             os.rename(built, target)
         except OSError:
@@ -68,4 +68,4 @@ def model_folder(model: ModelVersion) -> ModelFolder:
                 raise
     finally:
         shutil.rmtree(built, ignore_errors=True)
-    return load_model_folder(target)
+    return load_model_folder(target, registered=True)

@@ -174,7 +174,8 @@ def starter_ensure() -> PipelineVersion | None:
 def _register_model(actor: User | None, source: ModelFolder) -> ModelVersion:
     card = source.card
     _check_names(card.name, card.version)
-    card.require_origins()
+    if not ModelVersion.objects.filter(name=card.name, version=card.version).exists():
+        card.require_origins()
     weights_sha256, onnx_sha256 = model_files_put(source)  # also heals a known model whose files were lost
     model, created = ModelVersion.objects.get_or_create(
         name=card.name,

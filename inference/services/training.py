@@ -91,7 +91,7 @@ def training_create(
     live = config.initial_weights == "live"
     pins = {"live": {part: model.pk for part, model in bases.items()}} if live else {}
     asked = name.strip()
-    if twin := _twin(actor, dataset, config, asked):
+    if twin := _twin(actor, dataset, config, asked, pins):
         return twin
     name = asked or _free_name(dataset)
     if not _NAME.fullmatch(name):
@@ -110,7 +110,7 @@ def training_create(
                 name=name, dataset=dataset, config=config.as_dict(), environment=pins, created_by=actor
             )
     except IntegrityError as error:
-        if twin := _twin(actor, dataset, config, asked):
+        if twin := _twin(actor, dataset, config, asked, pins):
             return twin  # the second of two clicks at once
         raise Conflict(
             f"There is a training run {name!r} already.", hint="Choose another name.", field="name"
@@ -250,10 +250,18 @@ def _free_name(dataset: DatasetVersion) -> str:
     return name
 
 
-def _twin(actor: User | None, dataset: DatasetVersion, config: TrainingConfig, name: str) -> TrainingRun | None:
-    """The same training that the same person asked for and that is queued, measured or running now."""
+def _twin(
+    actor: User | None, dataset: DatasetVersion, config: TrainingConfig, name: str, pins: dict[str, dict[str, int]]
+) -> TrainingRun | None:
+    """The same training, from the same live models, that the same person asked for and that is queued, measured or
+    running now; not one that is being cancelled."""
     if actor is None:
         return None
     at_work = Q(job__status__in=Job.ACTIVE) | Q(job=None, estimate_job__status__in=Job.ACTIVE)
     rows = TrainingRun.objects.select_related("job").filter(at_work, created_by=actor, dataset=dataset)
-    return next((run for run in rows if name in ("", run.name) and run.plan == config), None)
+    same = (run for run in rows if name in ("", run.name) and run.plan == config)
+    return next(
+        (run for run in same if run.environment.get("live") == pins.get("live")
+         and not (run.job is not None and run.job.cancel_requested)),
+        None,
+    )  # fmt: skip

@@ -107,11 +107,10 @@ def candidate_ensure(context: JobContext, run: TrainingRun, entries: list[Entry]
 
 
 def _make_candidate(context: JobContext, run: TrainingRun, say: Any) -> None:
-    """Trained slots over those of the live pipeline that the rules read; comparators go to the single-model slot, five
-    classes first."""
+    """Trained slots over those of the live pipeline; comparators go to the single-model slot, five classes first."""
     live, plan = pipeline_active(), run.plan
     rules = rule_set_named(plan.rules)
-    models = {slot: model for slot, model in live.slots.items() if slot in rules.slots} if live is not None else {}
+    models = dict(live.slots) if live is not None else {}  # those that the rules do not read stay for what comes later
     trained = {part.part: part.model for part in run.parts.select_related("model") if part.model is not None}
     for part in ("single_3", "single_5", "model_1", "model_2", "model_3"):
         if part in trained:

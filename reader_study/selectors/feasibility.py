@@ -11,7 +11,7 @@ from django.utils import timezone
 from cases.models import Cohort, DatasetEntry
 from inference.models import PipelineVersion
 from inference.pipeline.classes import SLOT_CLASSES
-from inference.selectors.ancestry import untold
+from inference.selectors.ancestry import datasets_absent, untold
 from leukoweb.core.models import Role, User
 from leukoweb.core.words import counted
 from reader_study.models import ReadingSession, Study
@@ -133,11 +133,15 @@ def _untold_warnings(document: dict[str, Any]) -> list[Problem]:
     found = []
     for wanted in _wanted(document):
         pipeline = PipelineVersion.objects.select_related(*SLOT_CLASSES).filter(**wanted).first()
-        if pipeline is not None and (names := untold(pipeline.slots.values())):
-            found.append(
-                Problem("ai", f"No card here says what {' and '.join(names)} learned from.",
-                        f"Make sure that {pipeline} has learned from none of these patients.")
-            )  # fmt: skip
+        if pipeline is None:
+            continue
+        hint = f"Make sure that {pipeline} has learned from none of these patients."
+        if names := untold(pipeline.slots.values()):
+            found.append(Problem("ai", f"No card here says what {' and '.join(names)} learned from.", hint))
+        people = [model for model in pipeline.slots.values() if not model.synthetic]
+        if n_absent := datasets_absent(people):
+            versions = counted(n_absent, "dataset version")
+            found.append(Problem("ai", f"{pipeline} learned from {versions} not in this installation.", hint))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -167,6 +168,15 @@ def test_patients_that_made_the_pipeline_are_refused(coordinator: User) -> None:
     assert found == ["Ext-002"], "of a start's versions the training side alone"
     draft = study.draft | {"ai": {"primary": {"name": "child", "version": "1"}, "comparators": []}}
     assert "No card here says what child 1 learned from." in [w.message for w in feasibility(study, draft).warnings]
+
+    elsewhere = ModelVersion.objects.create(
+        name="elsewhere", version="1", slot="model_1", classes=[], card={"dataset": {"dataset_version": str(uuid4())}},
+        recipe_sha256="", weights_sha256="d" * 64, onnx_sha256="",
+    )  # fmt: skip
+    PipelineVersion.objects.create(name="elsewhere", version="1", rule_set={}, model_1=elsewhere)
+    draft = study.draft | {"ai": {"primary": {"name": "elsewhere", "version": "1"}, "comparators": []}}
+    told = [w.message for w in feasibility(study, draft).warnings]
+    assert "elsewhere 1 learned from 1 dataset version not in this installation." in told
 
 
 def test_who_becomes_a_coordinator_stops_reading(coordinator: User, admin_user: User) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from inference.pipeline.checkpoint import (
     load_model_folder,
     load_pipeline_folder,
 )
-from inference.pipeline.errors import ArchitectureUnknown
+from inference.pipeline.errors import ArchitectureUnknown, WeightsFormat
 from inference.pipeline.networks import build_network
 from leukoweb.core.exceptions import DomainError
 from tests.inference.pipeline.models import ARCHITECTURE, card_for, make_model
@@ -160,6 +161,15 @@ def test_a_good_folder_loads_with_float32_weights(model_folder: ModelFolder) -> 
     weights = again.weights()
     assert {w.dtype.name for w in weights.values()} == {"float32", "int64"}
     assert again.classifier_weight().shape == (5, weights["features.norm5.weight"].shape[0])
+
+
+def test_a_registered_card_may_hold_what_is_refused_today(model_folder: ModelFolder, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder.path, tmp_path / "old")
+    card = json.loads((folder / "card.json").read_text()) | {"training": {"seed": 2**64}}
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(WeightsFormat, match="too large"):
+        load_model_folder(folder)
+    assert load_model_folder(folder, registered=True).card.training == {"seed": 2**64}
 
 
 def test_half_precision_files_hold_what_the_onnx_computes(tmp_path: Path) -> None:

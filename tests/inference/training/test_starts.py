@@ -19,6 +19,7 @@ from inference.services.registry import pipeline_create
 from inference.services.training import training_create, training_request, training_start
 from inference.worker.training_start import initial_weights
 from leukoweb.core.exceptions import Conflict
+from leukoweb.core.models import Job
 from tests.inference.training.conftest import TINY, admin_run, config, freeze
 from tests.inference.training.test_ancestry import ELSEWHERE, descendant
 
@@ -114,6 +115,9 @@ def test_names_that_an_imported_pipeline_has_are_taken_and_never_stop_a_run(
     pipeline_create(actor=None, name="days", version="1", rule_set=rules, models=pipeline.slots)
     assert training_create(actor=admin_user, dataset=frozen, config=plan) == run, "asked for twice, trained once"
     assert training_request(actor=admin_user, dataset=frozen, config=plan, name="days") == (run, job)
+    Job.objects.filter(pk=job.pk).update(cancel_requested=True)
+    assert training_create(actor=admin_user, dataset=frozen, config=plan) != run, "one that is being cancelled is over"
+    Job.objects.filter(pk=job.pk).update(cancel_requested=False)
     run_jobs()
     run.refresh_from_db()
     assert (run.job.status, run.job.error) == ("done", "")
