@@ -66,7 +66,7 @@ def once(common_folder: Path) -> Once:
 
 
 @pytest.fixture(scope="session")
-def migrated(common_folder: Path, django_db_modify_db_settings: None, django_db_blocker: Any) -> Any:
+def migrated_database(common_folder: Path, django_db_modify_db_settings: None, django_db_blocker: Any) -> Any:
     from tests.support.database import Migrated
 
     with django_db_blocker.unblock():
@@ -74,13 +74,13 @@ def migrated(common_folder: Path, django_db_modify_db_settings: None, django_db_
 
 
 @pytest.fixture(scope="session")
-def django_db_keepdb(django_db_keepdb: bool, migrated: Any) -> bool:
-    return django_db_keepdb or migrated.copied
+def django_db_keepdb(django_db_keepdb: bool, migrated_database: Any) -> bool:
+    return django_db_keepdb or migrated_database.copied
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(
-    django_db_setup: None, migrated: Any, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+    django_db_setup: None, migrated_database: Any, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Migrations run once for all test processes; a test that used real transactions leaves the database as it was."""
     from django.db import connection
@@ -91,7 +91,7 @@ def django_db_setup(
     with django_db_blocker.unblock():
         if connection.vendor == "sqlite":
             copy_of_database(whole)
-        migrated.publish()
+        migrated_database.publish()
     TransactionTestCase._fixture_teardown = teardown_of(whole)  # type: ignore[method-assign]
 
 
