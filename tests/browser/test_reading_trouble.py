@@ -146,6 +146,7 @@ def test_a_field_that_meets_a_locked_desk_comes_after_the_password(desk: Any) ->
     page, _ = desk(n_cases=1, n_fields=8)
     locked = {"error": {"code": "E_LOCKED", "message": "The desk was locked because nobody was here."}}
     page.route("**/image/*/", lambda route: route.fulfill(status=401, json=locked))
+    page.wait_for_function("async () => (await fetch('/image/none/')).status === 401")  # now requests meet it
     page.keyboard.press("Shift+End")
     expect(page.locator("[data-locked]")).to_be_visible()
     page.unroute("**/image/*/")
