@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-NEWEST: Final = 2
+NEWEST: Final = 3
 _edition: ContextVar[int] = ContextVar("edition", default=NEWEST)
 
 
 def edition() -> int:
-    """1: Tango's interval was a point where all pairs were alike, and mid-p took off twice too much at a tie."""
+    """1: Tango's interval was a point where all pairs were alike, and mid-p took off twice too much at a tie.
+
+    1 and 2: sensitivity and specificity of AI and readers named cases of all classes as left out, not those of theirs.
+    """
     return _edition.get()
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from leukoweb.statistics.classification import METRICS, class_metrics, divide
 from leukoweb.statistics.confusion import Bools, Floats, Ints, confusion_matrix
 from leukoweb.statistics.covariance import proportion_covariance
+from leukoweb.statistics.editions import edition
 from leukoweb.statistics.intervals import macro_influence
 from leukoweb.statistics.mrmc import AiVersusReaders, ai_versus_readers, from_covariance
 from leukoweb.statistics.ratings_evaluators import binary_codes, evaluator_statistics
@@ -49,9 +50,13 @@ def ai_report(study: Study) -> dict[str, Any] | None:
     found = {"accuracy": compare(correct)}
     found |= _macro_comparisons(together, reference, study.n_classes, linearised)
     binary: dict[str, AiVersusReaders] = {}
+    own: dict[str, int] = {}  # left out of those whom a metric is about
     if study.positive:
         answers, truth = binary_codes(together, study.positive) == 0, binary_codes(reference, study.positive) == 0
         over = None if clusters is not None else int(truth.size)
+        if edition() > 2:
+            lost = binary_codes(study.reference[~complete], study.positive)
+            own = {"sensitivity": int((lost == 0).sum()), "specificity": int((lost == 1).sum())}
         for name, rows, hit in (("sensitivity", truth, answers), ("specificity", ~truth, ~answers)):
             inside = None if clusters is None else clusters[rows]
             values = hit[rows].astype(np.float64)
@@ -61,7 +66,7 @@ def ai_report(study: Study) -> dict[str, Any] | None:
         binary |= _predictive_comparisons(answers, truth, linearised)
 
     def as_dicts(results: dict[str, AiVersusReaders]) -> dict[str, Any]:
-        return {name: {**result.as_dict(), "n_dropped": dropped} for name, result in results.items()}
+        return {name: {**result.as_dict(), "n_dropped": own.get(name, dropped)} for name, result in results.items()}
 
     return as_dicts(found) | ({"binary": as_dicts(binary)} if binary else {})
 
