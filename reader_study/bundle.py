@@ -18,7 +18,7 @@ from reader_study.analysis.inputs import Inputs, parse
 from reader_study.analysis.table_model import flat_header, flat_rows
 from reader_study.analysis.tables import result_tables
 from reader_study.exports.cells import csv_bytes
-from reader_study.exports.readings import marks_text, readings_csv
+from reader_study.exports.readings import marks_text, readings_csv, undecided_cells, undecided_header
 
 SCHEMA = "leukoweb/study-bundle/1"
 MANIFEST, INPUTS, RESULTS = "manifest.json", "inputs.json", "results.json"
@@ -79,8 +79,8 @@ def orders_csv(inputs: Inputs) -> bytes:
 def predictions_csv(inputs: Inputs) -> bytes:
     """AI answers at every level with what made them."""
     levels = [level.name for level in inputs.levels]
-    header = ["evaluator", "kind", "role", "case", *levels, "cannot_decide", "images_sha256", "pipeline",
-              "rule_set_sha256", "weights_sha256", "app_version", "engine"]  # fmt: skip
+    header = ["evaluator", "kind", "role", "case", *levels, *undecided_header(inputs), "cannot_decide",
+              "images_sha256", "pipeline", "rule_set_sha256", "weights_sha256", "app_version", "engine"]  # fmt: skip
     rows = []
     for e in inputs.evaluators:
         if e.role == "reader":
@@ -93,8 +93,9 @@ def predictions_csv(inputs: Inputs) -> bytes:
                 continue
             said = [e.label(level, case.code) for level in inputs.levels]
             rows.append(
-                [e.name, e.kind, e.role, case.code, *said, answer.cannot_decide, answer.row.get("images_sha256"),
-                 about.get("title"), answer.row.get("rule_set_sha256") or about.get("rule_set_sha256"), weights,
+                [e.name, e.kind, e.role, case.code, *said, *undecided_cells(inputs, e, case.code),
+                 answer.cannot_decide, answer.row.get("images_sha256"), about.get("title"),
+                 answer.row.get("rule_set_sha256") or about.get("rule_set_sha256"), weights,
                  answer.row.get("app_version"), answer.row.get("engine")]
             )  # fmt: skip
     return csv_bytes(header, rows, bom=False)

@@ -123,10 +123,13 @@ def _late(at: Any, unblinded: Document) -> bool:
 RULES = {
     "margin": "margin", "missing": "rule for undecided answers", "level": "level of the intervals",
     "primary_session": "primary session", "ai_primary": "AI under test",
+    "ai_comparators": "comparators",
 }  # fmt: skip
 
 
 def amended_rules(plan: Document, concerned: Collection[str] = tuple(RULES)) -> list[str]:
     """``margin by amendment 2`` for each rule that does not stand as it was locked; amendments count as versions do."""
     since = plan.get("since", {})
-    return [f"{words} by amendment {since[n]}" for n, words in RULES.items() if n in concerned and since.get(n, 1) > 1]
+    gone = {"margin"} if plan.get("margin", 0) is None else set()
+    return [f"{words}{' taken out' * (n in gone)} by amendment {since[n]}" for n, words in RULES.items()
+            if n in concerned and since.get(n, 1) > 1]  # fmt: skip

@@ -23,6 +23,7 @@ COMPARISON_TITLES = {
     "ai_vs_comparators": "AI minus each comparator", "with_vs_without_ai": "with minus without the AI result",
 }  # fmt: skip
 NOT_SO = "This comparison is not defined for this metric."
+NOT_NAMED = {"prespecified": False, "origin": "not in the protocol"}  # of a comparator
 
 Row = dict[str, Any]
 Level = Mapping[str, Any]
@@ -63,10 +64,11 @@ def _concerned(inputs: Inputs, endpoint: Row) -> set[str]:
     rules = {"level"}
     if not metric.endswith("_kappa"):
         rules.add("missing")
-        if endpoint["role"] == "primary" and comparison in MARGIN_COMPARISONS and inputs.margin is not None:
+        # A primary endpoint rests on a margin that was taken out, too; a secondary one on the margin that it prints.
+        printed = comparison == "ai_vs_reader_mean" and inputs.margin is not None
+        if printed or (endpoint["role"] == "primary" and comparison in MARGIN_COMPARISONS):
             rules.add("margin")
-    if comparison != "ai_vs_comparators":
-        rules.add("primary_session")
+    rules.add("ai_comparators" if comparison == "ai_vs_comparators" else "primary_session")
     if comparison != "with_vs_without_ai" and (
         comparison != "none" or metric not in ("inter_observer_kappa", "intra_observer_kappa")
     ):
@@ -199,7 +201,10 @@ def _pairs(inputs: Inputs, metric: str, others: tuple[Evaluator, ...], report: L
         if metric == "accuracy" and found["metrics"]:
             p = holm_p.get(other.name, found["mcnemar"]["p"])
             words = "McNemar exact, Holm over the readers" if other.name in holm_p else "McNemar exact"
-        yield _row(f"{inputs.ai.name} minus {other.name}", estimate, p=p, verdict=words)
+        elif not found["metrics"] and inputs.edition > 2:
+            words = "not estimable: no case that both answered"
+        row = _row(f"{inputs.ai.name} minus {other.name}", estimate, p=p, verdict=words)
+        yield row | (NOT_NAMED if other.foreign else {})
 
 
 def _kappas(metric: str, comparison: str, report: Level) -> Iterator[Row]:

@@ -101,6 +101,11 @@ class Evaluator:
         """Whether the answers were given without seeing an AI result."""
         return self.arm != "ai_assisted"
 
+    @property
+    def foreign(self) -> bool:
+        """An AI that the protocol does not name; up to the second edition no document said so."""
+        return self.row.get("in_protocol") is False
+
     def label(self, level: Level, case: str) -> str | None:
         """The class at a level, derived from the first level where it was not said; None: no answer or undecided."""
         answer = self.answers.get(case)
@@ -151,7 +156,8 @@ class Inputs:
     def undecided(self, evaluator: Evaluator, level: Level, case: str) -> bool:
         """Whether the answer says that there is no class at this level; no answer at all is not undecided.
 
-        ``levels`` of an evaluator names those that it was asked at (an imported file's columns; absent: all). A class
+        ``levels`` of an evaluator names those that it was asked at (an imported file's columns, or what the rules of
+        a pipeline can answer; absent: all). A class
         at the first level is one at every level. Up to the second edition a class at any level decided them all.
         """
         answer = evaluator.answers.get(case)

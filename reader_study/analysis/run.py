@@ -121,7 +121,7 @@ def _about(inputs: Inputs, evaluator: Evaluator) -> dict[str, Any]:
         ),
         "first_at": min(times, default=None), "last_at": max(times, default=None),
         "profile": dict(evaluator.row.get("profile") or {}), "provenance": dict(evaluator.row.get("provenance") or {}),
-    }  # fmt: skip
+    } | ({"in_protocol": False} if evaluator.foreign else {})  # fmt: skip
 
 
 def _table_one(inputs: Inputs, level: Level) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from reader_study.analysis.table_model import Column, Table
 from reader_study.analysis.tables_shared import (
     CLASS_METRICS,
     COMPARED,
+    EXPLORATORY,
     Result,
     Row,
     level_table,
     metric_key,
     metric_title,
     ordered,
+    row_mark,
     table_mark,
     undecided_note,
 )
@@ -84,6 +86,7 @@ def _against_each(result: Result, level: Result) -> Table:
             "p": pair["mcnemar_exact_p"], "holm": pair.get("mcnemar_exact_p_holm"), "mid_p": pair["mcnemar_mid_p"],
             "shift": (pair.get("stuart_maxwell") or {}).get("p"),
         }
+        | row_mark(result, endpoint=pair["kind"] == "ai-reader" and pair["primary"])
         for pair in level["paired"]
         if "accuracy_difference" in pair
     ]  # fmt: skip
@@ -95,17 +98,21 @@ def _against_each(result: Result, level: Result) -> Table:
         Column("mid_p", "mid-p", "p"), Column("shift", "Stuart-Maxwell p", "p"),
     ]  # fmt: skip
     marks = table_mark(result, level, [("accuracy", "ai_vs_each_reader")], left_out=True, since=3)
+    others = any(row.get("mark") for row in rows) and marks != EXPLORATORY
+    note = ("Pairs of two readers and of second sessions are exploratory.",) if others else ()
     return level_table(level, "each", "Pairs of evaluators, paired tests", "comparison", columns, rows, mark=marks,
-                       notes=undecided_note(result, level, wrong_here=False))  # fmt: skip
+                       notes=(*note, *undecided_note(result, level, wrong_here=False)))  # fmt: skip
 
 
 def _comparators(result: Result, level: Result) -> Table:
+    foreign = [e["name"] for e in result["evaluators"] if not e.get("in_protocol", True)]
     rows = [
         {
             "metric": metric_title(name), "first": pair["first"], "second": pair["second"],
             "ai": item["first"], "other": item["second"], "difference": item["difference"],
             "p": pair["mcnemar"]["p"] if name == "accuracy" else None,
         }
+        | ({"mark": f"{EXPLORATORY}, not in the protocol"} if pair["second"] in foreign else {})
         for pair in level["comparators"]
         for name, item in ordered(pair["metrics"], METRICS)
     ]  # fmt: skip
@@ -115,8 +122,9 @@ def _comparators(result: Result, level: Result) -> Table:
         Column("difference", "Difference", "estimate"), Column("p", "McNemar exact p", "p"),
     ]  # fmt: skip
     marks = table_mark(result, level, named("ai_vs_comparators"), since=3)
+    note = (f"Not in the protocol, so exploratory: {', '.join(foreign)}.",) if foreign and rows else ()
     return level_table(level, "comparators", "Pipeline against comparators", "comparison", columns, rows, mark=marks,
-                       notes=_pair_notes(result, level, level["comparators"]))  # fmt: skip
+                       notes=(*note, *_pair_notes(result, level, level["comparators"])))  # fmt: skip
 
 
 def named(comparison: str) -> list[tuple[str, str]]:

@@ -11,10 +11,13 @@ from reader_study.analysis.table_model import Column, Table
 from reader_study.analysis.tables_comparison import comparison_tables
 from reader_study.analysis.tables_shared import (
     CLASS_METRICS,
+    EXPLORATORY,
     Result,
     Row,
     level_table,
+    main_names,
     metric_title,
+    row_mark,
     slug,
     table_mark,
     undecided_note,
@@ -46,11 +49,12 @@ def level_tables(result: Result, level: Result) -> Iterator[Table]:
 
 
 def _evaluators(result: Result, level: Result) -> Table:
-    rows = []
+    rows, main = [], main_names(result)
     for about in result["evaluators"]:
         found = level["evaluators"][about["name"]]
         row: Row = {"evaluator": about["name"], "n": found["n"], "kappa": found["kappa_with_reference"]}
-        rows.append(row | {key: found[key] for key, _ in PAPER_COLUMNS} | {"mcc": found["mcc"]})
+        row |= {key: found[key] for key, _ in PAPER_COLUMNS} | {"mcc": found["mcc"]}
+        rows.append(row | row_mark(result, endpoint=about["name"] in main))
     columns = [
         Column("evaluator", "Evaluator"), Column("n", "n", "int"),
         *(Column(key, title, "estimate") for key, title in PAPER_COLUMNS),
@@ -60,6 +64,8 @@ def _evaluators(result: Result, level: Result) -> Table:
     notes = (MACRO_NOTE, f"Brackets: {percent} % intervals; the method of each is in the exports.",
              *undecided_note(result, level, wrong_here=False))  # fmt: skip
     marks = table_mark(result, level, [(key, "none") for key, _ in PAPER_COLUMNS], left_out=True)
+    if marks != EXPLORATORY and any(row.get("mark") for row in rows):
+        notes = (*notes, "Rows but those of the AI and of primary sessions are exploratory.")
     return level_table(level, "metrics", "Evaluators", "accuracy", columns, rows, mark=marks, notes=notes)
 
 
@@ -150,7 +156,8 @@ PAIR_COLUMNS = (
 
 
 def _pairs(result: Result, level: Result) -> Table:
-    rows = [_pair_row(pair) for pair in (*level["pairwise"], *level["intra_observer"])]
+    rows = [_pair_row(pair) | row_mark(result, endpoint=pair["primary"]) for pair in level["pairwise"]]
+    rows += [_pair_row(pair) for pair in level["intra_observer"]]
     marks = table_mark(result, level, KAPPA_PAIRS)
     note = "Unweighted kappa, for diagnoses have no order. PABAK shows how far prevalence drives kappa."
     return level_table(level, "pairs", "Agreement of pairs", "agreement", PAIR_COLUMNS, rows, mark=marks, notes=(note,))

@@ -26,10 +26,11 @@ def ordered(found: Mapping[str, Any] | None, names: Iterable[str]) -> list[tuple
 def mark(result: Result, level: Result, shown: Iterable[Named], *, left_out: bool = False) -> str:
     """Exploratory, save for what an endpoint named before the lock at this level and what is ``shown`` here.
 
-    ``left_out``: the table leaves undecided answers out. Where the endpoints count some as wrong, its numbers are not
-    theirs, and none of them was pre-specified.
+    ``left_out``: the table leaves undecided answers out. Where the endpoints count some of the AI or of a primary
+    session as wrong, its numbers are not theirs, and none of them was pre-specified.
     """
-    if level["name"] != result["plan"]["levels"][0]["name"] or (left_out and counted_wrong(result, level)):
+    wrong = counted_wrong(result, level, by=main_names(result))
+    if level["name"] != result["plan"]["levels"][0]["name"] or (left_out and wrong):
         return EXPLORATORY
     return _marked({row["metric"] for row in result["endpoints"] if row["prespecified"]
                     and (row["metric"], row["comparison"]) in set(shown)})  # fmt: skip
@@ -78,9 +79,22 @@ def slug(name: str) -> str:
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
 
 
-def counted_wrong(result: Result, level: Result) -> bool:
-    """Whether there are undecided answers at a level that the endpoints count as wrong."""
-    return result["plan"]["missing"] == "wrong" and result.get("edition", 1) > 1 and bool(level["undecided"])
+def main_names(result: Result) -> set[str]:
+    """The AI and the primary blinded sessions, which the endpoints without and against the AI are of."""
+    return {e["name"] for e in result["evaluators"] if e["role"] == "ai" or (
+        e["role"] == "reader" and e["primary"] and e["arm"] != "ai_assisted")}  # fmt: skip
+
+
+def row_mark(result: Result, *, endpoint: bool) -> Row:
+    """What a row says that no endpoint is about, in a table that holds some; since the third edition."""
+    return {} if endpoint or result.get("edition", 1) < 3 else {"mark": EXPLORATORY}
+
+
+def counted_wrong(result: Result, level: Result, *, by: Collection[str] | None = None) -> bool:
+    """Whether there are undecided answers at a level (of these evaluators) that the endpoints count as wrong."""
+    if result["plan"]["missing"] != "wrong" or result.get("edition", 1) < 2:
+        return False
+    return any(by is None or row["evaluator"] in by for row in level["undecided"])
 
 
 def undecided_note(result: Result, level: Result, *, wrong_here: bool) -> tuple[str, ...]:

@@ -119,6 +119,7 @@ def _kind(evaluator: Mapping[str, Any]) -> str:
         words = "reading with AI result" if evaluator["arm"] == "ai_assisted" else "blinded reading"
     else:
         words = "AI" if evaluator["role"] == "ai" else "comparator"
+        words += "" if evaluator.get("in_protocol", True) else ", not in the protocol"
     return f"{words}, imported" if evaluator["imported"] else words
 
 

@@ -26,8 +26,18 @@ def readings_header(inputs: Inputs) -> list[str]:
     return [
         "study", "evaluator", "kind", "role", "reader", "session", "primary", "arm", "imported", "case", "position",
         *(f"reference_{name}" for name in levels), *(f"answer_{name}" for name in levels),
-        *(f"right_{name}" for name in levels), *ANSWER_FIELDS, "key_images", "marks",
+        *(f"right_{name}" for name in levels), *undecided_header(inputs), *ANSWER_FIELDS, "key_images", "marks",
     ]  # fmt: skip
+
+
+def undecided_header(inputs: Inputs) -> list[str]:
+    """One column for each level since the third edition; ``cannot_decide`` speaks of the answer as a whole."""
+    return [f"undecided_{level.name}" for level in inputs.levels] if inputs.edition > 2 else []
+
+
+def undecided_cells(inputs: Inputs, evaluator: Evaluator, case: str) -> list[bool]:
+    """In the order of ``undecided_header``; no, too, where nobody asked."""
+    return [inputs.undecided(evaluator, level, case) for level in inputs.levels] if inputs.edition > 2 else []
 
 
 def readings_rows(inputs: Inputs) -> Iterator[list[Any]]:
@@ -47,7 +57,8 @@ def readings_rows(inputs: Inputs) -> Iterator[list[Any]]:
             row = answer.row
             yield [
                 *about, code, answer.position, *(r[code] for r in references), *said, *right,
-                *(row.get(name) for name in ANSWER_FIELDS), " ".join(map(str, row.get("key_images") or ())), marks,
+                *undecided_cells(inputs, e, code), *(row.get(name) for name in ANSWER_FIELDS),
+                " ".join(map(str, row.get("key_images") or ())), marks,
             ]  # fmt: skip
 
 
@@ -133,7 +144,7 @@ def redcap_fields(inputs: Inputs) -> list[tuple[str, str, str, str, str, str, st
         ("session", "reading", "text", "Session number", "", "", "integer"),
         ("primary_session", "reading", "radio", "Primary session", yes, "", ""),
         ("position", "reading", "text", "Place in the session's order", "", "", "integer"),
-        ("diagnosis", "reading", "radio", "Diagnosis", classes, "Empty: cannot decide", ""),
+        ("diagnosis", "reading", "radio", "Diagnosis", classes, "Empty: cannot decide, or not asked for these", ""),
         ("cannot_decide", "reading", "radio", "Cannot decide", yes, "", ""),
         ("reason", "reading", "text", "Reason", "", "", ""),
         ("confidence", "reading", "text", "Confidence, 1 guess to 5 certain", "", "", "integer"),

@@ -124,4 +124,4 @@ def _has(level: Result, key: str) -> bool:
         return bool(level["pairwise"] or level["intra_observer"])
     if key == "forest":
         return bool(level["ai_vs_readers"])
-    return bool(level["comparators"]) if key == "comparators" else True
+    return any(pair["metrics"] for pair in level["comparators"]) if key == "comparators" else True

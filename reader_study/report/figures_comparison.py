@@ -124,7 +124,8 @@ def _decorate(ax: Axes, names: list[str], reach: float) -> None:
 
 def comparators(result: Result, level: Result) -> Figure:
     """Each comparator: its five metrics beside the pipeline's, and the difference with its interval."""
-    pairs = level["comparators"]
+    pairs = [pair for pair in level["comparators"] if pair["metrics"]]  # who never gave a class here has none
+    foreign = {e["name"] for e in result["evaluators"] if not e.get("in_protocol", True)}
     figure = new_figure(0.5 + 1.9 * len(pairs))
     grid = figure.subplots(len(pairs), 2, squeeze=False)
     names = [METRIC_TITLES["accuracy" if m == "accuracy" else f"macro_{m}"] for m in METRICS]
@@ -151,6 +152,7 @@ def comparators(result: Result, level: Result) -> Figure:
         right.set_xlim(-1.15 * reach, 1.15 * reach)
         right.set_yticks(range(len(items)), names[: len(items)])
         right.set_ylim(len(items) - 0.5, -0.5)
-        right.set_title(f"{pair['first']} minus {pair['second']}", loc="left")
+        named = ", not in the protocol" if pair["second"] in foreign else ""
+        right.set_title(f"{pair['first']} minus {pair['second']}{named}", loc="left")
         right.grid(axis="x", color=LIGHT, linewidth=0.4)
     return figure

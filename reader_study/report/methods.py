@@ -143,6 +143,7 @@ def _ai(inputs: Document) -> list[str]:
         named = [f"{m['slot']} {m['name']} (SHA-256 {m['weights_sha256'][:12]})" for m in about.get("models", [])]
         models = "; ".join(named)
         what = "the AI under test" if e["role"] == "ai" else "a comparator"
+        what += "" if e.get("in_protocol", True) else " that the protocol does not name"
         rules = f" Rules: {about['rules']}." if about.get("rules") else ""
         origin = f" Imported: {about['source']}." if about.get("source") else ""
         out.append(f"{e['name']} is {about.get('title') or e['name']}, {what}.{rules}{origin}"
@@ -162,6 +163,8 @@ def _endpoints(inputs: Document, result: Document) -> list[str]:
     if margin:
         when = "set in the protocol" if since == 1 else f"set by amendment {since}"
         out.append(f"Non-inferiority margin: {margin:g}, {when}.")
+    elif since > 1:
+        out.append(f"The margin was taken out by amendment {since}.")
     if others := [rule for rule in amended_rules(inputs["plan"]) if not rule.startswith("margin ")]:
         out.append(f"Set after the lock: {', '.join(others)}.")
     out += [f"Endpoint {row['number']}, {row['what']}: {row['estimate']['n_dropped']} cases are left out that not "

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cases.taxonomy import FIVE_TO_THREE
 from inference.models import PatientPrediction, PipelineVersion
 from reader_study.analysis.inputs import InputsRefused
 from reader_study.models import ImportedEvaluator, ImportedPrediction, Study, StudyCase
 from reader_study.selectors.ai_results import Document, contents_of, label_of, predictions_of
 
 Levels = Sequence[Mapping[str, Any]]
+_OF_THREE = ("two", "three")  # levels whose classes follow from acute, chronic and none
 
 
 def ai_evaluators(
@@ -51,11 +53,11 @@ def ai_evaluators(
         if not answers:
             missing.append(name)
             continue
-        out.append(_row(name, role, bool(own), answers, about, cases))
+        out.append(_row(name, role, bool(own), answers, about, cases) | {"in_protocol": True})
     for evaluator in imported.values():  # not in the protocol: a comparator, and so exploratory
         answers, about = _imported(evaluator, cases)
         if answers:
-            out.append(_row(str(evaluator), "comparator", True, answers, about, cases))
+            out.append(_row(str(evaluator), "comparator", True, answers, about, cases) | {"in_protocol": False})
     return out, missing
 
 
@@ -93,7 +95,10 @@ def _imported(evaluator: ImportedEvaluator, cases: Sequence[StudyCase]) -> tuple
 def _pipeline(
     name: str, version: str, cases: Sequence[StudyCase], document: Document, levels: Levels
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Answers by case code and what made them; nothing where there is no such pipeline."""
+    """Answers by case code and what made them; nothing where there is no such pipeline.
+
+    One that cannot tell the five diagnoses apart was not asked for them: ``levels`` names those that it can answer.
+    """
     pipeline = (
         PipelineVersion.objects.filter(name=name, version=version)
         .select_related("model_1", "model_2", "model_3", "single_model")
@@ -112,7 +117,17 @@ def _pipeline(
             for slot, model in pipeline.slots.items()
         ],
     }  # fmt: skip
+    if not _gives_five(pipeline):
+        about["levels"] = [level["name"] for level in levels if level["name"] in _OF_THREE]
     return answers, about
+
+
+def _gives_five(pipeline: PipelineVersion) -> bool:
+    """Whether its rules can end in one of the five diagnoses, and not only in acute, chronic or none."""
+    rules = pipeline.rule_set
+    if rules.get("kind") == "majority":
+        return pipeline.single_model is None or len(pipeline.single_model.classes) == len(FIVE_TO_THREE)
+    return rules.get("kind") != "hierarchical" or bool(rules.get("subtype"))
 
 
 def _prediction(

@@ -12,6 +12,7 @@ Document = Mapping[str, Any]
 _RULES = {
     "margin": "non_inferiority_margin", "missing": "analysis.missing", "level": "analysis.level",
     "primary_session": "primary_session", "ai_primary": "ai.primary",
+    "ai_comparators": "ai.comparators",
 }  # fmt: skip
 
 

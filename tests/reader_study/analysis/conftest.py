@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reader_study.analysis.run import analyse
-from tests.reader_study.analysis.documents import small
+from tests.reader_study.analysis.documents import small, told_study
 from tests.reader_study.analysis.read_studies import PIPELINE, read
 from tests.reader_study.factories import MadeStudy, make_study
 
@@ -18,6 +18,16 @@ def document() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def result(document: dict[str, Any]) -> dict[str, Any]:
     return analyse(document, version="0")
+
+
+@pytest.fixture(scope="session")
+def told() -> dict[str, Any]:
+    return told_study()
+
+
+@pytest.fixture(scope="session")
+def told_result(told: dict[str, Any]) -> dict[str, Any]:
+    return analyse(told, version="0")
 
 
 @pytest.fixture

@@ -9,6 +9,9 @@ from typing import Any
 FIVE = ["ALL", "AML", "CLL", "CML", "NO_LEUKEMIA"]
 THREE = ["ACUTE", "CHRONIC", "NO_LEUKEMIA"]
 TO_THREE = dict(zip(FIVE, ["ACUTE", "ACUTE", "CHRONIC", "CHRONIC", "NO_LEUKEMIA"], strict=True))
+UNBLINDED = "2026-03-01T00:00:00+00:00"
+LATER = "2026-04-02T00:00:00+00:00"
+SOME_AT_THREE = range(0, 20, 4)  # cases on which the outside AI says a class of three and none of five
 HOSTILE = "=HYPERLINK(\"http://x\") \u00e9 'quoted', \u0639"
 
 
@@ -128,3 +131,52 @@ def add_aided(document: dict[str, Any], alone: str, number: int, seed: int = 5) 
     last = max(i for i, e in enumerate(document["evaluators"]) if e["reader"] == extra["reader"])
     document["evaluators"].insert(last + 1, extra)
     return str(extra["name"])
+
+
+def event(action: str, at: str, reason: str) -> dict[str, Any]:
+    return {"action": action, "at": at, "reason": reason, "actor_name": "C", "target": "study:1", "data": {}}
+
+
+def outside(like: dict[str, Any]) -> dict[str, Any]:
+    """An imported AI whose file has columns for five and three classes; some cells of five are empty."""
+    row = copy.deepcopy(like) | {"name": "Outside 1", "kind": "imported", "imported": True, "levels": ["five", "three"],
+                                 "provenance": {"title": "Outside 1", "imported_at": LATER}}  # fmt: skip
+    for index, answer in enumerate(row["answers"]):
+        five = answer["answers"].get("five") or "AML"
+        answer |= {"answers": {"five": five, "three": TO_THREE[five]}, "cannot_decide": False}
+        if index in SOME_AT_THREE:
+            del answer["answers"]["five"]
+    return row
+
+
+def told_study() -> dict[str, Any]:
+    """A study in which much happened around the answers (``test_conduct``)."""
+    document = small(20, resamples=20)
+    document["evaluators"].insert(2, outside(document["evaluators"][1]))
+    document["evaluators"][0] = outside(document["evaluators"][0]) | {"name": "AI"}
+    document["plan"] |= {"missing": "wrong", "since": {"margin": 2, "missing": 1, "level": 1, "primary_session": 1,
+                                                       "ai_primary": 1, "ai_comparators": 1}}  # fmt: skip
+    document["evaluators"][2]["in_protocol"] = False
+    document["plan"]["endpoints"] += [
+        {"metric": metric, "role": "secondary", "comparison": comparison, "since_version": 1}
+        for metric, comparison in (("macro_ppv", "none"), ("accuracy", "ai_vs_reader_mean"))
+    ]
+    document["protocol"]["versions"].append(
+        {"version": 2, "sha256": "b" * 64, "locked_at": "2026-01-02T00:00:00+00:00", "signed_name": "C",
+         "meaning": "amend", "amendment_reason": "a better margin",
+         "changes": [{"path": "non_inferiority_margin", "old": 0.05, "new": 0.1},
+                     {"path": "readers.P9", "old": "(absent)", "new": {"username": "secret"}}]}
+    )  # fmt: skip
+    document["study"] |= {"unblinded": {"at": UNBLINDED, "by": "C", "reason": "done"},
+                          "stopped": {"at": "2026-02-01T00:00:00+00:00", "reason": "no money"}}  # fmt: skip
+    document["void"] = [
+        {"reader": "P2", "session": 2, "arm": "blinded", "reason": "study stopped early: no money", "all_void": False},
+        {"reader": "P3", "session": 1, "arm": "blinded", "reason": "left the house", "all_void": True},
+    ]
+    document["audit"] = [event("analysis.interim", "2026-01-20T00:00:00+00:00", "a question of safety"),
+                         event("analysis.interim", LATER, "after all was open")]  # fmt: skip
+    document["withdrawn"] = ["C900"]
+    document["cases"][5] |= {"withdrawn": True, "reference_at": LATER}
+    code = document["cases"][5]["code"]
+    document["evaluators"][1]["answers"] = [a for a in document["evaluators"][1]["answers"] if a["case"] != code]
+    return document

@@ -5,7 +5,8 @@ One document holds all of it, so that the tests share one analysis.
 
 from __future__ import annotations
 
-import copy
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from reader_study.analysis.inputs import InputsRefused, parse
 from reader_study.analysis.run import analyse
 from reader_study.analysis.table_model import find, flat_rows
 from reader_study.analysis.tables import result_tables
+from reader_study.bundle import predictions_csv
 from reader_study.exports import readings
-from reader_study.report import figures_accuracy, figures_study
+from reader_study.report import figures_accuracy, figures_comparison, figures_study
 from reader_study.report.checklists import checklist_tables
 from reader_study.report.figures import figure_list
 from reader_study.report.figures_comparison import forest_rows
@@ -24,65 +26,9 @@ from reader_study.report.methods import methods_text
 from reader_study.report.style import drawing, settle
 from reader_study.selectors.plan import plan_of
 from tests.reader_study import factories
-from tests.reader_study.analysis.documents import TO_THREE, changed, small
+from tests.reader_study.analysis.documents import LATER, SOME_AT_THREE, changed
 
 Document = dict[str, Any]
-UNBLINDED = "2026-03-01T00:00:00+00:00"
-SOME_AT_THREE = range(0, 20, 4)  # cases on which the outside AI says a class of three and none of five
-LATER = "2026-04-02T00:00:00+00:00"
-
-
-def event(action: str, at: str, reason: str) -> Document:
-    return {"action": action, "at": at, "reason": reason, "actor_name": "C", "target": "study:1", "data": {}}
-
-
-def outside(like: Document) -> Document:
-    """An imported AI whose file has columns for five and three classes; some cells of five are empty."""
-    row = copy.deepcopy(like) | {"name": "Outside 1", "kind": "imported", "imported": True, "levels": ["five", "three"],
-                                 "provenance": {"title": "Outside 1", "imported_at": LATER}}  # fmt: skip
-    for index, answer in enumerate(row["answers"]):
-        five = answer["answers"].get("five") or "AML"
-        answer |= {"answers": {"five": five, "three": TO_THREE[five]}, "cannot_decide": False}
-        if index in SOME_AT_THREE:
-            del answer["answers"]["five"]
-    return row
-
-
-@pytest.fixture(scope="module")
-def told() -> Document:
-    document = small(20, resamples=20)
-    document["evaluators"].insert(2, outside(document["evaluators"][1]))
-    document["evaluators"][0] = outside(document["evaluators"][0]) | {"name": "AI"}
-    document["plan"] |= {"missing": "wrong", "since": {"margin": 2, "missing": 1, "level": 1, "primary_session": 1,
-                                                       "ai_primary": 1}}  # fmt: skip
-    document["plan"]["endpoints"] += [
-        {"metric": metric, "role": "secondary", "comparison": comparison, "since_version": 1}
-        for metric, comparison in (("macro_ppv", "none"), ("accuracy", "ai_vs_reader_mean"))
-    ]
-    document["protocol"]["versions"].append(
-        {"version": 2, "sha256": "b" * 64, "locked_at": "2026-01-02T00:00:00+00:00", "signed_name": "C",
-         "meaning": "amend", "amendment_reason": "a better margin",
-         "changes": [{"path": "non_inferiority_margin", "old": 0.05, "new": 0.1},
-                     {"path": "readers.P9", "old": "(absent)", "new": {"username": "secret"}}]}
-    )  # fmt: skip
-    document["study"] |= {"unblinded": {"at": UNBLINDED, "by": "C", "reason": "done"},
-                          "stopped": {"at": "2026-02-01T00:00:00+00:00", "reason": "no money"}}  # fmt: skip
-    document["void"] = [
-        {"reader": "P2", "session": 2, "arm": "blinded", "reason": "study stopped early: no money", "all_void": False},
-        {"reader": "P3", "session": 1, "arm": "blinded", "reason": "left the house", "all_void": True},
-    ]
-    document["audit"] = [event("analysis.interim", "2026-01-20T00:00:00+00:00", "a question of safety"),
-                         event("analysis.interim", LATER, "after all was open")]  # fmt: skip
-    document["withdrawn"] = ["C900"]
-    document["cases"][5] |= {"withdrawn": True, "reference_at": LATER}
-    code = document["cases"][5]["code"]
-    document["evaluators"][1]["answers"] = [a for a in document["evaluators"][1]["answers"] if a["case"] != code]
-    return document
-
-
-@pytest.fixture(scope="module")
-def told_result(told: Document) -> Document:
-    return analyse(told, version="0")
 
 
 def texts(result: Document) -> str:
@@ -106,6 +52,14 @@ def test_an_empty_cell_is_undecided_at_its_level_alone(told: Document, told_resu
     header = records[0].split(",")
     name, cannot = header.index("evaluator"), header.index("cannot_decide")
     assert sum(line.split(",")[name] == "3" and line.split(",")[cannot] == "1" for line in records) == 5
+    for data in (readings.readings_csv(parse(told), bom=False), predictions_csv(parse(told))):
+        rows = [r for r in csv.DictReader(io.StringIO(data.decode())) if r["evaluator"] == "Outside 1"]
+        for level, count in (("five", len(SOME_AT_THREE)), ("three", 0)):
+            assert sum(r[f"undecided_{level}"] == "yes" for r in rows) == count
+            assert sum(r[f"undecided_{level}"] == "no" for r in rows) == len(rows) - count
+    second = parse(told | {"edition": 2})
+    assert "undecided_five" not in readings.readings_header(second)
+    assert b"undecided_" not in predictions_csv(second)
 
 
 def test_a_file_without_a_column_says_nothing_at_that_level(told: Document) -> None:
@@ -160,6 +114,10 @@ def test_what_the_comparison_with_readers_leaves_out_is_counted(told: Document, 
     assert row["dropped"] > 0
     assert row["n"] + row["dropped"] == len(told["cases"])
     assert f"{row['dropped']} are left out" in " ".join(table.notes)
+    for metric, among in (("Sensitivity", 16), ("Specificity", 4)):  # the positive patients, and the others
+        own = next(r for r in table.rows if r["metric"].startswith(f"{metric}, "))
+        assert own["n"] + own["dropped"] == among
+        assert own["difference"].get("n_dropped", 0) == own["dropped"] < row["dropped"]
     assert f"AI against readers: {row['dropped']} of 20 cases are left out" in texts(told_result)
     document = changed(told, "plan", "missing", to="exclude")
     document["plan"]["resamples"] = 0
@@ -202,6 +160,10 @@ def test_tables_that_hold_an_endpoint_are_marked_as_such(document: Document, res
         assert tables[key].mark == f"exploratory except {words} (pre-specified)", key
         assert next(flat_rows(tables[key]))[-1].endswith("(pre-specified)")
     assert tables["each_three"].mark == tables["classes_five"].mark == "exploratory"
+    marks = {(row["first"], row["second"]): row.get("mark") for row in tables["each_five"].rows}
+    assert marks["AI", "P1-1"] is marks["AI", "P2"] is None
+    assert marks["AI", "P1-2"] == marks["P1-1", "P2"] == "exploratory"
+    assert {row["evaluator"] for row in tables["metrics_five"].rows if not row.get("mark")} == {"AI", "P1-1", "P2"}
     forest = next(spec for spec in figure_list(result) if spec.key == "forest_five")
     assert forest.marks.endswith("exploratory except Accuracy, Macro F1 (pre-specified)")
 
@@ -226,6 +188,49 @@ def test_other_numbers_than_those_of_the_endpoints_are_not_pre_specified(told_re
         assert "left out here; the endpoints count them as wrong" in " ".join(tables[key].notes), key
 
 
+def test_who_is_undecided_outside_the_endpoints_takes_no_mark_away(document: Document) -> None:
+    """A comparator and a second session are undecided: the numbers of the AI and of primary sessions are the same."""
+    document = changed(document, "plan", "missing", to="wrong")
+    document["plan"]["resamples"] = 0
+    truth = {case["code"]: case["reference"] for case in document["cases"]}
+    for e in document["evaluators"]:
+        for row in e["answers"]:
+            if e["name"] in ("AI", "P1-1", "P2") and row["cannot_decide"]:
+                row |= {"answers": {"five": truth[row["case"]]}, "cannot_decide": False}
+    for index in (1, 3):
+        document["evaluators"][index]["answers"][0] |= {"answers": {}, "cannot_decide": True}
+    result = analyse(document)
+    assert {"Single", "P1-2"} <= {row["evaluator"] for row in result["levels"]["five"]["undecided"]}
+    tables = {table.key: table for table in result_tables(result)}
+    for key in ("metrics_five", "each_five"):
+        assert tables[key].mark == "exploratory except Accuracy (pre-specified)", key
+        assert "left out here" in " ".join(tables[key].notes)
+    assert tables["ai_readers_five"].mark == "exploratory except Macro F1 (pre-specified)"
+
+
+def test_a_comparator_that_the_protocol_does_not_name_is_exploratory(told: Document, told_result: Document) -> None:
+    rows = {row["what"]: row for row in told_result["endpoints"] if row["comparison"] == "ai_vs_comparators"}
+    assert rows["AI minus Single"]["prespecified"]
+    outside = rows["AI minus Outside 1"]
+    assert (outside["prespecified"], outside["origin"]) == (False, "not in the protocol")
+    tables = result_tables(told_result)
+    listed = find(tables, "endpoints")
+    assert [r["mark"] for r in listed.rows if r["what"] == "AI minus Outside 1"] == ["exploratory"]  # type: ignore[union-attr]
+    table = find(tables, "comparators_five")
+    assert table is not None
+    marks = {row["second"]: row.get("mark") for row in table.rows}
+    assert marks == {"Single": None, "Outside 1": "exploratory, not in the protocol"}
+    assert "Not in the protocol, so exploratory: Outside 1." in table.notes
+    assert next(flat_rows(table))[-1].endswith("(pre-specified)")
+    about = {row["name"]: row["kind"] for row in find(tables, "evaluators").rows}  # type: ignore[union-attr]
+    assert about["Outside 1"] == "comparator, not in the protocol, imported"
+    assert "a comparator that the protocol does not name" in " ".join(dict(methods_text(told, told_result))["AI"])
+    with drawing():
+        figure = figures_comparison.comparators(told_result, told_result["levels"]["five"])
+    titles = [ax.get_title(loc="left") for ax in figure.axes[1::2]]
+    assert sorted(titles) == ["AI minus Outside 1, not in the protocol", "AI minus Single"]
+
+
 # Amendments
 
 
@@ -247,6 +252,22 @@ def test_a_rule_by_amendment_is_not_from_version_one(told: Document, told_result
     assert "Not as in protocol version 1: margin by amendment 2" in texts(told_result)
 
 
+def test_a_margin_concerns_whoever_prints_it_and_whoever_lost_it(told: Document, told_result: Document) -> None:
+    def rows(result: Document) -> dict[str, Document]:
+        return {r["role"]: r for r in result["endpoints"] if r["comparison"] == "ai_vs_reader_mean"}
+
+    assert rows(told_result)["secondary"]["origin"] == "protocol version 1; margin by amendment 2"
+    document = changed(told, "plan", "margin", to=None)
+    document["plan"]["resamples"] = 0
+    result = analyse(document)
+    primary, secondary = rows(result)["primary"], rows(result)["secondary"]
+    assert primary["origin"] == "protocol version 1; margin taken out by amendment 2"
+    assert not primary["prespecified"]
+    assert secondary["prespecified"], "its numbers rest on no margin"
+    assert "The margin was taken out by amendment 2." in dict(methods_text(document, result))["Endpoints"]
+    assert "Not as in protocol version 1: margin taken out by amendment 2." in texts(result)
+
+
 def test_the_plan_says_since_which_version_each_rule_stands() -> None:
     one = factories.document()
     two = factories.document(non_inferiority_margin=0.1, analysis=one["analysis"] | {"missing": "wrong"})
@@ -254,7 +275,9 @@ def test_the_plan_says_since_which_version_each_rule_stands() -> None:
                                                                "comparators": []})  # fmt: skip
     assert set(plan_of([one])["since"].values()) == {1}
     since = plan_of([one, two, three])["since"]
-    assert since == {"margin": 2, "missing": 3, "level": 1, "primary_session": 1, "ai_primary": 3}
+    assert since == {
+        "margin": 2, "missing": 3, "level": 1, "primary_session": 1, "ai_primary": 3, "ai_comparators": 1,
+    }  # fmt: skip
     assert amended_rules({"since": since}, {"margin", "ai_primary"}) == [
         "margin by amendment 2", "AI under test by amendment 3",
     ]  # fmt: skip

@@ -10,10 +10,16 @@ from django.utils import timezone
 
 from cases.models import Patient, ReferenceDiagnosis
 from cases.taxonomy import FIVE_TO_THREE
+from inference.models import ModelVersion, PatientPrediction, PipelineRun, PipelineVersion
+from inference.pipeline.classes import DIAGNOSES_3, DIAGNOSES_5
+from inference.pipeline.rules import RULE_SETS
 from leukoweb.core.exceptions import Conflict
 from reader_study.analysis.canonical import sha256_of
 from reader_study.analysis.run import analyse as compute
-from reader_study.models import Reading, ReadingSession, StudyCase, StudyReader
+from reader_study.models import ProtocolVersion, Reading, ReadingSession, StudyCase, StudyReader
+from reader_study.report import figures_comparison
+from reader_study.report.style import drawing
+from reader_study.selectors.ai_answers import _gives_five, _pipeline
 from reader_study.selectors.analysis_inputs import study_inputs
 from reader_study.services.analyses import evaluator_import
 from reader_study.services.voiding import session_void
@@ -79,6 +85,54 @@ def test_an_imported_ai_is_undecided_level_by_level(made: MadeStudy) -> None:
     assert [row["n_undecided"] for row in result["levels"]["five"]["undecided"]] == [1]
     assert result["levels"]["three"]["undecided"] == []
     assert result["levels"]["three"]["evaluators"]["AI"]["accuracy"]["numerator"] == 10
+
+
+def test_a_pipeline_of_three_classes_is_not_asked_for_five(made: MadeStudy) -> None:
+    """Rules without a subtype vote end in acute, chronic or none: at five there is no answer, and none is wrong.
+
+    The pipeline was added by an amendment; another comparator was imported and is in no version of the protocol.
+    """
+    rough = {"name": "rough", "version": "1"}
+    pipeline = PipelineVersion.objects.create(**rough, rule_set=RULE_SETS["paper-fig1"].as_dict())
+    for case in made.cases:
+        slide, truth = case.patient.slides.get(), ReferenceDiagnosis.objects.get(patient=case.patient).diagnosis
+        run = PipelineRun.objects.create(pipeline=pipeline, slide=slide)
+        said = {"diagnosis": FIVE_TO_THREE[truth], "diagnosis_3": FIVE_TO_THREE[truth]}
+        PatientPrediction.objects.create(run=run, patient=case.patient, slide=slide, **said)
+    with_ai(made)
+    evaluator_import(actor=made.coordinator, study=made.study, source="s", data=csv_of(made), name="late", version="1")  # type: ignore[arg-type]
+    amended = made.protocol.document | {"ai": {"primary": PIPELINE, "comparators": [rough]}}
+    ProtocolVersion.objects.create(study=made.study, version=2, document=amended, sha256="1" * 64, signed_name="C",
+                                   signed_by=made.coordinator, meaning="amend", amendment_reason="r")  # fmt: skip
+    document = study_inputs(made.study)
+    frozen = {e["name"]: (e["levels"], e["in_protocol"]) for e in document["evaluators"] if e["role"] != "reader"}
+    assert frozen == {"AI": (["five"], True), "rough 1": (["three"], True), "late 1": (["five"], False)}
+    for name, asked in (("custom", []), ("two", ["two"])):
+        assert _pipeline("rough", "1", made.cases, amended, [{"name": name}])[1]["levels"] == asked
+    document["plan"]["endpoints"] = [
+        {"metric": "accuracy", "role": "primary", "comparison": "ai_vs_comparators", "since_version": 1}
+    ]
+    document["plan"] |= {"missing": "wrong", "resamples": 0}
+    result = compute(document)
+    assert [level["undecided"] for level in result["levels"].values()] == [[], []]
+    assert result["levels"]["three"]["evaluators"]["rough 1"]["accuracy"]["numerator"] == 10
+    rows = {row["what"]: (row["verdict"], row["origin"]) for row in result["endpoints"]}
+    assert rows == {
+        "AI minus rough 1": ("not estimable: no case that both answered",
+                             "protocol version 1; comparators by amendment 2"),
+        "AI minus late 1": ("McNemar exact", "not in the protocol"),
+    }  # fmt: skip
+    with drawing():
+        assert len(figures_comparison.comparators(result, result["levels"]["five"]).axes) == 2
+
+
+@pytest.mark.parametrize(("rules", "classes", "five"), [
+    ("paper-fig1", None, False), ("paper-fig2", None, True), ("single-model-majority", DIAGNOSES_3, False),
+    ("single-model-majority", DIAGNOSES_5, True),
+])  # fmt: skip
+def test_what_a_pipeline_can_answer_follows_from_its_rules(rules: str, classes: Any, five: bool) -> None:
+    single = ModelVersion(classes=list(classes)) if classes else None
+    assert _gives_five(PipelineVersion(rule_set=RULE_SETS[rules].as_dict(), single_model=single)) is five
 
 
 def test_a_pipeline_that_ran_here_is_not_replaced_by_a_file(made: MadeStudy, monkeypatch: Any) -> None:
