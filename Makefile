@@ -12,6 +12,8 @@ ifdef DATA_DIR
 export DATA_DIR
 endif
 export CHAOS_KILLS CHAOS_ANSWERS
+# Compiled modules are kept: otherwise each of many processes compiles them all again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run setup test lint types contracts migrations check starter slow chaos promises deid bench security sbom clean
 
@@ -41,7 +43,8 @@ TEST_PROCESSES ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.ready
 	$(PYTEST) -m "not slow and not faults and not deid"
-	@$(BIN)/python -m tests.support.postgres $(PYTEST) -m "both_databases and not slow and not faults and not deid"; \
+	@$(BIN)/python -m tests.support.postgres $(PYTEST) -m "both_databases and not slow and not faults and not deid" \
+	  $$(grep -rl both_databases tests --include='test_*.py' | sort); \
 	  status=$$?; if [ $$status -eq 77 ]; then echo "PostgreSQL tests skipped"; else exit $$status; fi
 
 slow: $(VENV)/.ready

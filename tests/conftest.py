@@ -102,6 +102,7 @@ def data_dir(tmp_path: Path, settings: Any) -> Path:
     settings.BLOB_ROOT = tmp_path / "blobs"
     settings.CACHE_ROOT = tmp_path / "cache"
     settings.CELERY_BROKER_URL = ""
+    settings.WHITENOISE_AUTOREFRESH = True  # otherwise every client of every test begins by listing all static files
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     return tmp_path
 
