@@ -143,6 +143,7 @@ def with_ai(page: Page) -> str:
     return page.locator("[data-diagnosis]", has_text=title).get_attribute("data-diagnosis") or ""
 
 
+@pytest.mark.slow
 def test_both_arms_read_by_two_readers_and_told_apart(
     study: Study, open_page: Callable[[Any], Page], clock: MovedClock, coordinator: User, run_jobs: Callable[[], int],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

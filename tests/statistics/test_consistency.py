@@ -179,6 +179,7 @@ def test_consistency_equals_exhaustive_search(
     assert len(check.matrices) == min(len(wanted), 200)
 
 
+@pytest.mark.slow
 @given(cells=st.dictionaries(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), st.integers(0, 2), max_size=3))
 @settings(max_examples=30, deadline=None)
 def test_consistency_known_cells_equal_exhaustive_search(cells: dict[tuple[str, str], int]) -> None:
@@ -227,6 +228,7 @@ def test_consistency_percent_and_numbers() -> None:
     assert wrong.blame["accuracy"] == ("92.2%",)
 
 
+@pytest.mark.slow
 def test_consistency_large_space_is_undecided_not_impossible() -> None:
     sizes = dict(zip("abcde", (500, 400, 300, 600, 200), strict=True))
     (check,) = check_table(sizes, {"row": row("0.801 0.803 0.932 0.701 0.931")}, budget=20_000)

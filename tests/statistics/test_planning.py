@@ -104,6 +104,7 @@ def crossed_errors(rng: np.random.Generator, pilot: Pilot, t: int, r: int) -> np
     )
 
 
+@pytest.mark.slow
 def test_planning_mrmc_power_by_simulation() -> None:
     """The planned power against rejections in studies drawn from the model."""
     rng, r, difference = np.random.default_rng(11), 6, 0.05

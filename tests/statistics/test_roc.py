@@ -59,6 +59,7 @@ def test_roc_jackknife_leaves_out_each_case() -> None:
     assert auc_covariance(truth, scores, method="jackknife") == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_roc_variances_by_simulation() -> None:
     """All three variances against the spread of 6,000 areas of 40 ordinal ratings."""
     rng = np.random.default_rng(5)
