@@ -1,7 +1,7 @@
 """Close calls of several batches, settled together.
 
-Mostly one field of a batch is a close call, and on a small network one field alone costs two to four times as much in
-fp32 as one of eight. So a pass over a slide puts them aside and settles them when there are enough, or at its end.
+Mostly one field of a batch is a close call, and on a small network one field alone costs twice as much in fp32 as
+one of eight. So a pass over a slide puts them aside and settles them when there are enough, or at its end.
 """
 
 from __future__ import annotations

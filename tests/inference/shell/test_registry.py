@@ -247,6 +247,22 @@ def test_importing_again_heals_lost_files(pipeline: PipelineVersion, pipeline_fo
     assert files.model_folder(model).card.name == model.name
 
 
+def test_a_known_model_is_healed_though_its_card_would_be_refused_today(pipeline: Any, tmp_path: Path) -> None:
+    known = pipeline.slots["model_1"]
+    card = known.card | {"name": "old", "training": {"start_datasets": None}}
+    same = ("slot", "classes", "recipe_sha256", "weights_sha256", "onnx_sha256")
+    rest = {name: getattr(known, name) for name in same}
+    old = ModelVersion.objects.create(name="old", version=known.version, card=card, **rest)
+    folder = shutil.copytree(files.model_folder(known).path, tmp_path / "old")
+    (folder / "card.json").write_text(json.dumps(card))
+    blobs().purge(known.weights_sha256)
+    assert model_import(actor=None, folder=folder) == old
+    assert files.model_folder(old).card.name == "old"
+    (folder / "card.json").write_text(json.dumps(card | {"name": "new"}))
+    with pytest.raises(DomainError, match="start_datasets is None"):
+        model_import(actor=None, folder=folder)
+
+
 def test_activation_moves_the_one_pointer_and_is_on_record(pipeline: PipelineVersion, admin_user: Any) -> None:
     other = pipeline_create(
         actor=admin_user, name="other", version="1", rule_set=RULE_SETS["paper-fig1"], models=pipeline.slots

@@ -81,10 +81,10 @@ def test_the_page_says_whom_a_candidate_knows_through_its_live_slots(
     admin, origin = as_role("admin"), pipeline.slots["model_1"]
     run = training_create(actor=None, dataset=drawn_anew(frozen), config=config())
 
-    def page_of(name: str, model_1: ModelVersion) -> str:
+    def page_of(name: str, model_1: ModelVersion, **more: ModelVersion) -> str:
         candidate = pipeline_create(
             actor=None, name=name, version="1", rule_set=rule_set_named("paper-fig2"),
-            models=pipeline.slots | {"model_1": model_1},
+            models=pipeline.slots | {"model_1": model_1} | more,
         )  # fmt: skip
         TrainingRun.objects.filter(pk=run.pk).update(pipeline=candidate)
         return admin.get(reverse("training_compare", args=[run.public_id])).content.decode()
@@ -93,12 +93,16 @@ def test_the_page_says_whom_a_candidate_knows_through_its_live_slots(
     assert "The candidate knows 7 of these patients" in knows
     assert "whom no model of the candidate has learned from" not in knows
     assert "whom no model of the candidate has learned from" in page_of("fresh", origin)
+    idle = descendant(pipeline.slots["model_3"], "idle", start_datasets=[str(frozen.public_id)])
+    page = page_of("beside", origin, single_model=idle)
+    assert "whom no model of the candidate has learned from" in page, "the rules do not read what knows them"
     own = {"dataset": {"dataset_version": str(run.dataset.public_id)}}
     for name, card, training, words in (
         ("stray", own, {"start_datasets": [ELSEWHERE]}, "1 dataset version that"),
         ("mute", {}, {}, "no card here says what mute 1 learned from"),
         ("odd", {"dataset": {"dataset_version": "no id"}}, {"start_datasets": None}, "what odd 1 learned from"),
         ("filed", own, {"initial_weights_sha256": "f" * 64}, "what the start of filed 1 learned from"),
+        ("worded", own, {"initial_weights_sha256": "d" * 64, "start_datasets": ["Site X"]}, "the start of worded 1"),
         ("pretrained", own, {"initial_weights_sha256": "a639ec97" + "0" * 56}, ""),
         ("told", own, {"initial_weights_sha256": "e" * 64, "start_datasets": [str(run.dataset.public_id)]}, ""),
     ):
