@@ -219,3 +219,28 @@ def test_keys_belong_to_a_field_while_one_types(browser_as: OpenPage) -> None:
     assert page.evaluate(clash) == "Key d is bound to next and to back."
     page.keyboard.press("j")
     assert page.evaluate("ran") == ["next", "next", "next"]
+
+
+def test_the_field_of_a_closed_dialog_takes_no_key(browser_as: OpenPage) -> None:
+    """It keeps the focus until the next frame, which is late on a busy machine: a key right after unlocking would be lost."""
+    page = browser_as("admin")
+    page.goto("/users/")
+    found = page.evaluate(
+        """import('/static/leukoweb/js/keymap.js').then(({Keymap}) => {
+            const ran = [];
+            const keymap = new Keymap([{action: "next", keys: ["f"], label: "", group: ""}]);
+            keymap.on("next", () => ran.push("next")).attach();
+            const dialog = document.body.appendChild(document.createElement("dialog"));
+            const field = dialog.appendChild(document.createElement("input"));
+            const press = () => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: "f", bubbles: true}));
+            dialog.showModal();
+            field.focus();
+            press();
+            const open = ran.length;
+            dialog.close();
+            const kept = document.activeElement === field;
+            press();
+            return {open, kept, closed: ran.length};
+        })"""
+    )
+    assert found == {"open": 0, "kept": True, "closed": 1}

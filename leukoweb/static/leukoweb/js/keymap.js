@@ -4,6 +4,7 @@
 /** Where letters are text and arrows move a caret or a slider, keys belong to the field. */
 export function isTyping(target) {
   if (!(target instanceof Element)) return false;
+  if (target.closest("dialog:not([open])")) return false; // just closed: its field keeps the focus until the next frame
   if (target.closest("[contenteditable=''], [contenteditable='true'], textarea, select")) return true;
   const input = target.closest("input");
   return Boolean(input) && !["checkbox", "radio", "button", "submit", "reset"].includes(input.type);
