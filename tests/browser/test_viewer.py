@@ -222,7 +222,7 @@ def test_keys_belong_to_a_field_while_one_types(browser_as: OpenPage) -> None:
 
 
 def test_the_field_of_a_closed_dialog_takes_no_key(browser_as: OpenPage) -> None:
-    """It keeps the focus until the next frame, which is late on a busy machine: a key right after unlocking would be lost."""
+    """It keeps the focus until the next frame, late on a busy machine: a key right after unlocking would be lost."""
     page = browser_as("admin")
     page.goto("/users/")
     found = page.evaluate(
@@ -232,7 +232,8 @@ def test_the_field_of_a_closed_dialog_takes_no_key(browser_as: OpenPage) -> None
             keymap.on("next", () => ran.push("next")).attach();
             const dialog = document.body.appendChild(document.createElement("dialog"));
             const field = dialog.appendChild(document.createElement("input"));
-            const press = () => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: "f", bubbles: true}));
+            const key = () => new KeyboardEvent("keydown", {key: "f", bubbles: true});
+            const press = () => document.activeElement.dispatchEvent(key());
             dialog.showModal();
             field.focus();
             press();
