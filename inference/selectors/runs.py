@@ -6,12 +6,13 @@ import enum
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from cases.models import Cohort, Slide
 from inference.models import PatientPrediction, PipelineRun, PipelineVersion
 from inference.selectors.images import images_sha256_by_slide
-from leukoweb.core.models import Job
+from leukoweb.core.models import Job, User
+from leukoweb.core.permissions import has_action
 
 
 class RunState(enum.Enum):
@@ -182,6 +183,18 @@ def cohort_progress(cohort: Cohort, pipeline: PipelineVersion | None) -> CohortP
     if pipeline is None:
         return CohortProgress(None, dict.fromkeys(_slides(cohort).values_list("pk", flat=True), RunState.NONE))
     return CohortProgress(pipeline, cohort_states(cohort, pipeline))
+
+
+def cancellable(actor: User, cohort: Cohort, pipeline: PipelineVersion) -> Q:
+    """The jobs of this pipeline over this cohort that ``actor`` may cancel: all of them, or the own ones."""
+    runs = PipelineRun.objects.filter(pipeline=pipeline, slide__patient__cohort=cohort)
+    which = Q(pk__in=runs.values("job"))
+    return which if has_action(actor, "jobs.cancel") else which & Q(created_by=actor)
+
+
+def can_cancel(actor: User, cohort: Cohort, pipeline: PipelineVersion) -> bool:
+    """Whether any of them waits; what is being computed ends with its result."""
+    return Job.objects.filter(cancellable(actor, cohort, pipeline), status=Job.Status.QUEUED).exists()
 
 
 def _state(status: str | None, predicted: str | None, now: str | None, by_others: bool) -> RunState:

@@ -13,7 +13,7 @@ from cases.exporting import csv_pieces, zip_stream
 from cases.models import Cohort
 from cases.services.exposures import exposures_record
 from inference.interop.facts import NOTICE, PHANTOM_NOTICE, SYNTHETIC_NOTICE
-from inference.models import PipelineVersion
+from inference.models import PipelineRun, PipelineVersion
 from inference.selectors.cohort_results import (
     IMAGE_COLUMNS,
     SLIDE_COLUMNS,
@@ -89,13 +89,26 @@ def cohort_export(*, actor: User | None, cohort: Cohort, pipeline: PipelineVersi
 def _files(cohort: Cohort, pipeline: PipelineVersion, kind: str, runs: Sequence[int]) -> Files:
     yield "README.txt", _words(cohort, pipeline, len(runs)).encode
     if kind == "csv":
-        yield "slides.csv", lambda: csv_pieces(SLIDE_COLUMNS, slide_rows(runs))
-        yield "images.csv", lambda: csv_pieces(IMAGE_COLUMNS, image_rows(runs))
+        yield from result_tables(runs)
         return
     for results in results_in_pieces(runs):
         for result in results:
             file = result_file(result, kind)
             yield f"{kind}/{file.name}", partial(bytes, file.data)
+
+
+def result_tables(runs: Sequence[int]) -> Iterator[tuple[str, Callable[[], Iterator[bytes]]]]:
+    """``slides.csv`` and ``images.csv`` of these runs, each written while it is read."""
+    yield "slides.csv", lambda: csv_pieces(SLIDE_COLUMNS, slide_rows(runs))
+    yield "images.csv", lambda: csv_pieces(IMAGE_COLUMNS, image_rows(runs))
+
+
+def tables_record(*, actor: User | None, runs: Sequence[int]) -> None:
+    """One event of the audit trail for each run that goes into tables, as for every other export."""
+    addresses = PipelineRun.objects.filter(pk__in=runs).order_by("pk").values_list("public_id", flat=True)
+    with transaction.atomic():
+        for address in addresses:
+            audit_record(actor=actor, action="result.export", target=f"run:{address}", data={"format": "csv"})
 
 
 def _words(cohort: Cohort, pipeline: PipelineVersion, n: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -9,13 +10,18 @@ from django.db import transaction
 from inference.interop import dicom
 from inference.interop.facts import ResultFacts
 from inference.interop.fhir import fhir_bytes
+from inference.selectors.exports import result_as_dict
 from inference.selectors.interop import result_facts
 from inference.selectors.results import Result
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.models import User
 
-KINDS = {"fhir": (".fhir.json", "application/fhir+json"), "sr": (".dcm", "application/dicom")}
+KINDS = {
+    "json": (".json", "application/json"),
+    "fhir": (".fhir.json", "application/fhir+json"),
+    "sr": (".dcm", "application/dicom"),
+}
 
 
 class InteropUnavailable(DomainError):
@@ -31,7 +37,7 @@ class ExportedFile:
 
 
 def result_export(*, actor: User | None, result: Result, kind: str) -> ExportedFile:
-    """``kind`` is ``fhir`` or ``sr``. The document is read again and checked before anybody gets it.
+    """``kind`` is ``json``, ``fhir`` or ``sr``. The document is read again and checked before anybody gets it.
 
     Raises
     ------
@@ -47,9 +53,14 @@ def result_export(*, actor: User | None, result: Result, kind: str) -> ExportedF
 def result_file(result: Result, kind: str) -> ExportedFile:
     """The same without a record of it, for whoever records a whole cohort at once."""
     suffix, content_type = KINDS[kind]
+    return ExportedFile(f"result-{result.run.public_id}{suffix}", content_type, _data(result, kind))
+
+
+def _data(result: Result, kind: str) -> bytes:
+    if kind == "json":
+        return json.dumps(result_as_dict(result), indent=2, ensure_ascii=False).encode()
     facts = result_facts(result)
-    data = fhir_bytes(facts) if kind == "fhir" else _sr(facts)
-    return ExportedFile(f"result-{result.run.public_id}{suffix}", content_type, data)
+    return fhir_bytes(facts) if kind == "fhir" else _sr(facts)
 
 
 def interop_required(kind: str) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db import transaction
-from django.db.models import Q
 
 from cases.models import Cohort, Slide
 from inference.models import PipelineRun, PipelineVersion
 from inference.selectors.registry import pipeline_active
-from inference.selectors.runs import RunState, cohort_slide_states
+from inference.selectors.runs import RunState, cancellable, cohort_slide_states
 from inference.services.errors import ModeUnknown, PatientWithdrawn, PipelineMissing
 from leukoweb.core.audit import audit_record
 from leukoweb.core.jobs.ledger import job_create, waiting_cancel
 from leukoweb.core.models import User
-from leukoweb.core.permissions import has_action
 
 KIND = "inference.run"
 
@@ -75,9 +73,7 @@ def cohort_run_cancel(*, actor: User, cohort: Cohort, pipeline: PipelineVersion 
     Who may not cancel the jobs of others cancels the own ones. Returns how many were cancelled.
     """
     pipeline = pipeline_chosen(pipeline)
-    runs = PipelineRun.objects.filter(pipeline=pipeline, slide__patient__cohort=cohort)
-    which = Q(pk__in=runs.values("job"))
-    n_cancelled = waiting_cancel(which if has_action(actor, "jobs.cancel") else which & Q(created_by=actor))
+    n_cancelled = waiting_cancel(cancellable(actor, cohort, pipeline))
     if n_cancelled:
         audit_record(
             actor=actor, action="run.cancel_cohort", target=f"cohort:{cohort.pk}",

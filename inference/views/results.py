@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 
 from django.core.paginator import Paginator
@@ -16,7 +15,7 @@ from cases.services.exposures import exposure_record, exposures_record
 from inference.filters import ResultFilter, patients_unseen
 from inference.models import PipelineRun, PipelineVersion
 from inference.selectors.comparison import differences, same_diagnosis
-from inference.selectors.exports import csv_rows, result_as_dict
+from inference.selectors.exports import csv_rows
 from inference.selectors.images import images_sha256_by_slide
 from inference.selectors.results import Result, result_get, result_run
 from inference.selectors.runs import run_list, run_words, runs_of_slide
@@ -115,17 +114,6 @@ def result_compare(request: HttpRequest, run: uuid.UUID, other: uuid.UUID) -> Ht
 
 @require_safe
 @requires("results.view")
-def result_json(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
-    result = opened(person(request), run)
-    _audit_export(person(request), result.run, "json")
-    text = json.dumps(result_as_dict(result), indent=2, ensure_ascii=False)
-    response = HttpResponse(text, content_type="application/json")
-    response["Content-Disposition"] = f'attachment; filename="result-{run}.json"'
-    return response
-
-
-@require_safe
-@requires("results.view")
 def result_csv(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     result = opened(person(request), run)
     _audit_export(person(request), result.run, "csv")
@@ -134,8 +122,8 @@ def result_csv(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
 
 @require_safe
 @requires("results.view")
-def result_interop(request: HttpRequest, run: uuid.UUID, kind: str) -> HttpResponse:
-    """FHIR Bundle or DICOM SR, as a file."""
+def result_file(request: HttpRequest, run: uuid.UUID, kind: str) -> HttpResponse:
+    """JSON, FHIR Bundle or DICOM SR, as a file."""
     interop_required(kind)
     file = result_export(actor=person(request), result=opened(person(request), run), kind=kind)
     headers = {"Content-Disposition": f'attachment; filename="{file.name}"'}

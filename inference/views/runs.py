@@ -11,7 +11,7 @@ from cases.models import Cohort, Slide
 from inference.forms import CohortRunForm, RunForm
 from inference.models import PipelineVersion
 from inference.selectors.registry import pipeline_active
-from inference.selectors.runs import cohort_progress, run_words, runs_of_slide
+from inference.selectors.runs import can_cancel, cohort_progress, run_words, runs_of_slide
 from inference.services import runs as services
 from inference.services.runs import cohort_run_request, job_ids, run_request
 from leukoweb.core.blindfold import hidden_patients
@@ -105,6 +105,13 @@ def _slide_panel(request: HttpRequest, slide: Slide, error: DomainError | None =
 def _cohort_panel(
     request: HttpRequest, cohort: Cohort, error: DomainError | None = None, note: str = ""
 ) -> HttpResponse:
-    progress = cohort_progress(cohort, pipeline_active())
-    context = {"cohort": cohort, "progress": progress, "error": error, "note": note, "blinded": bool(hidden_patients())}
+    pipeline = pipeline_active()
+    context = {
+        "cohort": cohort,
+        "progress": cohort_progress(cohort, pipeline),
+        "can_cancel": pipeline is not None and can_cancel(person(request), cohort, pipeline),
+        "error": error,
+        "note": note,
+        "blinded": bool(hidden_patients()),
+    }
     return render(request, "inference/_cohort_runs.html", context)

@@ -1,9 +1,10 @@
-"""``manage.py export_results``: results as files for other systems, one file for each run."""
+"""``manage.py export_results``: results as files, tables of all of them or one file for each run."""
 
 from __future__ import annotations
 
 import os
 from argparse import ArgumentParser
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,14 +13,16 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inference.selectors.results import Result, result_get
 from inference.selectors.runs import newest_results
+from inference.services.cohort_results import result_tables, tables_record
 from inference.services.interop import KINDS, interop_required, result_export
 from leukoweb.core.exceptions import DomainError
 
 
 class Command(BaseCommand):
     help = (
-        "Write results as FHIR R4 Bundles or DICOM Comprehensive SR documents. Of a slide or cohort the newest result "
-        "of each slide is taken. Exit codes: 0 written, 2 wrong arguments, no result, or nothing to write with."
+        "Write results as two CSV tables, or each as JSON, FHIR R4 Bundle or DICOM Comprehensive SR. Of a slide or "
+        "cohort the newest result of each slide is taken. Exit codes: 0 written, 2 wrong arguments, no result, or "
+        "nothing to write with."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,7 +30,10 @@ class Command(BaseCommand):
         what.add_argument("--run", metavar="ID", help="the run's address, as on its page")
         what.add_argument("--slide", metavar="CODE")
         what.add_argument("--cohort", metavar="NAME")
-        parser.add_argument("--format", choices=sorted(KINDS), required=True, help="fhir: R4 Bundle; sr: DICOM SR")
+        parser.add_argument(
+            "--format", choices=["csv", *KINDS], required=True,
+            help="csv: slides.csv and images.csv; json: as the result's page gives it; fhir: R4 Bundle; sr: DICOM SR",
+        )  # fmt: skip
         parser.add_argument("--out", type=Path, required=True, help="folder; made if it is not there")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -35,14 +41,26 @@ class Command(BaseCommand):
             interop_required(options["format"])
             results = self._results(options)
             options["out"].mkdir(parents=True, exist_ok=True)
-            for result in results:
-                file = result_export(actor=None, result=result, kind=options["format"])
-                _write_whole(options["out"] / file.name, file.data)
-                self.stdout.write(f"{result.run.slide.code}: {options['out'] / file.name}")
+            if options["format"] == "csv":
+                self._tables(options["out"], [result.run.pk for result in results])
+            else:
+                self._files(options["out"], results, options["format"])
         except DomainError as error:
             raise CommandError(f"{error.message} {error.hint}".strip(), returncode=2) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}.", returncode=2) from error
+
+    def _tables(self, folder: Path, runs: Sequence[int]) -> None:
+        tables_record(actor=None, runs=runs)
+        for name, pieces in result_tables(runs):
+            _write_whole(folder / name, pieces())
+            self.stdout.write(str(folder / name))
+
+    def _files(self, folder: Path, results: Sequence[Result], kind: str) -> None:
+        for result in results:
+            file = result_export(actor=None, result=result, kind=kind)
+            _write_whole(folder / file.name, [file.data])
+            self.stdout.write(f"{result.run.slide.code}: {folder / file.name}")
 
     def _results(self, options: dict[str, Any]) -> list[Result]:
         if options["run"]:
@@ -57,11 +75,12 @@ class Command(BaseCommand):
         return [Result(run) for run in runs]
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def _write_whole(path: Path, pieces: Iterable[bytes]) -> None:
     """All of it under its name, or nothing."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(data)
+        with part.open("wb") as file:
+            file.writelines(pieces)
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)

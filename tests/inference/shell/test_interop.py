@@ -134,6 +134,25 @@ def test_the_command_writes_the_newest_result_of_each_slide(
     assert AuditEvent.objects.filter(action="result.export", actor=None).count() == 3
 
 
+def test_the_command_writes_tables_and_json(
+    pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, tmp_path: Path, as_role: Any
+) -> None:
+    for code in "AB":
+        run_request(actor=technician, slide=make_slide(2, code=code))
+    run_jobs()
+    out = tmp_path / "out"
+    call_command("export_results", "--cohort", "Tests", "--format", "csv", "--out", str(out))
+    assert {path.name for path in out.iterdir()} == {"slides.csv", "images.csv"}
+    rows = list(csv.DictReader((out / "slides.csv").read_text("utf-8-sig").splitlines()))
+    assert [row["slide"] for row in rows] == ["A", "B"]
+    assert len((out / "images.csv").read_text("utf-8-sig").splitlines()) == 1 + 4
+    run = PipelineRun.objects.get(slide__code="B")
+    call_command("export_results", "--slide", "B", "--format", "json", "--out", str(out))
+    file = out / f"result-{run.public_id}.json"
+    assert file.read_bytes() == as_role("pathologist").get(reverse("result_json", args=[run.public_id])).content
+    assert AuditEvent.objects.filter(action="result.export", actor=None).count() == 3
+
+
 @pytest.mark.parametrize(
     ("what", "said"),
     [

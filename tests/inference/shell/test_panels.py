@@ -161,7 +161,8 @@ def test_what_waits_in_a_cohort_is_cancelled_at_once(
     elsewhere = Cohort.objects.create(name="Elsewhere", purpose="external")
     kept = run_request(actor=technician, slide=make_slide(1, cohort=elsewhere))
     Job.objects.filter(pk=runs[0].job_id).update(status="running")
-    address = reverse("cohort_run_cancel", args=[runs[0].slide.patient.cohort_id])
+    cohort = [runs[0].slide.patient.cohort_id]
+    address, panel = reverse("cohort_run_cancel", args=cohort), reverse("cohort_runs", args=cohort)
 
     def statuses() -> list[str]:
         jobs = Job.objects.in_bulk([run.job_id for run in (*runs, mine, kept)])
@@ -171,10 +172,14 @@ def test_what_waits_in_a_cohort_is_cancelled_at_once(
     client.force_login(pathologist, backend=BACKEND)
     text = client.post(address, headers={"HX-Request": "true"}).content.decode()
     assert "1 waiting run that you asked for was cancelled" in text
+    assert "Cancel what waits" not in text, "what others asked for is not theirs to cancel"
+    assert "Cancel what waits" in as_role("coordinator").get(panel).content.decode()
     assert statuses() == ["running", "queued", "queued", "cancelled", "queued"]
     text = as_role("coordinator").post(address, headers={"HX-Request": "true"}).content.decode()
     assert "2 waiting runs were cancelled" in text
     assert "3</span> cancelled" in text
+    assert "Cancel what waits" not in text, "the one that is left runs"
+    assert "Run on" not in text
     assert statuses() == ["running", "cancelled", "cancelled", "cancelled", "queued"]
     events = AuditEvent.objects.filter(action="run.cancel_cohort").order_by("pk")
     assert [event.data["n_cancelled"] for event in events] == [1, 2]
