@@ -126,10 +126,15 @@ def test_an_upload_is_resumed_after_a_closed_tab(browser_as: Callable[..., Any],
     page.goto("/upload/")
     page.get_by_text(f"{before} of 11 files are in").wait_for()
     page.get_by_role("button", name="Resume").click()
-    (folder / "17_a" / "12.png").write_bytes(picture(12))  # never announced: it goes with its folder
+    (folder / "17_a" / "12.png").write_bytes(picture(12))  # never announced: it goes with its folder, if one says so
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
     choose(page, folder)
     page.get_by_text("12 stored.").wait_for()
     assert len(puts) == 12 - before, "only what was missing is sent"
+    assert [words.partition("?")[0] for words in asked] == [
+        "1 file was not part of this upload before. Add to slide 17_a-S1"
+    ]
     assert UploadBatch.objects.get().closed_at is not None
     assert Slide.objects.get(code="17_a-S1").images.count() == 11
 

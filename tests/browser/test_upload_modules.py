@@ -74,7 +74,64 @@ def test_a_folder_that_is_dropped_again_brings_what_was_never_announced(call: Ca
     assert [file["path"] for file in found["known"]] == ["d/a/2.png"]
     assert [(file["path"], file["slide"]) for file in found["fresh"]] == [("d/a/3.png", "A-S1")]
     assert [file["path"] for file in found["homeless"]] == ["e/1.png"]
-    assert found["missing"] == 1
+    assert (found["missing"], found["met"]) == (1, True)
+
+
+def test_a_resumed_upload_takes_no_strange_files_unasked(call: Callable[..., Any]) -> None:
+    """Into one slide everything would fit: the images of another patient, too."""
+    found = call(
+        "upload_api",
+        """(async () => {
+        const root = document.querySelector("[data-upload]");
+        const items = [{ id: 1, path: "b/1.png", size: 1, slide: 5, needed: true, state: "expected" }];
+        const counts = { stored: 0, duplicate: 0, refused: 0, expected: 1 };
+        const state = { slide: 5, slides: [{ id: 5, code: "S5" }], counts };
+        const told = [], asked = [];
+        window.confirm = (words) => Boolean(asked.push(words.split("?")[0])) && false;
+        window.fetch = async (url, { method, body } = {}) => {
+            const list = String(url).includes("/items/");
+            const files = method === "POST" && list ? JSON.parse(body).files.map(({ path }) => path) : null;
+            if (files) told.push(...files);
+            return new Response(JSON.stringify(files ? { items: [] } : list ? { results: items, next: null } : state));
+        };
+        const drop = async (...names) => {
+            root.upload.resumed ??= "B";
+            const dropped = new DataTransfer();
+            for (const name of names) dropped.items.add(new File(["x"], name));
+            const input = root.querySelector("input[type=file]:not([webkitdirectory])");
+            input.files = dropped.files;
+            input.dispatchEvent(new Event("change"));
+            const until = performance.now() + 3000;
+            const over = () => root.upload.part("message").textContent || !root.upload.part("done").hidden;
+            while (!over() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve));
+            return root.upload.part("message").textContent;
+        };
+        const refused = await drop("c/1.png", "2.png");
+        items[0].path = "1.png";
+        root.upload.report.say("");
+        await drop("1.png", "2.png");
+        return { refused, asked, told };
+    })()""",
+    )
+    assert found["refused"].startswith("None of these files is missing in that upload")
+    assert found["asked"] == ["1 file was not part of this upload before. Add to slide S5"]
+    assert found["told"] == ["1.png"], "who says no sends only what is missing"
+
+
+def test_an_answer_from_somebody_in_between_is_a_failure_that_can_be_retried(call: Callable[..., Any]) -> None:
+    found = call(
+        "upload_api",
+        """(async () => {
+        window.XMLHttpRequest = class extends EventTarget {
+            upload = new EventTarget(); status = 200; responseText = "<html>Sign in to the network</html>";
+            open() {} setRequestHeader() {}
+            send() { this.dispatchEvent(new Event("load")); }
+        };
+        const put = m.putFile("/x/", new Blob(), () => {}).catch((error) => error.status);
+        return Promise.race([put, new Promise((resolve) => setTimeout(() => resolve("hung"), 2000))]);
+    })()""",
+    )
+    assert found == 0
 
 
 @pytest.mark.parametrize(("said", "pauses"), [(False, [10_000] * 6), (True, [10_000, "short"] * 3)])
@@ -178,7 +235,36 @@ def test_codes_are_proposed_and_checked(call: Callable[..., Any]) -> None:
     codes = [(group["patient"], group["slide"]) for group in plan]
     assert codes[:2] == [("LA-P1", "LA-P1-S1"), ("LA-P1", "LA-P1-S2")]
     assert codes[2][0].startswith("UNNAMED-"), "nothing of the folder's name can be a code"
+    typed = "new Map([[a[1], {patient: 'P-17'}]])"
+    kept = call("upload_plan", f"(() => m.groups(a[0], null, 'X', {typed}))()", files, plan[0]["key"])
+    assert [group["slide"] for group in kept[:2]] == ["P-17-S1", "XP1-S1"], "no name is left in the slide's code"
     plan[1]["slide"] = plan[2]["slide"] = "same"
     plan[0]["patient"] = "=1"
     found = call("upload_plan", "m.problems(a[0])", plan)
     assert [field for _, field, _ in found] == ["patient", "slide"]
+
+
+def test_codes_that_were_typed_stay_whatever_is_dropped_later(call: Callable[..., Any]) -> None:
+    found = call(
+        "upload_plan",
+        """(() => {
+        const { plan } = document.querySelector("[data-upload]").upload;
+        const file = (path) => ({ path, size: 1, archive: false });
+        const codes = () => plan.plan.map(({ patient, slide }) => [patient, slide]);
+        const type = (key, text) => {
+            const input = document.querySelector(`[data-key="${key}"]`);
+            input.value = text;
+            input.dispatchEvent(new Event("input"));
+        };
+        plan.show([file("Mueller Anna/1.png"), file("=/1.png")], []);
+        const drawn = codes()[1];
+        type("patient-0", "P-017");
+        type("slide-1", "own");
+        const shown = document.querySelector('[data-key="slide-0"]').value;
+        plan.show([file("Mueller Anna/1.png"), file("=/1.png"), file("b/1.png")], []);
+        return { drawn, shown, codes: codes(), edited: plan.edited };
+    })()""",
+    )
+    assert found["shown"] == "P-017-S1"
+    assert found["codes"] == [["P-017", "P-017-S1"], [found["drawn"][0], "own"], ["b", "b-S1"]]
+    assert found["edited"] is True, "leaving the page asks first"

@@ -59,8 +59,9 @@ class Upload {
       button.addEventListener("click", () => this.#guarded(() => this.#giveUp(button)));
     }
     window.addEventListener("beforeunload", (event) => {
-      if (this.sending || this.queue?.running) event.preventDefault();
+      if (this.sending || this.queue?.running || this.plan.edited) event.preventDefault();
     });
+    for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault()); // beside the zone a browser would open the file
     window.addEventListener("offline", () => {
       if (this.sending) this.report.say(LINE_GONE, true);
     });
@@ -181,6 +182,7 @@ class Upload {
 
   #begin(files) {
     this.sending = true;
+    this.plan.edited = false;
     this.archives = [];
     this.jobs = [];
     this.unread = false; // members of archives that are unpacked, and not yet in the report
@@ -257,11 +259,16 @@ class Upload {
     await this.#goOn();
   }
 
+  /** Pressed again it is off: what is dropped then begins an upload of its own. */
   #askToResume(button) {
-    this.resumed = button.dataset.resume;
+    this.words ??= this.part("drop-words").textContent;
+    this.resumed = this.resumed === button.dataset.resume ? null : button.dataset.resume;
+    for (const other of this.root.querySelectorAll("[data-resume]")) {
+      other.setAttribute("aria-pressed", String(other.dataset.resume === this.resumed));
+    }
     this.part("choose").hidden = false;
-    this.part("drop-words").textContent = "Drop the same folder, files or zip again. Only what is missing is sent.";
-    this.part("pick-folder").focus();
+    this.part("drop-words").textContent = this.resumed ? "Drop the same folder, files or zip again. Only what is missing is sent." : this.words;
+    if (this.resumed) this.part("pick-folder").focus();
   }
 
   async #resume(files) {
@@ -269,16 +276,26 @@ class Upload {
     const [state, items] = await Promise.all([
       call("GET", `${this.api}${this.batch}/`), allPages(`${this.api}${this.batch}/items/`),
     ]);
-    const { known, fresh, homeless, missing, waiting } = toResume(files, items, state);
-    if (!known.length && !fresh.length && !waiting.length) {
+    const { known, fresh: unheard, homeless, missing, waiting, met } = toResume(files, items, state);
+    if (!waiting.length && !known.length && !(met && unheard.length)) {
       this.report.say("None of these files is missing in that upload. Drop the same folder as the first time.", true);
       return;
     }
+    const fresh = met && this.#wanted(unheard, state) ? unheard : [];
     this.resumed = null;
     this.#begin([...known, ...fresh]);
     for (const item of waiting) this.jobs.push(item.job);
     this.report.stillMissing(missing, homeless);
     await this.#run(fresh, [...known, ...fresh]);
+  }
+
+  /** Files that the first drop did not bring go where their neighbours went, but not unasked: they may be another patient's. */
+  #wanted(fresh, state) {
+    if (!fresh.length) return false;
+    const slides = new Set(fresh.map((file) => file.slide || state.slides.find(({ id }) => id === state.slide)?.code));
+    const into = slides.size === 1 ? `slide ${[...slides][0]}` : `${slides.size} slides, each to the files of its folder`;
+    const files = fresh.length === 1 ? "1 file was" : `${fresh.length} files were`;
+    return window.confirm(`${files} not part of this upload before. Add to ${into}?\n\nCancel sends only what is missing.`);
   }
 
   async #giveUp(button) {

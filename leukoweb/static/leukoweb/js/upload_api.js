@@ -47,10 +47,15 @@ export async function call(method, url, body, { timeout_ms = 0, headers = {} } =
     throw new ApiError(0, { hint: "The answer broke off." });
   }
   if (!response.ok) throw toError(response.status, text);
+  return parsed(text);
+}
+
+// A page of somebody in between (a proxy that wants a sign-in) comes with a 200, too.
+function parsed(text) {
   try {
     return text ? JSON.parse(text) : null;
   } catch {
-    throw new ApiError(0, { hint: "The answer broke off." });
+    throw new ApiError(0, { hint: "The answer broke off, or came from somebody in between." });
   }
 }
 
@@ -64,8 +69,14 @@ export function putFile(url, file, onProgress) {
     request.setRequestHeader("X-CSRFToken", token());
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
     request.addEventListener("load", () => {
-      if (request.status >= 200 && request.status < 300) resolve(JSON.parse(request.responseText));
-      else reject(toError(request.status, request.responseText));
+      if (request.status < 200 || request.status >= 300) reject(toError(request.status, request.responseText));
+      else {
+        try {
+          resolve(parsed(request.responseText));
+        } catch (error) {
+          reject(error);
+        }
+      }
     });
     for (const name of ["error", "abort", "timeout"]) {
       request.addEventListener(name, () => reject(new ApiError(0, { hint: "Check the connection, then retry." })));

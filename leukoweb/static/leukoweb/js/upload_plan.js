@@ -32,29 +32,40 @@ export function folderOf(path) {
   return path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "";
 }
 
-// [{folder, patient, slide, files, bytes}] in the order of the files; archives themselves are in no group.
+// [{key, folder, patient, slide, files, bytes}] in the order of the files; archives themselves are in no group.
 // The prefix keeps numbers that several cohorts use (1, 2, 3, ...) apart: a code is unique in the installation.
-export function groups(files, pattern, prefix = "") {
+// ``kept``: key -> {patient, slide}, the codes that stay whatever is proposed, because they were typed; one that was drawn is added.
+export function groups(files, pattern, prefix = "", kept = new Map()) {
   const found = new Map();
   for (const file of files) {
     if (file.archive) continue;
     const folder = folderOf(file.path);
     const { patient, slide } = readPattern(pattern, file.path);
     const key = JSON.stringify([folder, patient, slide]);
-    if (!found.has(key)) found.set(key, { folder, patient, slide, files: [], bytes: 0 });
+    if (!found.has(key)) found.set(key, { key, folder, patient, named: toCode(slide), files: [], bytes: 0 });
     const group = found.get(key);
     group.files.push(file);
     group.bytes += file.size;
   }
-  const slidesOf = new Map();
-  for (const group of found.values()) {
+  const plan = [...found.values()];
+  for (const group of plan) {
     const plain = toCode(group.patient || group.folder.split("/").pop());
-    group.patient = plain ? prefix.trim() + plain : unnamed();
+    if (!plain && !kept.get(group.key)?.patient) kept.set(group.key, { ...kept.get(group.key), patient: unnamed() });
+    group.patient = kept.get(group.key)?.patient ?? prefix.trim() + plain;
+  }
+  nameSlides(plan, kept);
+  return plan;
+}
+
+// A slide is called as it was typed, as the pattern found it, or after its patient: who corrects a patient's code, which was
+// perhaps a name, has not left that name in the slide's.
+export function nameSlides(plan, kept) {
+  const slidesOf = new Map();
+  for (const group of plan) {
     const number = (slidesOf.get(group.patient) ?? 0) + 1;
     slidesOf.set(group.patient, number);
-    group.slide = toCode(group.slide) || `${group.patient}-S${number}`;
+    group.slide = kept.get(group.key)?.slide ?? (group.named || `${group.patient}-S${number}`);
   }
-  return [...found.values()];
 }
 
 // Why the plan cannot be sent yet: [[group, "patient" | "slide", message]].

@@ -1,6 +1,6 @@
 // The plan as a table that can be edited: one row for each folder (and what the pattern found in it).
 
-import { compilePattern, groups, problems } from "./upload_plan.js";
+import { compilePattern, groups, nameSlides, problems } from "./upload_plan.js";
 
 export function inWords(bytes) {
   if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
@@ -20,6 +20,8 @@ export class PlanTable {
     this.slide = root.dataset.slide; // set: everything goes into this slide
     this.files = [];
     this.plan = [];
+    this.kept = new Map(); // codes that were typed stay, whatever is dropped or changed above the table afterwards
+    this.edited = false; // something would be lost if the page were left
     for (const name of ["pattern", "prefix"]) this.part(name)?.addEventListener("input", () => this.#group());
     this.part("cohort")?.addEventListener("change", () => this.#check());
     this.part("clear").addEventListener("click", () => window.location.reload());
@@ -49,7 +51,7 @@ export class PlanTable {
       error.textContent = problem.message;
     }
     this.part("pattern")?.setAttribute("aria-invalid", String(Boolean(error?.textContent)));
-    this.plan = groups(this.files, pattern, this.part("prefix")?.value ?? "");
+    this.plan = groups(this.files, pattern, this.part("prefix")?.value ?? "", this.kept);
     this.#draw();
   }
 
@@ -76,9 +78,17 @@ export class PlanTable {
     input.dataset.key = `${field}-${index}`;
     input.addEventListener("input", () => {
       group[field] = input.value.trim();
+      this.kept.set(group.key, { ...this.kept.get(group.key), [field]: group[field] });
+      this.edited = true;
+      if (field === "patient") this.#renameSlides();
       this.#check();
     });
     row.insertCell().append(input);
+  }
+
+  #renameSlides() {
+    nameSlides(this.plan, this.kept);
+    for (const [index, { slide }] of this.plan.entries()) this.root.querySelector(`[data-key="slide-${index}"]`).value = slide;
   }
 
   #check() {

@@ -8,6 +8,7 @@ const PATH_MAX = 500; // longer ones are refused by the server, which keeps thei
  * ``known``: files that the server was told of and waits for. ``fresh``: files that it was never told of, with their slide:
  * the one of the upload, or that of the other files of their folder. ``homeless``: those whose folder it does not know.
  * ``missing``: how many it waits for that are not among the files. ``waiting``: archives that it has and unpacks.
+ * ``met``: the upload knows at least one of the files; else they are likely those of another patient.
  * @param {object[]} files of the drop  @param {object[]} items of the upload  @param {{slide: number|null, slides: object[]}} state
  */
 export function toResume(files, items, state) {
@@ -35,6 +36,7 @@ export function toResume(files, items, state) {
   return {
     known: known.sort(byKind), fresh, homeless,
     missing: items.filter((item) => item.needed).length - awaited.length,
+    met: files.some((file) => itemOf(file)),
     waiting: items.filter((item) => item.state === "received" && item.archive),
   };
 }
