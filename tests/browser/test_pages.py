@@ -199,6 +199,43 @@ def test_polls_rest_while_the_tab_is_hidden(browser_as: OpenPage, jobs: list[Any
     assert page.evaluate(asked, False) is True
 
 
+def test_what_htmx_could_not_do_is_told_where_it_was_asked_for(browser_as: OpenPage, jobs: list[Any]) -> None:
+    page = browser_as("technician")
+    page.goto("/jobs/", wait_until="networkidle")
+    found = page.evaluate(
+        """async () => {
+        const html = await (await fetch("/nowhere/")).text();
+        const panel = document.querySelector("#main").appendChild(document.createElement("section"));
+        panel.innerHTML = '<h2>P</h2><button>Run</button><form><input></form>';
+        const button = panel.querySelector("button"), bar = document.querySelector("#job-lists");
+        const trouble = () => [...document.querySelectorAll("[data-trouble]")].map((note) => note.textContent);
+        const fire = (name, elt, status, responseText, responseURL = "") => elt.dispatchEvent(
+            new CustomEvent(name, {bubbles: true, detail: {elt, xhr: {status, responseText, responseURL}}}));
+        const said = [];
+        for (const [status, text] of [[404, html], [502, "<p>Bad gateway</p>"], [0, ""]]) {
+            fire(status ? "htmx:responseError" : "htmx:sendError", button, status, text);
+            said.push(trouble());
+        }
+        fire("htmx:responseError", bar, 502, "");
+        const offline = !document.querySelector("[data-offline-note]").hidden;
+        fire("htmx:beforeSwap", button, 200, "");
+        fire("htmx:beforeSwap", bar, 200, "");
+        const over = [trouble(), document.querySelector("[data-offline-note]").hidden];
+        panel.querySelector("input").value = "half a word";
+        fire("htmx:beforeSwap", button, 200, "", location.origin + "/accounts/login/");
+        return {said, offline, over, out: trouble()};
+    }"""
+    )
+    unknown = "Whether it was done cannot be told: reload the page and look before you do it again."
+    assert found["said"] == [
+        ["There is nothing here. Check the address, or start from the first page."],
+        [f"The server answered 502. {unknown}"],
+        [f"The server cannot be reached. {unknown}"],
+    ]
+    assert (found["offline"], found["over"]) == (True, [[], True])
+    assert [words.split(".")[0] for words in found["out"]] == ["You are signed out"], "nothing that was typed is lost"
+
+
 def test_a_progress_bar_stops_polling_when_its_job_ends(browser_as: OpenPage, jobs: list[Any]) -> None:
     from leukoweb.core.models import Job
 
@@ -206,6 +243,7 @@ def test_a_progress_bar_stops_polling_when_its_job_ends(browser_as: OpenPage, jo
     page.goto("/")
     row = page.locator(f"[id='job-{jobs[0].pk}']")
     expect(row).to_have_attribute("hx-trigger", "every 2s")
+    row.evaluate("(row) => row.parentElement.setAttribute('hx-select', '#another')")  # it must not reach into the bar
     Job.objects.filter(pk=jobs[0].pk).update(status="done", done_units=42)
     expect(row.get_by_text("Done")).to_be_visible(timeout=15_000)
     assert row.get_attribute("hx-trigger") is None

@@ -141,6 +141,10 @@ def test_two_windows_do_not_overwrite_each_other(desk: Any) -> None:
     clash = page.locator("[data-clash]")
     expect(clash).to_be_visible()
     expect(clash).to_contain_text("Acute lymphoblastic leukemia")
+    expect(clash).to_contain_text("Case 1 was answered elsewhere")
+    for key in ("Space", "Enter"):  # on its way for something else: it chooses nothing
+        page.keyboard.press(key)
+    expect(clash).to_be_visible()
     assert draft(made)["diagnosis"] == "ALL"
     page.get_by_role("button", name="Keep the one from here").click()
     saved(page)

@@ -245,3 +245,22 @@ def test_the_field_of_a_closed_dialog_takes_no_key(browser_as: OpenPage) -> None
         })"""
     )
     assert found == {"open": 0, "kept": True, "closed": 1}
+
+
+def test_a_line_that_swallows_what_is_sent_counts_as_cut(browser_as: OpenPage) -> None:
+    page = browser_as("admin")
+    page.goto("/users/")
+    found = page.evaluate(
+        """async () => {
+            const { ask } = await import("/static/leukoweb/js/reading_api.js");
+            const { FieldImages } = await import("/static/leukoweb/js/reading_fields.js");
+            const asked = [];
+            AbortSignal.timeout = (ms) => { asked.push(ms); return AbortSignal.abort(); };
+            const passing = await ask("/jobs/", {}).catch((error) => error.passing);
+            const fields = new FieldImages(() => "/jobs/");
+            const first = await fields.get("a").catch((error) => error.name);
+            await fields.get("a").catch(() => undefined);
+            return { passing, first, asked };
+        }"""
+    )
+    assert found == {"passing": True, "first": "AbortError", "asked": [20_000, 60_000, 60_000]}, "asked for again"

@@ -1,9 +1,39 @@
-// Manners of the fragments that htmx polls: rest while nobody looks, notice a lost sign-in or server, refresh at the end.
+// Manners of the fragments that htmx brings: polls rest while nobody looks, a lost sign-in or server is noticed and told
+// where it happened, the page is loaded anew at the end of a job.
 
 const isPoll = (element) => /\bevery\b/.test(element?.getAttribute?.("hx-trigger") ?? "");
 
 function showOffline(root, offline) {
   for (const note of root.querySelectorAll("[data-offline-note]")) note.hidden = !offline;
+}
+
+const UNKNOWN = "Whether it was done cannot be told: reload the page and look before you do it again.";
+const SIGNED_OUT = "You are signed out. What you typed is still on this page: sign in in another tab, then go on here.";
+
+/** What the server said of a request that failed. */
+function saidBy(xhr) {
+  const page = new DOMParser().parseFromString(xhr.responseText ?? "", "text/html");
+  const said = [...page.querySelectorAll("[data-error]")].map((part) => part.textContent.trim()).join(" ");
+  return said || `${xhr.status ? `The server answered ${xhr.status}.` : "The server cannot be reached."} ${UNKNOWN}`;
+}
+
+const panelOf = (element) => element.closest("section, .panel") ?? element;
+
+function quiet(element) {
+  for (const note of panelOf(element).querySelectorAll("[data-trouble]")) note.remove();
+}
+
+/** One line in the panel of the button or bar that it concerns; htmx itself says nothing. */
+function tell(element, words) {
+  quiet(element);
+  const note = document.createElement("p");
+  note.dataset.trouble = "";
+  note.setAttribute("role", "alert");
+  note.className = "alert alert-danger";
+  note.textContent = words;
+  const heading = panelOf(element).querySelector(".panel-head, h2");
+  if (heading) heading.after(note);
+  else panelOf(element).prepend(note);
 }
 
 function isChanged(control) {
@@ -48,14 +78,21 @@ export function init(root) {
     const answer = new URL(event.detail.xhr.responseURL || window.location.href);
     if (answer.pathname.startsWith("/accounts/")) {
       event.detail.shouldSwap = false;
-      window.location.reload();
+      if (isTouched(root)) tell(event.detail.elt, SIGNED_OUT);
+      else window.location.reload();
+    } else if (event.detail.xhr.status < 400) {
+      showOffline(root, false);
+      quiet(event.detail.elt);
     }
-    showOffline(root, false);
   });
 
-  body.addEventListener("htmx:sendError", (event) => {
-    if (isPoll(event.detail.elt)) showOffline(root, true);
-  });
+  for (const name of ["htmx:sendError", "htmx:responseError"]) {
+    body.addEventListener(name, ({ detail: { elt, xhr } }) => {
+      const passing = isPoll(elt) && (xhr.status === 0 || xhr.status >= 500);
+      if (passing && root.querySelector("[data-offline-note]")) showOffline(root, true);
+      else tell(elt, passing ? "The server does not answer just now. This page tries again by itself." : saidBy(xhr));
+    });
+  }
 
   body.addEventListener("job-ended", () => {
     // Parts that listen themselves (hx-trigger="job-ended from:body") reload alone; the rest asks for the whole page.

@@ -18,10 +18,12 @@ function csrfToken() {
   return /(?:^|; )(?:__Host-)?csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
 }
 
+const PATIENCE_MS = 20_000; // a line that swallows what is sent never says so: it counts as cut, and it is sent again
+
 /** @param {string} url  @param {object | undefined} body sent as POST when given */
 export async function ask(url, body, { keepalive = false } = {}) {
   const headers = { Accept: "application/json" };
-  const options = { headers, credentials: "same-origin", cache: "no-store", keepalive };
+  const options = { headers, credentials: "same-origin", cache: "no-store", keepalive, signal: AbortSignal.timeout(PATIENCE_MS) };
   if (body !== undefined) {
     headers["Content-Type"] = "application/json";
     headers["X-CSRFToken"] = csrfToken();

@@ -104,6 +104,8 @@ export class Dialogs {
   clash(token, body) {
     const { board } = this;
     const dialog = this.one("[data-clash]");
+    const line = board.state.cases.find((found) => found.case === token); // not always the case that is shown
+    this.one("[data-clash-title]").textContent = `${line ? `Case ${line.n}` : "A case"} was answered elsewhere`;
     this.one("[data-clash-mine]").textContent = answerText(board.sync.pending(token), board.state.classes);
     this.one("[data-clash-theirs]").textContent = answerText(body.answer, board.state.classes);
     for (const button of dialog.querySelectorAll("[data-clash-keep]")) {

@@ -2,6 +2,8 @@
 
 import { DeskError } from "./reading_api.js";
 
+const PATIENCE_MS = 60_000; // a large field on a slow line comes within it; one that hangs is asked for again
+
 export class FieldImages {
   #kept = new Map(); // token -> Promise of an object URL
   decoded = new Map(); // token -> image
@@ -23,7 +25,8 @@ export class FieldImages {
 
   /** ``wanted()``: whether this fetch is still the kept one; where it was let go meanwhile, its pixels are not held. */
   async #fetch(token, wanted) {
-    const response = await fetch(this.url(token), { cache: "no-store", credentials: "same-origin" });
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const response = await fetch(this.url(token), { cache: "no-store", credentials: "same-origin", signal });
     if ([401, 404].includes(response.status)) throw new DeskError(response.status, await response.json().catch(() => null));
     if (!response.ok || !response.headers.get("Content-Type")?.startsWith("image/")) throw new Error("not loadable");
     const address = URL.createObjectURL(await response.blob());

@@ -191,7 +191,9 @@ export class SlideViewer {
         button.setAttribute("aria-disabled", String(index === at));
       }
     }
-    window.history.replaceState(null, "", `#${image.id}`);
+    try {
+      window.history.replaceState(null, "", `#${image.id}`);
+    } catch { /* Browsers count these calls, and a key that is held makes many: the address lags, the image does not. */ }
     this.part("stage").setAttribute("aria-busy", "true");
     const late = window.setTimeout(() => this.say(`Loading field ${image.position}`), 300);
     try {
