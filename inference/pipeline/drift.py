@@ -77,15 +77,15 @@ class Suggestion:
 
 
 def suggest(
-    *, live: str | None, synthetic: bool, n_training: int, n_new: int, found: Sequence[Shift],
+    *, live: str | None, drawn: Sequence[str], n_training: int, n_new: int, found: Sequence[Shift],
     confidences: Sequence[Confidence],
 ) -> Suggestion:  # fmt: skip
-    """What to do, from the counts and the shifts."""
+    """What to do, from the counts and the shifts. ``drawn``: the deciding models that were trained on phantoms."""
     if live is None:
         return Suggestion("retrain", "No pipeline is active: train one.", ("Nothing can be diagnosed without one.",))
     strong, weak = [], []
-    if synthetic:
-        strong.append(f"{live} was trained on drawn phantoms, for demonstration; it never saw a smear of a person.")
+    if drawn:
+        strong.append(f"{live} decides by models trained on drawn phantoms, for demonstration: {', '.join(drawn)}.")
     if n_training and n_new >= GROWTH * n_training:
         strong.append(f"{n_new} labelled images are new, {n_new / n_training:.0%} of the {n_training} trained on.")
     elif n_new:

@@ -53,9 +53,31 @@ def datasets_behind(models: Iterable[ModelVersion], weights_sha256: str = "") ->
 
 
 def datasets_absent(models: Iterable[ModelVersion]) -> int:
-    """How many of the dataset versions that these models and their ancestors name are not in this installation."""
+    """How many of the dataset versions that these models and their ancestors name are not in this installation;
+    without those that are known to hold drawn images alone."""
     ids = {name for name in datasets_behind(models) if is_uuid(name)}
-    return len(ids) - DatasetVersion.objects.filter(public_id__in=ids).count() if ids else 0
+    here = DatasetVersion.objects.filter(public_id__in=ids).values_list("public_id", flat=True) if ids else ()
+    return _absent(ids, here)
+
+
+def _absent(ids: set[str], here: Iterable[uuid.UUID]) -> int:
+    gone = ids - {str(public_id) for public_id in here}
+    return len(gone - _drawn(gone)) if gone else 0
+
+
+def _drawn(ids: set[str]) -> set[str]:
+    """Those of these dataset versions of which a card here says that they hold drawn images.
+
+    A card that does not tell whether its start was drawn is of a time when that alone made a model synthetic: with
+    start weights it says nothing about its own images.
+    """
+    rows = ModelVersion.objects.filter(synthetic=True, card__dataset__dataset_version__in=sorted(ids))
+    found = set()
+    for card in rows.values_list("card", flat=True):
+        training = card.get("training", {})
+        if "start_synthetic" in training or not training.get("initial_weights_sha256"):
+            found.add(str(card["dataset"]["dataset_version"]))
+    return found
 
 
 def untold(models: Iterable[ModelVersion]) -> tuple[str, ...]:
@@ -80,11 +102,15 @@ def untold(models: Iterable[ModelVersion]) -> tuple[str, ...]:
             for card, _ in cards:
                 start = str(card.get("training", {}).get("initial_weights_sha256") or "")
                 if start and start not in known and not start.startswith(IMAGENET_SHA256):
-                    named = _start_datasets(card)
-                    before[start] = (f"the start of {name}", bool(named) and all(is_uuid(str(n)) for n in named))
+                    before[start] = (f"the start of {name}", _tells_start(card))
         known |= before.keys()
         level = before
     return tuple(found)
+
+
+def _tells_start(card: Mapping[str, Any]) -> bool:
+    named = _start_datasets(card)
+    return all(is_uuid(str(n)) for n in named) if named else card["training"].get("start_synthetic") is True
 
 
 def _tells(card: Mapping[str, Any], synthetic: bool) -> bool:
@@ -108,18 +134,20 @@ class Known:
 
 
 def known_patients(dataset: DatasetVersion, datasets: Iterable[str]) -> Known:
-    """By person and by the bytes of the images, whatever a patient's code is now. Two queries."""
+    """By person and by the bytes of the images, whatever a patient's code is now. Two queries, and one more where a
+    version is absent."""
     ids = {name for name in datasets if is_uuid(name)}
     rows = DatasetVersion.objects.filter(public_id__in=ids)
     here = list(rows.order_by("-pk")) if ids else []
+    n_absent = _absent(ids, [version.public_id for version in here])
     if not here:
-        return Known((), len(ids))
+        return Known((), n_absent)
     trained = DatasetEntry.objects.filter(dataset__in=here, split=TRAIN).order_by()
     seen = dataset_rows(dataset).filter(split=INTERNAL).filter(
         Q(patient__in=trained.values("patient")) | Q(content_sha256__in=trained.values("content_sha256"))
     )  # fmt: skip
     codes = seen.order_by("patient_code").values_list("patient_code", flat=True).distinct()
-    return Known(tuple(codes), len(ids) - len(here), tuple(str(version) for version in here))
+    return Known(tuple(codes), n_absent, tuple(str(version) for version in here))
 
 
 def is_uuid(text: str) -> bool:

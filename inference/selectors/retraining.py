@@ -12,6 +12,7 @@ from cases.models import Cohort, DatasetEntry, DatasetVersion, Exclusion, HpfIma
 from cases.selectors.curation import MEASURES
 from inference.models import ImagePrediction, ModelVersion, PipelineVersion
 from inference.pipeline.drift import Confidence, Shift, Suggestion, shifts, suggest
+from inference.pipeline.rules import RuleSet
 from inference.selectors.ancestry import is_uuid
 from inference.selectors.evaluation import UNKNOWN_DEVICE
 from inference.selectors.registry import pipeline_active
@@ -57,7 +58,7 @@ def retraining_standing() -> Standing:
     return Standing(
         live, dataset, labels, len(incoming), sum(content not in quality for content in incoming), found, confidences,
         suggest(
-            live=str(live) if live else None, synthetic=live.synthetic if live else False,
+            live=str(live) if live else None, drawn=_drawn(live),
             n_training=sum(row.n_training for row in labels), n_new=n_new, found=found,
             confidences=confidences,
         ),
@@ -71,6 +72,14 @@ def dataset_of(pipeline: PipelineVersion | None) -> DatasetVersion | None:
     named = {str(model.card.get("dataset", {}).get("dataset_version", "")) for model in pipeline.slots.values()}
     ids = [name for name in named if is_uuid(name)]
     return DatasetVersion.objects.filter(public_id__in=ids).order_by("-id").first() if ids else None
+
+
+def _drawn(live: PipelineVersion | None) -> list[str]:
+    """Names of the models trained on phantoms that the rules read."""
+    if live is None:
+        return []
+    read = RuleSet.from_dict(live.rule_set).slots
+    return [str(model) for slot, model in live.slots.items() if slot in read and model.synthetic]
 
 
 def _labels(dataset: DatasetVersion | None) -> tuple[list[LabelCount], int]:

@@ -155,7 +155,7 @@ def _card(
         name=name, version=version_free(ModelVersion, name), slot=slot, classes=mapping.classes,
         architecture=dict(plan.architecture), recipe=plan.recipe, weights_sha256=UNKNOWN_SHA256,
         onnx_sha256=UNKNOWN_SHA256, licence=LICENCE, intended_use=use.strip(),
-        synthetic=dataset.synthetic or start.synthetic, created=run.created_at.date().isoformat(),
+        synthetic=dataset.synthetic, created=run.created_at.date().isoformat(),
         dataset={
             "name": str(dataset), "dataset_version": str(dataset.public_id),
             "manifest_sha256": dataset.manifest_sha256, "class_map": map_name, "taxonomy": str(dataset.taxonomy),
@@ -168,6 +168,7 @@ def _card(
         | {
             "run": run.name, "method": "quick" if quick else "full", "initial_weights": start.words,
             "initial_weights_sha256": start.sha256, "start_datasets": list(start.datasets),
+            "start_synthetic": start.synthetic,
             "best_epoch": part.best_epoch, "epochs_trained": part.epochs_done,
             "shuffled_labels": plan.shuffled_labels, "temperature": temperature,
             "environment": {k: v for k, v in run.environment.items() if k != "live"}, "software": app_version(),

@@ -18,7 +18,8 @@ from inference.services.files import model_folder
 @dataclass(frozen=True)
 class Start:
     """``source`` goes to ``build_network``; ``words``, ``sha256`` and ``datasets`` (public ids of the dataset versions
-    that the weights have learned from) onto the card."""
+    that the weights have learned from) onto the card, as does ``synthetic``: the model that they are of was trained on
+    drawn images. What is trained on people's images from there is no synthetic model."""
 
     source: str | Path | None
     words: str

@@ -138,8 +138,7 @@ def _untold_warnings(document: dict[str, Any]) -> list[Problem]:
         hint = f"Make sure that {pipeline} has learned from none of these patients."
         if names := untold(pipeline.slots.values()):
             found.append(Problem("ai", f"No card here says what {' and '.join(names)} learned from.", hint))
-        people = [model for model in pipeline.slots.values() if not model.synthetic]
-        if n_absent := datasets_absent(people):
+        if n_absent := datasets_absent(pipeline.slots.values()):
             versions = counted(n_absent, "dataset version")
             found.append(Problem("ai", f"{pipeline} learned from {versions} not in this installation.", hint))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -169,14 +170,23 @@ def test_patients_that_made_the_pipeline_are_refused(coordinator: User) -> None:
     draft = study.draft | {"ai": {"primary": {"name": "child", "version": "1"}, "comparators": []}}
     assert "No card here says what child 1 learned from." in [w.message for w in feasibility(study, draft).warnings]
 
-    elsewhere = ModelVersion.objects.create(
-        name="elsewhere", version="1", slot="model_1", classes=[], card={"dataset": {"dataset_version": str(uuid4())}},
-        recipe_sha256="", weights_sha256="d" * 64, onnx_sha256="",
-    )  # fmt: skip
-    PipelineVersion.objects.create(name="elsewhere", version="1", rule_set={}, model_1=elsewhere)
-    draft = study.draft | {"ai": {"primary": {"name": "elsewhere", "version": "1"}, "comparators": []}}
-    told = [w.message for w in feasibility(study, draft).warnings]
-    assert "elsewhere 1 learned from 1 dataset version not in this installation." in told
+    for name, synthetic, training, warned in (
+        ("elsewhere", False, {}, True),
+        ("drawn", True, {}, False),
+        ("continued", True, {"initial_weights_sha256": "c" * 64}, True),  # an older card: its start alone may be drawn
+        ("drawn anew", True, {"initial_weights_sha256": "c" * 64, "start_synthetic": True}, False),
+        ("from drawn", False, {"initial_weights_sha256": "9" * 64, "start_synthetic": True}, True),
+    ):
+        model = ModelVersion.objects.create(
+            name=name, version="1", slot="model_1", classes=[], synthetic=synthetic,
+            card={"dataset": {"dataset_version": str(uuid4())}, "training": training},
+            recipe_sha256="", weights_sha256=sha256(name.encode()).hexdigest(), onnx_sha256="",
+        )  # fmt: skip
+        PipelineVersion.objects.create(name=name, version="1", rule_set={}, model_1=model)
+        draft = study.draft | {"ai": {"primary": {"name": name, "version": "1"}, "comparators": []}}
+        told = [w.message for w in feasibility(study, draft).warnings]
+        assert (f"{name} 1 learned from 1 dataset version not in this installation." in told) == warned
+        assert not any("the start of from drawn" in words for words in told), "phantoms hold no person"
 
 
 def test_who_becomes_a_coordinator_stops_reading(coordinator: User, admin_user: User) -> None:

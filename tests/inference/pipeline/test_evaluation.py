@@ -167,7 +167,7 @@ def test_drift_and_the_suggestion_that_follows() -> None:
     assert [(s.device, s.measure, s.notable) for s in found] == [
         ("DP74", "sharpness", True), ("DP73", "sharpness", False), ("DP74", "stain", False)]  # fmt: skip
     assert found[2].size is None, "a measure that did not vary has no scale"
-    base = {"live": "p 1", "synthetic": False, "n_training": 100, "n_new": 0, "found": [], "confidences": []}
+    base = {"live": "p 1", "drawn": [], "n_training": 100, "n_new": 0, "found": [], "confidences": []}
     assert suggest(**base).level == "none"
     assert suggest(**base | {"n_new": 10}).level == "consider"
     assert suggest(**base | {"n_new": 20}).level == "retrain"
@@ -178,4 +178,6 @@ def test_drift_and_the_suggestion_that_follows() -> None:
     assert any("less sure on images of DP74: by 0.30" in reason for reason in strong.reasons)
     assert not Confidence("DP74", 9, 0.6, 0.9).notable, "too few images"
     assert suggest(**base | {"live": None}).title == "No pipeline is active: train one."
-    assert suggest(**base | {"synthetic": True}).level == "retrain"
+    phantoms = suggest(**base | {"drawn": ["m 1"]})
+    assert phantoms.level == "retrain"
+    assert "trained on drawn phantoms, for demonstration: m 1." in phantoms.reasons[0]

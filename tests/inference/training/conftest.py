@@ -44,7 +44,7 @@ def config(**changes: Any) -> Any:
 
 def freeze(
     patients: dict[str, int] | None = None, *, n_images: int = 3, name: str = "tiny", internal: int = 1,
-    purpose: str = "development", seed: int = 0,
+    purpose: str = "development", seed: int = 0, synthetic: bool = True,
 ) -> Any:  # fmt: skip
     """A dataset version: for each label so many training patients, and ``internal`` more for validation."""
     from cases.models import CaptureDevice, Cohort, Patient, Slide, Taxonomy
@@ -66,10 +66,12 @@ def freeze(
             for j in range(n_images):
                 added = image_add(actor=None, slide=slide, data=picture(label, seed + 1000 * i + j), name=f"{j}.png")
                 rows.append((added.image, patient, label, "train" if i < n else "internal"))
-    return write_version(name, taxonomy, rows)
+    return write_version(name, taxonomy, rows, synthetic=synthetic)
 
 
-def write_version(name: str, taxonomy: Any, rows: list[tuple[Any, Any, str, str]], version: int = 1) -> Any:
+def write_version(
+    name: str, taxonomy: Any, rows: list[tuple[Any, Any, str, str]], version: int = 1, *, synthetic: bool = True
+) -> Any:
     """The rows of a version with its manifest, as the freezing service leaves them; any row, also a wrong one."""
     from cases.manifests import Line, manifest
     from cases.models import DatasetEntry, DatasetVersion
@@ -81,7 +83,7 @@ def write_version(name: str, taxonomy: Any, rows: list[tuple[Any, Any, str, str]
     dataset = DatasetVersion.objects.create(
         name=name, version=version, taxonomy=taxonomy, class_map="five", choices={}, flow=[], counts={}, proof=[],
         manifest_sha256=blobs().put(content), n_images=len(rows),
-        n_patients=len({p.pk for _, p, _, _ in rows}), synthetic=True,
+        n_patients=len({p.pk for _, p, _, _ in rows}), synthetic=synthetic,
     )  # fmt: skip
     DatasetEntry.objects.bulk_create(
         [

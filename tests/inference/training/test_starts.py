@@ -77,7 +77,7 @@ def test_a_quick_retraining_changes_the_last_layer_alone_and_says_so(
         {"models": "model_1", "epochs": "15", "recalibrate_frozen": "false", "schedule": "constant"}
     )
     descendant(pipeline.slots["model_1"], "its twin", same_weights=True, start_datasets=[ELSEWHERE])
-    run = admin_run(admin_user, freeze(n_images=2), run_jobs, plan, name="fast")
+    run = admin_run(admin_user, freeze(n_images=2, synthetic=False), run_jobs, plan, name="fast")
     part = run.parts.select_related("model").get()
     card = part.model.card
     assert card["intended_use"].startswith("QUICK retraining")
@@ -87,6 +87,7 @@ def test_a_quick_retraining_changes_the_last_layer_alone_and_says_so(
     assert "colour_jitter" not in card["training"], "no variants are drawn"
     assert card["training"]["initial_weights"] == f"model {pipeline.slots['model_1']}"
     assert card["training"]["start_datasets"] == [ELSEWHERE], "what the start has learned from goes along"
+    assert (part.model.synthetic, card["training"]["start_synthetic"]) == (False, True), "it learned from people"
     assert card["recipe"] == pipeline.slots["model_1"].card["recipe"]
     before, after = (model_folder(model).weights() for model in (pipeline.slots["model_1"], part.model))
     changed = {key for key in before if not np.array_equal(before[key], after[key])}
