@@ -22,7 +22,7 @@ from cases.api_sorting_serializers import (
     TaskIn,
     TaskOut,
 )
-from cases.consensus import ConsensusRule
+from cases.consensus import OPEN, ConsensusRule
 from cases.models import HpfImage, SortingSeat
 from cases.selectors import sorting_queue
 from cases.selectors.sorting import consensus_for_task, rule_of
@@ -173,7 +173,10 @@ class SortingConsensus(APIView):
         asked = request.query_params.get("rule", "")
         rule = ConsensusRule(rule=asked) if asked else rule_of(task)
         found = consensus_for_task(task, rule)
-        ids = dict(HpfImage.objects.filter(pk__in=found).values_list("pk", "public_id"))
+        images = HpfImage.objects.filter(pk__in=found).values_list("pk", "public_id", "slide__patient_id")
+        ids = {pk: public_id for pk, public_id, _ in images}
+        told = {patient for pk, _, patient in images if found[pk].verdict != OPEN}
+        exposures_record(person(request), told, "label")
         rows = [[str(ids[pk]), c.label, c.verdict, c.how, c.n_decisions] for pk, c in sorted(found.items())]
         counts = Counter(one.label or one.verdict for one in found.values())
         return Response(ConsensusOut({"rule": rule.as_dict(), "counts": counts, "rows": rows}).data)

@@ -18,6 +18,7 @@ from cases.models import Cohort, SortingSeat, Taxonomy
 from cases.selectors import sorting_agreement as agreement
 from cases.selectors import sorting_queue
 from cases.selectors.sorting import rule_of
+from cases.services.exposures import exposures_record
 from cases.services.sorting_tasks import seat_stop, task_close, task_create
 from cases.services.taxonomies import taxonomy_ensure, taxonomy_version_create
 from cases.views.shared import add_errors
@@ -148,6 +149,7 @@ def sorting_disputes(request: HttpRequest, task_id: uuid.UUID) -> HttpResponse:
         ids = [pk for pk in ids if not consensus[pk].settled]
     page = Paginator(ids, PER_PAGE).get_page(request.GET.get("page"))
     disputes = agreement.dispute_page(task, list(page.object_list), consensus)
+    exposures_record(person(request), {one.image.slide.patient_id for one in disputes}, "label")
     titles = {label["name"]: label["title"] for label in task.taxonomy.labels}
     context = {"task": task, "page": page, "disputes": disputes, "titles": titles, "open_only": open_only,
                "query": "state=open" if open_only else ""}  # fmt: skip

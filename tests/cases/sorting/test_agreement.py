@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from cases.agreement import OTHER_CLASSES, SortedTable, agreement_report
-from cases.models import Cohort, HpfImage, SortingItem, SortingTask
+from cases.models import Cohort, Exposure, HpfImage, SortingItem, SortingTask
 from cases.selectors.sorting_agreement import sorted_table
 from cases.services.taxonomies import taxonomy_ensure
 from leukoweb.statistics.sorters import sorter_agreement
@@ -143,6 +143,27 @@ def test_no_page_of_staff_is_open_to_a_sorter(task: SortingTask, as_role: Callab
     for path in ("", "agreement/", "disagreements/"):
         assert pathologist.get(f"/sorting/{task.public_id}/{path}").status_code == 403
     assert pathologist.get(f"/api/v1/sorting/tasks/{task.public_id}/agreement/").status_code == 403
+
+
+@pytest.mark.django_db
+def test_whoever_of_the_staff_sees_labels_of_a_patient_has_seen_them(
+    task: SortingTask, as_role: Callable[[str], Client]
+) -> None:
+    """Later they may be a pathologist: a study refuses them for these patients."""
+
+    def seen(client: Any) -> int:
+        return Exposure.objects.filter(user=client.user, kind="label").count()
+
+    coordinator = as_role("coordinator")
+    for path in ("", "agreement/"):
+        coordinator.get(f"/sorting/{task.public_id}/{path}")
+    assert seen(coordinator) == 0, "numbers alone"
+    coordinator.get(f"/sorting/{task.public_id}/disagreements/")
+    assert seen(coordinator) == 3, "the patients of the 11 disputed images"
+    admin = as_role("admin")
+    SortingItem.objects.filter(image__slide__code="S-0-AML").update(current=None)
+    admin.get(f"/api/v1/sorting/tasks/{task.public_id}/consensus/")
+    assert seen(admin) == 7, "of the eighth nobody has said anything"
 
 
 @pytest.mark.django_db
