@@ -23,7 +23,7 @@ RUN SECRET_KEY=only-while-building-0123456789-0123456789-0123456789 ALLOWED_HOST
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s CMD ["python", "deploy/healthcheck.py", "http://127.0.0.1:8000/healthz"]
-CMD ["gunicorn", "leukoweb.wsgi", "--bind", "0.0.0.0:8000", "--preload", "--worker-class", "gthread", "--workers", "3", "--threads", "8", "--timeout", "120"]
+CMD ["gunicorn", "leukoweb.wsgi", "--bind", "0.0.0.0:8000", "--preload", "--worker-class", "gthread", "--workers", "3", "--threads", "8", "--timeout", "120", "--no-control-socket"]
 
 FROM base AS worker
 RUN pip install -c constraints.txt -e '.[ai,s3]'

@@ -41,6 +41,13 @@ class ClosedAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             )  # fmt: skip
             return addresses[-1].strip()
 
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Wrong passwords of a name are counted together, under whatever Host they were sent.
+
+        allauth counts by host and name: each port that a client writes behind the host would be five tries more.
+        """
+        return str(credentials.get("email", credentials.get("username", ""))).lower()
+
 
 class ClosedSocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     """An identity provider signs in people whom an admin has invited; it makes nobody new."""

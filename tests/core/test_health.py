@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +106,6 @@ def test_metrics_need_the_token(settings: Any) -> None:
     text = Client().get("/metrics", headers={"Authorization": "Bearer t0ken"}).content.decode()
     assert 'leukoweb_jobs{queue="infer",status="queued"} 1.0' in text
     assert 'leukoweb_health{what="Queue infer"} 2.0' in text
+    guide = Path(settings.BASE_DIR, "docs", "operations.md").read_text(encoding="utf-8").split("## Watch")[1]
+    told = set(re.findall(r"^\| `(\w+)", guide, re.MULTILINE))
+    assert told == {*re.findall(r"^# TYPE (\w+) gauge", text, re.MULTILINE), "leukoweb_backup_age_s"}

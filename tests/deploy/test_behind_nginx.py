@@ -314,7 +314,10 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def test_the_password_limit_holds_over_three_web_processes_and_forged_addresses(site: Site) -> None:
-    """Five wrong tries in all, however many processes answer and whatever X-Forwarded-For the client writes."""
+    """Five wrong tries in all, however many processes answer and whatever X-Forwarded-For the client writes.
+
+    Also under other ports of the name: forms are taken there, and counted together.
+    """
     told = []
     for number in range(9):
         page = site.get("/accounts/login/")
@@ -326,8 +329,8 @@ def test_the_password_limit_holds_over_three_web_processes_and_forged_addresses(
         cookie = (page.getheader("Set-Cookie") or "").split(";")[0]
         body = f"csrfmiddlewaretoken={token[1].decode()}&login=tech&password=wrong{number}"
         connection.request("POST", "/accounts/login/", body=body, headers={
-            "Host": HOST, "Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded",
-            "Referer": f"https://{HOST}/accounts/login/", "X-Forwarded-For": f"10.0.0.{number}",
+            "Host": f"{HOST}:{8440 + number}", "Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded",
+            "Origin": f"https://{HOST}:{8440 + number}", "X-Forwarded-For": f"10.0.0.{number}",
         })  # fmt: skip
         answer = connection.getresponse()
         told.append(b"Too many failed" in answer.read())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
+import subprocess
 import tomllib
 import uuid
 from importlib.metadata import PackageNotFoundError, requires
@@ -46,15 +49,79 @@ def always(profile: str) -> list[str]:
 
 
 def test_every_setting_of_the_guide_reaches_the_containers() -> None:
+    """By the first file alone, but for the bucket's; what cannot stand in `.env` is said where that is promised."""
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`([A-Z0-9_]+)`", row)}
-    named |= set(re.findall(r"`(S3_[A-Z_]+)`", text))
+    bucket = set(re.findall(r"`(S3_[A-Z_]+)`", text))
+    named |= bucket
     assert len(named) > 25
     for service in APP:
-        passed = set(SERVICES[service]["environment"]) | set(BUCKET[service]["environment"])
-        assert {n for n in named if n not in passed and f"{n}_FILE" not in passed} == set(NOT_PASSED), service
-        assert passed - named - {f"{n}_FILE" for n in named} == set(), f"{service} is passed what no guide explains"
+        first, second = set(SERVICES[service]["environment"]), set(BUCKET[service]["environment"])
+        assert {n for n in named if n not in first and f"{n}_FILE" not in first} == set(NOT_PASSED) | bucket, service
+        assert second == {n if f"{n}_FILE" not in second else f"{n}_FILE" for n in bucket}
+        known = named | {f"{n}_FILE" for n in named}
+        assert (first | second) - known == set(), f"{service} is passed what no guide explains"
+    promised = "With Compose each of them can stand in `.env`, but for "
+    sentence = re.sub(r"\s+", " ", text).split(promised)[1].split(". ")[0]
+    files = {n for n in first | second if n.endswith("_FILE")}
+    own = {n for n, value in SERVICES["web"]["environment"].items() if value is not None} - {"ALLOWED_HOSTS"} - files
+    keys = {n.removesuffix("_FILE") for n in files}
+    assert set(re.findall(r"`([A-Z0-9_]+)`", sentence)) == set(NOT_PASSED) | own | keys
+
+
+def test_the_bucket_is_there_for_whatever_is_run_alone() -> None:
+    """A restore starts the database only, and what `run` depends on; a bucket of another name is made as well."""
+    assert all("objects" in BUCKET[service]["depends_on"] for service in APP)
+    objects = BUCKET["objects"]
+    assert objects["environment"]["S3_BUCKET"] == BUCKET["web"]["environment"]["S3_BUCKET"]
+    assert objects["command"][0].startswith('mkdir -p "/objects/$$S3_BUCKET" && ')
+
+
+def make_secrets(folder: Path, openssl: str = "") -> subprocess.CompletedProcess[str]:
+    """deploy/make_secrets.sh in a folder of its own, where `openssl` is this script, or not there."""
+    (folder / "deploy").mkdir(exist_ok=True)
+    (folder / "deploy" / "make_secrets.sh").write_text((ROOT / "deploy" / "make_secrets.sh").read_text())
+    path = folder / "bin"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    for name in ["cat", "chmod", "dirname", "mkdir", "mv", "rm"]:
+        (path / name).symlink_to(shutil.which(name) or "")
+    if openssl:
+        (path / "openssl").write_text(f"#!/bin/sh\n{openssl}\n")
+        (path / "openssl").chmod(0o755)
+    words = ["/bin/sh", "deploy/make_secrets.sh", "smears.example.org"]
+    return subprocess.run(words, cwd=folder, env={"PATH": str(path)}, capture_output=True, text=True, check=False)
+
+
+def test_secrets_are_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    done = make_secrets(tmp_path)
+    assert done.returncode == 1
+    assert "openssl is not installed" in done.stderr
+    assert not secrets.exists()
+
+    done = make_secrets(tmp_path, openssl="exit 3")
+    assert (done.returncode, done.stdout) == (3, "")
+    done = make_secrets(tmp_path, openssl='[ "$1" = rand ] && echo abc && exit; echo no room >&2; exit 1')
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no room" in done.stderr
+    assert all(file.stat().st_size for file in secrets.iterdir()), "nothing empty is left"
+
+    shutil.rmtree(secrets)
+    secrets.mkdir()
+    (secrets / "s3_access_key").write_text("")
+    (secrets / "db_password").write_text("mine")
+    real = shutil.which("openssl")
+    quick = f'[ "$1" = rand ] && exec {real} "$@"; echo x >secrets/tls_key; echo x >secrets/tls_certificate'
+    assert make_secrets(tmp_path, openssl=quick).returncode == 0
+    made = {file.name: file.read_text() for file in secrets.iterdir()}
+    assert set(made) == set(COMPOSE["secrets"]) | {"s3_access_key", "s3_secret_key"}
+    assert all(made.values())
+    assert made["database_url"] == "postgres://leukoweb:mine@db:5432/leukoweb"
+    assert len(made["secret_key"]) >= 50
+    assert make_secrets(tmp_path, openssl=quick).returncode == 0
+    assert {file.name: file.read_text() for file in secrets.iterdir()} == made, "nothing is written over"
 
 
 def test_no_answer_fills_the_proxys_memory() -> None:
@@ -112,6 +179,18 @@ def test_the_worker_images_own_command_is_that_of_the_gpu_worker_and_of_the_guid
     assert json.loads(command) == SERVICES["worker-gpu"]["command"]
     guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     assert "start the `worker` image (its own command is `celery ... -Q infer,train -c 1`)" in guide
+
+
+def test_the_guide_starts_the_processes_of_the_images_without_containers_too() -> None:
+    """A gunicorn of its own defaults has one worker, which answers one person at a time and is killed after 30 s."""
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (web,) = re.findall(r"^CMD (\[\"gunicorn.*\])$", DOCKERFILE, re.MULTILINE)
+    assert f"    .venv/bin/{shlex.join(json.loads(web)).replace('0.0.0.0', '127.0.0.1')}\n" in guide
+    for service in ("worker-ops", "worker-cpu", "worker-train"):
+        words = shlex.join(SERVICES[service]["command"]).replace("celery -A", ".venv/bin/celery -A")
+        assert f"    {words}\n" in guide
+    asked = {extra for image in ("web", "worker") for extra in extras_of(image)}
+    assert set(re.findall(r"install -c constraints.txt -e '\.\[([a-z0-9,]+)\]'", guide)[0].split(",")) == asked
 
 
 def test_what_is_changed_on_a_running_site_arrives() -> None:

@@ -114,7 +114,7 @@ class Site:
         """The image's own command, on this test's port."""
         (text,) = re.findall(r"^CMD (\[\"gunicorn.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
         words = [word.replace("0.0.0.0:8000", f"127.0.0.1:{self.port}") for word in yaml.safe_load(text)]
-        with self.running(sys.executable, "-m", *words, "--no-control-socket"):
+        with self.running(sys.executable, "-m", *words):
             wait_until(self.answers, seconds=180, what="the site answering")
             yield
 
