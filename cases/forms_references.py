@@ -14,7 +14,7 @@ class ReferenceTableForm(forms.Form):
         help_text="As your spreadsheet program saves it: commas, semicolons or tabs.",
     )  # fmt: skip
     source = forms.CharField(
-        max_length=200, label="How established",
+        max_length=200, label="How established", required=False,
         help_text="For rows that do not say it themselves, such as flow cytometry or genetics.",
     )  # fmt: skip
 
@@ -23,6 +23,6 @@ class TableConfirmForm(forms.Form):
     """What was looked at travels with the page, so that nothing of an unconfirmed table is kept on the server."""
 
     table = forms.CharField(max_length=2 * BYTES_MAX, strip=False, widget=forms.HiddenInput)
-    source = forms.CharField(max_length=200, widget=forms.HiddenInput)
+    source = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
     plan = forms.CharField(max_length=64, widget=forms.HiddenInput)
     sealed = forms.CharField(max_length=400, widget=forms.HiddenInput)

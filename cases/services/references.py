@@ -30,6 +30,11 @@ def reference_check(
         Unknown diagnosis, no source, a date in the future, or ``transformed`` with a diagnosis that is not acute.
     """
     require_live(patient)
+    if not source.strip():
+        raise DomainError(
+            "It is not said how this diagnosis was established.", field="source",
+            hint="Such as flow cytometry or genetics: in its row, or once for all rows that do not say it.",
+        )  # fmt: skip
     if decided_on is not None and decided_on > timezone.localdate():
         raise DomainError(f"The date {decided_on:%Y-%m-%d} is in the future.", code="E_DATE", field="decided_on")
     if transformed and diagnosis not in ("ALL", "AML"):

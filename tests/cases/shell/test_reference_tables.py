@@ -49,6 +49,18 @@ def hidden(page: str) -> dict[str, str]:
     return {name: html.unescape(value) for name, value in found}
 
 
+def test_a_table_whose_rows_say_how_they_were_established_needs_no_common_word(
+    as_role: Any, patients: list[Patient]
+) -> None:
+    client = as_role("coordinator")
+    lacking = upload(client, HEADER + "B-1,AML,genetics,,\nB-2,CML,,,\n", source="").content.decode()
+    told = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", lacking))
+    assert "3 source It is not said how this diagnosis was established." in told
+    page = upload(client, HEADER + "B-1,AML,genetics,,\nB-2,CML,flow,,\n", source="").content.decode()
+    assert "2 diagnoses entered" in client.post(f"{HERE}confirm/", hidden(page), follow=True).content.decode()
+    assert list(ReferenceDiagnosis.objects.order_by("patient").values_list("source", flat=True)) == ["genetics", "flow"]
+
+
 def test_a_table_is_looked_at_first_and_entered_once_by_its_person(as_role: Any, patients: list[Patient]) -> None:
     reference_add(actor=None, patient=patients[0], diagnosis="AML", source="flow cytometry")
     reference_add(actor=None, patient=patients[1], diagnosis="CML", source="flow cytometry")
