@@ -4,12 +4,11 @@ process, so there the need is worked out before the first step, from what one sm
 from __future__ import annotations
 
 import copy
-import os
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from inference.pipeline.memory_left import available_bytes
 from inference.pipeline.train import Trainer
 
 PROBE = 2  # images of the forward that is looked at
@@ -34,17 +33,6 @@ def kept_bytes_per_image(trainer: Trainer) -> float:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), trainer.autocast():
         network(trainer.normalise(images.float() / 255)).sum()
     return sum(seen.values()) / PROBE
-
-
-def available_bytes() -> int:
-    """Memory that can be had without swapping, as Linux estimates it; elsewhere half of what the machine has."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def fit_to_memory(trainer: Trainer, available: int | None = None) -> int:

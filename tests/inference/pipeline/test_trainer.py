@@ -14,6 +14,7 @@ import torch
 from inference.pipeline import head as heads
 from inference.pipeline.dataset import ImageSet
 from inference.pipeline.distributed import finished
+from inference.pipeline.memory_left import available_bytes
 from inference.pipeline.networks import build_network
 from inference.pipeline.train import Diverged, Epoch, OutOfMemory, TrainedModel, Trainer, logits_of
 from inference.pipeline.train_batches import Normalise, epoch_order, split
@@ -242,6 +243,43 @@ def test_the_need_for_memory_is_known_before_the_first_step() -> None:
         architecture=ARCHITECTURE, recipe=replace(RECIPE, size_px=64), settings=SETTINGS,
     )  # fmt: skip
     assert kept_bytes_per_image(double) / need == pytest.approx(4, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "left"),
+    [
+        ("0::/", {"memory.max": "max\n"}, 32768),
+        (
+            "0::/",
+            {"memory.max": "16000\n", "memory.current": "9000\n", "memory.stat": "anon 1\ninactive_file 500\n"},
+            7500,
+        ),
+        ("0::/", {"memory.max": "16000\n", "memory.current": "17000\n", "memory.stat": "anon 1\n"}, 0),
+        ("0::/a/b", {"a/memory.max": "4000\n", "a/memory.current": "0\n", "a/memory.stat": "anon 0\n"}, 4000),
+        ("0::/a/b", {"a/memory.max": "99000\n", "a/memory.current": "0\n", "a/memory.stat": "anon 0\n"}, 32768),
+        (
+            "5:cpu,memory:/docker/of the host",
+            {"memory/memory.limit_in_bytes": "8000\n", "memory/memory.usage_in_bytes": "7000\n",
+             "memory/memory.stat": "total_inactive_file 24\n"},
+            1024,
+        ),
+        ("5:cpu:/", {"memory.max": "1\n", "memory.current": "0\n", "memory.stat": "anon 0\n"}, 32768),
+        (None, {}, 32768),
+    ],
+)  # fmt: skip
+def test_a_container_has_no_more_memory_than_its_limit_leaves(
+    tmp_path: Path, lines: str | None, files: dict[str, str], left: int
+) -> None:
+    """What the machine has, 32 KiB here, is what a container's processes see in /proc/meminfo."""
+    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
+    written = {proc / "meminfo": "MemTotal: 64 kB\nMemAvailable: 32 kB\n"}
+    written |= {groups / name: text for name, text in files.items()}
+    if lines is not None:
+        written[proc / "self" / "cgroup"] = f"9:pids:/\n{lines}\n"
+    for path, text in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert available_bytes(proc, groups) == left
 
 
 @pytest.mark.slow
