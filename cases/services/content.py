@@ -20,6 +20,7 @@ from leukoweb.core.storage import blobs
 THUMBNAIL_PX = 320
 PREVIEW_PX = 1000
 _NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{64}\.")
+_HALF_MADE = re.compile(r"\.tmp-|\.new-|export-|import-")  # what a kill leaves: files, and folders of models
 
 
 def content_lock(sha256: str) -> None:
@@ -60,19 +61,36 @@ def _purge_cache(gone: Collection[str]) -> None:
 
 
 def cache_sweep(named: Collection[str], *, before: float) -> int:
-    """Remove cached files, last written before that time, of contents that are not ``named``. Returns how many.
+    """Remove cached files, last written before that time, of contents that are not ``named``, and what was never
+    finished. Returns how many.
 
     A withdrawal that was killed before it came to the cache leaves such files, and so does whatever was drawing a
     thumbnail at that moment.
     """
     removed = 0
     for path in _cached():
-        if _NAMED_BY_CONTENT.match(path.name) and path.name[:64] not in named:
+        stray = bool(_NAMED_BY_CONTENT.match(path.name)) and path.name[:64] not in named
+        if stray or _half_made(path):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:
                     path.unlink()
                     removed += 1
+                    _drop_folders(path)
     return removed
+
+
+def _half_made(path: Path) -> bool:
+    parts = path.relative_to(settings.CACHE_ROOT).parts
+    return ".tmp-" in path.name or any(_HALF_MADE.match(part) for part in parts)
+
+
+def _drop_folders(path: Path) -> None:
+    """The empty ones around a removed file that were half made; those of the cache itself may be in use."""
+    for folder in path.parents:
+        if not folder.is_relative_to(settings.CACHE_ROOT) or not _half_made(folder):
+            return
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def signatures_sweep() -> None:

@@ -21,7 +21,10 @@ READERS = 4
 
 
 class ArrayCache:
-    """Arrays of one shape under content hashes; written beside and renamed, so a kill leaves no half file."""
+    """Arrays of one shape under content hashes; written beside and renamed, so no half file is ever read.
+
+    What a kill leaves beside has a name that begins with the hash, too: a withdrawal finds it.
+    """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], kind: type[np.generic]) -> None:
         self.folder, self.shape, self.kind = folder, shape, np.dtype(kind)
@@ -39,7 +42,7 @@ class ArrayCache:
             raise ValueError(f"{values.dtype} {values.shape} does not belong among {self.kind} {self.shape}")
         path = self.path(content_sha256)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.tmp-")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(np.ascontiguousarray(values).data)

@@ -13,7 +13,8 @@ from typing import BinaryIO
 def write_whole(path: Path, data: bytes) -> None:
     """Write beside, then rename: who reads sees the old file or the new one. Folders are made where missing.
 
-    Nothing is forced to the disk, so this is for what can be made again; pixels are kept by ``core.storage``.
+    What a kill leaves beside begins with the same name, so who removes files by their names removes that. Nothing is
+    forced to the disk, so this is for what can be made again; pixels are kept by ``core.storage``.
 
     Raises
     ------
@@ -21,7 +22,7 @@ def write_whole(path: Path, data: bytes) -> None:
         The disk is full or read-only; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.tmp-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

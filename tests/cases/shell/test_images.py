@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from django.db import connections
 from django.db.models import Q
@@ -19,7 +20,9 @@ from cases.services import content, sweeping
 from cases.services import images as images_module
 from cases.services.content import missing_or_damaged, named_contents, thumbnail_of
 from cases.stripped import ImageRefused
+from inference.pipeline.image_cache import ArrayCache
 from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.files import write_whole
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.storage import BlobStore, blobs
 from tests.cases.datasets.rows import quality_make
@@ -179,16 +182,29 @@ def test_withdrawing_purges_pixels_and_names_and_keeps_a_tombstone(
 
 
 def test_withdrawing_purges_every_cached_file_of_the_pixels(
-    coordinator: Any, patient: Patient, slide: Slide, add: Callable[..., HpfImage], settings: Any
-) -> None:
+    coordinator: Any, patient: Patient, slide: Slide, add: Callable[..., HpfImage], settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     image = add(slide, 1)
     overlay = settings.CACHE_ROOT / "saliency" / f"{image.content_sha256}.model_2.png"
     other = settings.CACHE_ROOT / "saliency" / f"{'0' * 64}.png"
     overlay.parent.mkdir(parents=True)
     overlay.write_bytes(b"map")
     other.write_bytes(b"map")
+    pixels = ArrayCache(settings.CACHE_ROOT / "training", (1,), np.uint8)
+
+    def killed(temporary: str, path: object) -> None:
+        os.rename(temporary, f"{temporary}.left")  # out of reach of what tidies up after an error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        write_whole(overlay, b"map")
+        pixels.put(image.content_sha256, np.zeros(1, np.uint8))
+    left = list(settings.CACHE_ROOT.rglob("*.left"))
+    assert len(left) == 2
     services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn")
     assert (overlay.exists(), other.exists()) == (False, True)
+    assert not any(path.exists() for path in left)
 
 
 def test_the_sweep_ends_a_withdrawal_that_was_killed_before_it_came_to_the_cache(
@@ -206,11 +222,19 @@ def test_the_sweep_ends_a_withdrawal_that_was_killed_before_it_came_to_the_cache
         settings.CACHE_ROOT / "saliency" / f"{one.content_sha256}.{weights}.npy"
         for one, weights in ((image, "a"), (theirs, "a"), (image, "b"))
     ]
-    for path in (*left, *kept):
+    half = [
+        settings.CACHE_ROOT / name
+        for name in ("thumbs/ab/.tmp-1", f"saliency/{theirs.content_sha256}.a.npy.tmp-1", "export-1/model_1/card.json",
+                     "import-1/model_1/weights.safetensors", f"models/{'2' * 64}/.new-1/model.onnx")
+    ]  # fmt: skip
+    for path in (*left, *kept, *half):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    assert sweeping.media_sweep(older_than_s=-1).cached == 2
+    assert sweeping.media_sweep().cached == 0, "what is of today may be in use"
+    assert sweeping.media_sweep(older_than_s=-1).cached == 2 + len(half)
     assert [path.exists() for path in (*left, *kept)] == [False, True, False, True, True]
+    assert not any(path.exists() for path in half)
+    assert sorted(path.name for path in settings.CACHE_ROOT.iterdir()) == ["models", "openvino", "saliency", "thumbs"]
     assert list(ImageQuality.objects.values_list("content_sha256", flat=True)) == [theirs.content_sha256]
 
 
