@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 
-from cases.models import DatasetVersion
+from cases.models import DatasetEntry, DatasetVersion
 from cases.selectors.datasets import dataset_rows
-from inference.models import Evaluation, ModelVersion, PipelineVersion, Promotion, TrainingPart, TrainingRun
+from inference.models import (
+    Evaluation,
+    ModelVersion,
+    PipelineVersion,
+    Promotion,
+    TrainingEpoch,
+    TrainingPart,
+    TrainingRun,
+)
 from inference.pipeline.training_data import Entry
 from leukoweb.core.exceptions import NotFound
 from leukoweb.core.models import Job
@@ -86,6 +94,19 @@ def run_progress(run: TrainingRun) -> RunProgress:
     if newest is None:
         return RunProgress(done, total, estimate if not done else None, None, estimate)
     return RunProgress(done, total, (total - done) * newest.seconds, newest.images_per_s, estimate)
+
+
+def withdrawn_since(run: TrainingRun) -> bool:
+    """Whether the state that the run would go on from knows a patient who was withdrawn after its first epoch.
+
+    Such a run cannot be continued and its state is not kept. A part without an epoch begins with whoever is left, and
+    so does a quick retraining, which has no state. At most two queries.
+    """
+    epochs = TrainingEpoch.objects.filter(part__run=run, part__model=None).exclude(part__state_name="")
+    began = epochs.aggregate(began=Min("created_at"))["began"]
+    if began is None:
+        return False
+    return DatasetEntry.objects.filter(dataset=run.dataset_id, patient__withdrawn_at__gte=began).exists()
 
 
 def evaluation_newest(pipeline: PipelineVersion, dataset: DatasetVersion) -> Evaluation | None:

@@ -22,7 +22,7 @@ from inference.pipeline.training_config import PARTS, ConfigInvalid, TrainingCon
 from inference.pipeline.training_data import PartMap, check_entries, part_map, refuse_known, refuse_moved
 from inference.selectors.ancestry import datasets_behind, known_patients
 from inference.selectors.registry import names_registered, pipeline_active
-from inference.selectors.training import training_entries, weight_files
+from inference.selectors.training import training_entries, weight_files, withdrawn_since
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict
 from leukoweb.core.jobs.ledger import job_create, job_retry
@@ -30,6 +30,7 @@ from leukoweb.core.models import Job, User
 
 KIND = "training.run"
 ESTIMATE_KIND = "training.estimate"
+NEW_RUN = "Start a new run: it leaves the patient out."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}")
 
 
@@ -172,9 +173,17 @@ def diagnoses_seen(user: User, patient_ids: Iterable[int]) -> None:
 
 
 def training_continue(*, actor: User | None, run: TrainingRun) -> Job:
-    """Queue a cancelled or failed run again; it resumes after its last saved epoch."""
+    """Queue a cancelled or failed run again; it resumes after its last saved epoch.
+
+    Conflict where that epoch's weights know a patient who was withdrawn since.
+    """
     if run.job is None:
         raise Conflict(f"{run.name} was not started yet.", hint="Start it.")
+    if withdrawn_since(run):
+        raise Conflict(
+            f"{run.name} cannot go on: a patient from whom it has learned was withdrawn since.", code="E_WITHDRAWN",
+            hint=NEW_RUN,
+        )  # fmt: skip
     return job_retry(actor=actor, job=run.job)
 
 

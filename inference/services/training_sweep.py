@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 
 from inference.models import TrainingPart, TrainingRun
+from inference.selectors.training import withdrawn_since
 from leukoweb.core.models import Job
 
 CONTINUES = (Job.Status.FAILED, Job.Status.CANCELLED)
@@ -19,7 +20,8 @@ def trainings_sweep(before: float) -> int:
     """Remove the files, last written before that time, of trainings that do not run. Returns how many.
 
     A training over several GPUs that is killed leaves the pixels of its images, also of patients who are withdrawn
-    later. What stays is the one state of each part from which "Continue" goes on: weights, no pixels.
+    later. What stays is the one state of each part from which "Continue" goes on: weights, no pixels; it goes, too,
+    once a patient from whom it has learned is withdrawn.
     """
     removed = 0
     for folder in _folders():
@@ -47,7 +49,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _states(run: TrainingRun, folder: Path) -> set[Path]:
-    if run.job is None or run.job.status not in CONTINUES:
+    if run.job is None or run.job.status not in CONTINUES or withdrawn_since(run):
         return set()
     parts = TrainingPart.objects.filter(run=run, model=None).exclude(state_name="")
     return {folder / part.part / part.state_name for part in parts}

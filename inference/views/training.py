@@ -14,7 +14,7 @@ from inference.filters import TrainingFilter
 from inference.models import TrainingPart, TrainingRun
 from inference.pipeline import figures
 from inference.pipeline.training_config import PARTS, PRESETS
-from inference.selectors.training import parts_of, run_progress, training_runs
+from inference.selectors.training import parts_of, run_progress, training_runs, withdrawn_since
 from inference.services import training
 from inference.training_forms import TrainingForm
 from leukoweb.core.exceptions import DomainError
@@ -72,7 +72,7 @@ def training_detail(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
     parts = list(parts_of(row))
     context = {
         "run": row, "parts": parts, "plan": row.plan, "progress": run_progress(row), "titles": PARTS,
-        "notes": list(row.notes.order_by("-id")[:NOTES_SHOWN]),
+        "notes": list(row.notes.order_by("-id")[:NOTES_SHOWN]), "withdrawn": withdrawn_since(row),
     }  # fmt: skip
     return render(request, name, context)
 

@@ -19,10 +19,12 @@ from cases.selectors.datasets import dataset_withdrawn
 from inference.models import TrainingEpoch, TrainingNote, TrainingPart, TrainingRun
 from inference.pipeline.networks import require_torch
 from inference.pipeline.training_config import PARTS, TrainingConfig
+from inference.pipeline.training_data import TrainingRefused
 from inference.selectors.training import duration, run_progress, training_entries
 from inference.services.training import check_dataset, check_start
 from inference.worker.training_images import decode_all, image_sets, verify_files, verify_manifest
 from inference.worker.training_start import initial_weights
+from inference.worker.training_withdrawals import entries_still, refuse_old_state
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
 from leukoweb.core.words import counted
@@ -122,14 +124,35 @@ def _train_part(context: JobContext, run: TrainingRun, part: TrainingPart, data:
     plan = run.plan
     start = initial_weights(run, part)
     check_start(run.dataset, start.datasets)
-    if plan.method == "quick":
-        from inference.worker.training_quick import train_quick
+    folder = run_folder(run) / part.part
+    try:
+        refuse_old_state(run)
+        if plan.method == "quick":
+            from inference.worker.training_quick import train_quick
 
-        trained = train_quick(context, run, part, data, start, say)
-    else:
-        trained = _train_full(context, run, part, data, start, say)
-    register_part(context, run, part, trained, data, start, say)
-    shutil.rmtree(run_folder(run) / part.part, ignore_errors=True)
+            trained = train_quick(context, run, part, data, start, say)
+        else:
+            trained = _train_full(context, run, part, data, start, say)
+        register_part(context, run, part, trained, data, start, say)
+    except (DomainError, OSError) as error:
+        _say_withdrawn(run, data, folder, error)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say_withdrawn(run: TrainingRun, data: Any, folder: Path, error: DomainError | OSError) -> None:
+    """Whatever stopped the part: if a patient was withdrawn meanwhile, raise that, and keep no state that knows them.
+
+    A withdrawal purges the pixels, so a set that is read from the disk while training fails by a missing file.
+    """
+    try:
+        if getattr(error, "code", "") == "E_WITHDRAWN":
+            raise error
+        entries_still(run, data)
+    except TrainingRefused as refused:
+        if refused.code == "E_WITHDRAWN":
+            shutil.rmtree(folder, ignore_errors=True)
+            raise refused from None
 
 
 def require_state(run: TrainingRun, part: TrainingPart) -> None:
@@ -169,6 +192,7 @@ def _train_full(context: JobContext, run: TrainingRun, part: TrainingPart, data:
     def on_epoch(epoch: Epoch) -> None:
         name = f"epoch-{epoch.number:05}-{context.claim.fence}.safetensors"
         context.check()
+        entries_still(run, data)
         trainer.save(folder / name)
         save_epoch(context, part, epoch, trainer.best_epoch, name)
         _forget_older(folder, name)

@@ -17,6 +17,7 @@ from inference.pipeline.image_cache import CachedImages
 from inference.pipeline.tether import tethered
 from inference.worker.training_images import cache_folder
 from inference.worker.training_start import Start
+from inference.worker.training_withdrawals import entries_still
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
 
@@ -43,6 +44,11 @@ def train_on_devices(
     spec_folder = folder / f"devices-{context.claim.fence}"
     drop_pixels(folder)  # of an attempt that was killed
     done, process = part.epochs_done, None
+
+    def save(*epoch: Any) -> None:
+        entries_still(run, data)
+        save_epoch(*epoch)
+
     try:
         resume = folder / part.state_name if part.state_name else None
         write_spec(spec_folder, run, data, start.source, resume=resume)
@@ -51,11 +57,11 @@ def train_on_devices(
         while process.poll() is None:
             time.sleep(POLL_S)
             context.check()
-            done = _record(context, part, spec_folder, folder, done, save_epoch)
+            done = _record(context, part, spec_folder, folder, done, save)
     finally:
         _end(process)
         drop_pixels(folder)
-    _record(context, part, spec_folder, folder, done, save_epoch)
+    _record(context, part, spec_folder, folder, done, save)
     if process.returncode:
         words = (spec_folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
         raise DevicesFailed(f"Training on {n} devices failed: {' '.join(words)[:300]}.", hint=f"See {spec_folder}.")

@@ -20,12 +20,13 @@ from inference.pipeline.validation import model_report
 from inference.selectors.comparisons import known_to
 from inference.selectors.evaluation import entry_groups
 from inference.selectors.registry import pipeline_active, version_free
-from inference.selectors.training import comparators_of, evaluation_newest, training_entries
+from inference.selectors.training import comparators_of, evaluation_newest
 from inference.services.registry import model_import, pipeline_create
-from inference.services.training import check_moved, model_name
+from inference.services.training import model_name
 from inference.services.version import app_version
 from inference.worker.evaluation import Hooks, NobodyKnown, evaluate_dataset
 from inference.worker.training_start import Start
+from inference.worker.training_withdrawals import entries_still
 from leukoweb.core.jobs.context import JobContext
 
 CONTROL = "CONTROL trained on shuffled labels: it must stay at chance and is never to be used. "
@@ -67,23 +68,6 @@ def register_part(
     best = f"epoch {part.best_epoch}, macro F1 {trained.metrics['macro_f1']:.3f} on {report['n_patients']} patients"
     say(f"{PARTS[part.part][2]}: registered as {model} ({best}).")
     return model
-
-
-def entries_still(run: TrainingRun, data: tuple[ImageSet, ImageSet]) -> list[Entry]:
-    """The dataset's images, if they still are those of ``data``, training and validation; two queries.
-
-    TrainingRefused (E_WITHDRAWN, E_MOVED) otherwise: a card must not deny a patient whom its weights have learned from,
-    and no model may be registered that knows somebody who was withdrawn before that.
-    """
-    check_moved(run.dataset)
-    entries = training_entries(run.dataset)
-    for split, used in zip((TRAIN, INTERNAL), data, strict=True):
-        if [entry.patient for entry in entries if entry.split == split] != list(used.patients):
-            raise TrainingRefused(
-                "A patient of the dataset was withdrawn while the run worked; nothing was registered.",
-                code="E_WITHDRAWN", hint="Start a new run: it leaves the patient out.",
-            )  # fmt: skip
-    return entries
 
 
 def candidate_ensure(context: JobContext, run: TrainingRun, entries: list[Entry], say: Any) -> str:

@@ -15,14 +15,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
 
+from cases.models import Patient
 from cases.services.sweeping import media_sweep
-from inference.models import TrainingRun
+from inference.models import TrainingEpoch, TrainingRun
 from inference.pipeline.dataset import ImageSet
-from inference.services.training import training_create, training_start
+from inference.pipeline.train import Trainer
+from inference.selectors.training import withdrawn_since
+from inference.services.training import NEW_RUN, training_continue, training_create, training_start
 from inference.worker import training_devices
 from inference.worker.training import run_folder, save_epoch
 from inference.worker.training_start import Start
+from leukoweb.core.exceptions import Conflict
 from leukoweb.core.models import Job
 from tests.inference.training.conftest import config
 
@@ -65,6 +72,58 @@ def test_the_sweep_keeps_what_continue_needs_and_no_pixels(run: TrainingRun, dat
     Job.objects.update(status="done")
     media_sweep(older_than_s=-1)
     assert not run_folder(run).exists()
+
+
+def withdraw(code: str) -> None:
+    Patient.objects.filter(code=code).update(withdrawn_at=timezone.now())
+
+
+@pytest.mark.parametrize("how", ["a missing file", "the end of an epoch"])
+def test_a_withdrawal_ends_the_training_with_its_next_epoch_and_no_state_stays(
+    frozen: Any, run_jobs: Callable[[], int], as_role: Callable[[str], Client], monkeypatch: Any, how: str
+) -> None:
+    """The first epoch has learned from the patient, and its state is on record."""
+    made = training_create(actor=None, dataset=frozen, config=config())
+    job = training_start(actor=None, run=made)
+    train = Trainer.run
+
+    def withdrawn_after_the_first(self: Trainer, on_epoch: Any, on_step: Any) -> Any:
+        def after(epoch: Any) -> None:
+            on_epoch(epoch)
+            withdraw("tiny-AML-0")
+            if how == "a missing file":
+                raise FileNotFoundError("decoded pixels")
+
+        return train(self, after, on_step)
+
+    monkeypatch.setattr(Trainer, "run", withdrawn_after_the_first)
+    run_jobs()
+    job.refresh_from_db()
+    assert (job.status, job.error_code, job.hint) == ("failed", "E_WITHDRAWN", NEW_RUN)
+    assert made.parts.get().epochs_done == 1
+    assert not list(run_folder(made).rglob("*.safetensors"))
+    page = as_role("admin").get(reverse("training_detail", args=[made.public_id])).content.decode()
+    assert "It cannot be continued: a patient from whom it has learned was withdrawn since." in page
+    assert "Continue after epoch" not in page
+
+
+def test_a_run_that_waits_to_be_continued_does_not_after_a_withdrawal(
+    run: TrainingRun, admin_user: Any, run_jobs: Callable[[], int]
+) -> None:
+    """The epochs are of before, and the sweep takes the state that "Continue" would have needed."""
+    (state,) = written(run_folder(run) / "model_1", "devices-3/epoch-00002.safetensors")
+    TrainingEpoch.objects.create(part=run.parts.get(), number=1, loss=1, macro_f1=0, accuracy=0, class_f1=[],
+                                 learning_rate=1, images_per_s=1, seconds=1)  # fmt: skip
+    assert not withdrawn_since(run)
+    withdraw("tiny-AML-2")
+    run_jobs()
+    job = Job.objects.get(kind="training.run")
+    assert (job.status, job.error_code) == ("failed", "E_WITHDRAWN"), "queued before, noticed before it resumes"
+    with pytest.raises(Conflict, match="a patient from whom it has learned was withdrawn since"):
+        training_continue(actor=admin_user, run=TrainingRun.objects.get(pk=run.pk))
+    written(state.parent, state.name)
+    media_sweep(older_than_s=-1)
+    assert not state.exists()
 
 
 def test_a_state_that_is_gone_is_said_with_what_to_do(run: TrainingRun, run_jobs: Callable[[], int]) -> None:
