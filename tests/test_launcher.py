@@ -95,42 +95,46 @@ def answers(port: int) -> bool:
         return bool(json.load(answer)["status"] == "ok")
 
 
+def lives_without_its_broker(data: Path, port: int, process: subprocess.Popen[str]) -> None:
+    victim = broker_of(data)
+    assert victim
+    os.kill(victim, signal.SIGKILL)
+    assert answers(port)
+    wait_for(process, "broker ended")
+    deadline = time.monotonic() + PATIENCE_S
+    while broker_of(data) in (None, victim) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert broker_of(data) not in (None, victim)
+
+
+def refuses_a_second_one(data: Path) -> None:
+    second = subprocess.run(
+        [sys.executable, "manage.py", "up", "--port", str(free_port())], cwd=ROOT, env=environment(data),
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert second.returncode == 1
+    assert "already runs" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_start_answer_lose_the_broker_stop(data: Path, ending: signal.Signals) -> None:
-    """The page answers while the broker is gone; the broker comes back; a stop leaves nothing."""
+def test_it_answers_without_its_broker_and_leaves_nothing_however_it_ends(data: Path, ending: signal.Signals) -> None:
+    """Stopped, and then started in the same folder and killed."""
     port = free_port()
     with launched(data, port) as process:
         said = wait_for(process, "sets a password and signs in")
         assert f"http://localhost:{port}/join/" in said
         assert answers(port)
-        victim = broker_of(data)
-        assert victim
-        os.kill(victim, signal.SIGKILL)
-        assert answers(port)
-        wait_for(process, "broker ended")
-        deadline = time.monotonic() + PATIENCE_S
-        while broker_of(data) in (None, victim) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert broker_of(data) not in (None, victim)
+        refuses_a_second_one(data)
+        lives_without_its_broker(data, port, process)
         os.killpg(process.pid, ending)
         rest, _ = process.communicate(timeout=PATIENCE_S)
         assert "Stopped." in rest
         assert process.returncode == 0
         assert of_this_folder(data) == []
-
-
-def test_a_killed_launcher_leaves_no_orphans_and_a_second_one_is_refused(data: Path) -> None:
-    port = free_port()
     with launched(data, port, "--host", "127.0.0.2") as process:
         said = wait_for(process, "sets a password and signs in")
         assert f"http://127.0.0.2:{port}/join/" in said, "its own address is answered to without ALLOWED_HOSTS"
-        second = subprocess.run(
-            [sys.executable, "manage.py", "up", "--port", str(free_port())], cwd=ROOT, env=environment(data),
-            capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-        )  # fmt: skip
-        assert second.returncode == 1
-        assert "already runs" in second.stderr
-        assert "Traceback" not in second.stderr
         assert len(of_this_folder(data)) > 3
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
