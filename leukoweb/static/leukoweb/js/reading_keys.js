@@ -43,8 +43,12 @@ export function plainDigit(event) {
   return digit && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey ? Number(digit) : null;
 }
 
-/** Shift with a digit of the main row, whatever sign the keyboard prints there. */
+/**
+ * Shift with a digit of the main row or of the number pad, whatever sign the keyboard prints there. Windows takes Shift out
+ * of the event on the number pad and makes an arrow of it: with NumLock on, only Shift does that.
+ */
 export function shiftedDigit(event) {
-  const digit = /^(?:Digit|Numpad)([1-5])$/.exec(event.code)?.[1];
-  return digit && event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey ? Number(digit) : null;
+  const [, row, digit] = /^(Digit|Numpad)([1-5])$/.exec(event.code) ?? [];
+  const taken = row === "Numpad" && event.getModifierState("NumLock") && !/^\d$/.test(event.key);
+  return digit && (event.shiftKey || taken) && !event.ctrlKey && !event.altKey && !event.metaKey ? Number(digit) : null;
 }
