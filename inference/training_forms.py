@@ -124,4 +124,4 @@ class PromoteForm(forms.Form):
     """``instead_of`` is the pipeline that was active when the page was made: whoever comes second is told."""
 
     instead_of = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    reason = forms.CharField(max_length=500, required=False, help_text="Kept in the audit trail")
+    reason = forms.CharField(max_length=500, help_text="Kept in the history and the audit trail")

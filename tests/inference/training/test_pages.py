@@ -169,11 +169,12 @@ def test_from_the_report_to_promotion_and_back(
     slide = make_slide(3)
     admin.post(reverse("cohort_run_create", args=[slide.patient.cohort_id]), {"mode": "full"})
     run_jobs()
+    assert admin.post(reverse("pipeline_promote", args=[candidate.pk]), {"instead_of": pipeline.pk}).status_code == 400
     answer = admin.post(
         reverse("pipeline_promote", args=[candidate.pk]), {"instead_of": pipeline.pk, "reason": "better"}, follow=True
     )
     assert f"Run {slide.patient.cohort} again" in answer.content.decode()
-    late = admin.post(reverse("pipeline_promote", args=[pipeline.pk]), {"instead_of": pipeline.pk})
+    late = admin.post(reverse("pipeline_promote", args=[pipeline.pk]), {"instead_of": pipeline.pk, "reason": "better"})
     assert late.status_code == 409, "whoever saw another pipeline as active is told"
     admin.post(reverse("cohort_run_create", args=[slide.patient.cohort_id]), {"mode": "full"})
     run_jobs()
