@@ -1,5 +1,5 @@
 # make run    everything on this machine, in one terminal (PORT=8000 DATA_DIR=./data LITE=1)
-# make test   all tests
+# make test   all tests but the long ones (make slow, make chaos, make deid)
 # make bench  all benchmarks (ONLY="web load" for some)
 PYTHON ?= python3
 PORT ?= 8000
@@ -36,7 +36,7 @@ $(VENV)/.ready-lite: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -e .
 	@touch $@
 
-# Tests: the whole suite on SQLite, then those that concern the database on PostgreSQL too. Three processes for two cores,
+# Tests on SQLite (without the long ones: slow, chaos, deid), then those that concern the database on PostgreSQL too. Three processes for two cores,
 # because tests with a browser wait half of their time; they share the files in alphabetical order, so that the long ones
 # (browser) come first and all end together.
 TEST_PROCESSES ?= 3
@@ -50,7 +50,7 @@ test: $(VENV)/.ready
 slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
 
-# Kills processes, wipes the broker, cuts the network, fills the disk, at the numbers that docs/promises.md names (hours).
+# Kills processes, wipes the broker, cuts the network, fills the disk (hours); rows 1 and 20 of docs/promises.md at their full numbers.
 # Smaller: make chaos CHAOS_KILLS=20 CHAOS_ANSWERS=1000
 chaos: $(VENV)/.ready
 	$(BIN)/python -m pytest -m faults -s
