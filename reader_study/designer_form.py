@@ -139,7 +139,7 @@ SECTIONS: tuple[tuple[str, str, tuple[Item, ...]], ...] = (
             "free": "Free until the session is sealed", "forward_only": "Forward only"})),
         Item("viewer.zoom", "Zoom between fields", _choices({"kept": "Kept", "reset": "Reset"})),
         Item("viewer.brightness_contrast", "Allow brightness and contrast (recorded with the answer)", TICK),
-        Item("idle_minutes", "Sign in again after minutes without a key", _number(min=1), whole),
+        Item("idle_minutes", "Lock the desk after minutes in which nothing is touched", _number(min=1), whole),
     )),
     ("ai", "AI", (
         Item("ai.primary", "Primary pipeline", forms.Select(), pipeline),

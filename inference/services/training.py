@@ -45,7 +45,7 @@ def require_trainable() -> None:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("torchvision") is None:
         raise EngineUnavailable(
             "Training needs PyTorch, which is not installed here. Predictions work without it.",
-            hint="Install it with: pip install -e '.[ai]', then start leukoweb again.",
+            hint="Stop leukoweb, then make run without LITE=1 (or pip install -c constraints.txt -e '.[ai]').",
         )
 
 

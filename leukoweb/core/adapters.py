@@ -1,4 +1,4 @@
-"""allauth without open sign-up: an admin invites."""
+"""allauth without open sign-up: an admin makes accounts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ClosedAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
 
 class ClosedSocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
-    """An identity provider signs in people whom an admin has invited; it makes nobody new."""
+    """An identity provider signs in people whom an admin has made; it makes nobody new."""
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         return False

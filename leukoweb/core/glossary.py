@@ -297,10 +297,10 @@ PIPELINE = (
         "known, which is not the same as negative.",
     ),
     Word(
-        "grad-cam", "Grad-CAM (heat map)",
+        "grad-cam", "Saliency map (Grad-CAM)",
         "Colours those parts of a field that moved the network towards a class. It shows where the network looked, "
         "not why, and does not show that the answer is right.",
-        also=("heat map", "heat maps", "grad-cam"),
+        also=("saliency map", "saliency maps", "grad-cam"),
     ),
     Word(
         "probability", "Probability of a field",
@@ -323,8 +323,9 @@ PIPELINE = (
 
 DATA = (
     Word(
-        "field", "Field (HPF image)",
-        "One picture of a smear at high power. A slide has many of them, and a patient may have several slides.",
+        "field", "Field",
+        "One microscope field of a smear at high power, at its place in the order in which the slide was captured. Its "
+        "picture is an (HPF) image. A slide has many fields, and a patient may have several slides.",
     ),
     Word(
         "cohort", "Cohort",

@@ -28,7 +28,7 @@ TECHNICIAN = (
         "cohort_list", "slides.view",
     ),
     Step(
-        "Upload the fields",
+        "Upload the images",
         "Choose the slide and drop the folder. Identities in files are taken out, every file is checked, and an "
         "upload that was cut off goes on where it stopped.",
         "upload", "slides.upload",
@@ -42,7 +42,7 @@ TECHNICIAN = (
     Step(
         "Write down how the slide was made",
         "Camera, microscope, stain and day belong to the slide; a paper needs them. On the slide's page each can be "
-        "filled in and corrected, with a reason, and images can be moved or removed.",
+        "filled in and corrected, with a reason, and fields can be moved or removed.",
         "cohort_list", "slides.mend",
     ),
     Step(
@@ -59,9 +59,9 @@ TECHNICIAN = (
 
 PATHOLOGIST = (
     Step(
-        "Sort fields",
-        "For a training set, every field gets a label. You see one field at a time and press a key; nobody sees "
-        "what you said before the task is closed, and you do not see the others.",
+        "Sort images",
+        "For a training set, every image gets a label by a key press, in a gallery or one by one. Before the task is "
+        "closed you do not see what the other sorters said, nor they what you said; coordinators and admins do.",
         "sorting_home", "sorting.sort",
     ),
     Step(
@@ -152,12 +152,12 @@ COORDINATOR = (
 ADMIN = (
     Step(
         "Let people in",
-        "Make each person with one role and hand over the link. Here you also disable people and mend lost "
+        "Make each person with one role and hand over the sign-in link. Here you also disable people and mend lost "
         "passwords and second steps.",
         "user_list", "users.manage",
     ),
     Step(
-        "Have fields sorted",
+        "Have images sorted",
         "Make a task from cohorts, seat several pathologists and perhaps somebody who settles what they dispute; "
         "then look at their agreement and close it.",
         "sorting_home", "sorting.manage",

@@ -42,7 +42,7 @@ ACTIONS: dict[str, tuple[str, frozenset[str]]] = {
     "analyses.view": ("Analyse one's own studies; see and export results", frozenset({C})),
     "jobs.view": ("See the queue of work", frozenset({T, P, C, A})),
     "jobs.cancel": ("Cancel or retry any job", frozenset({T, C, A})),
-    "users.manage": ("Invite, disable and reset users", frozenset({A})),
+    "users.manage": ("Make, disable and reset users", frozenset({A})),
     "audit.view": ("Read the audit trail", frozenset({C, A})),
     "health.view": ("See how the installation is: queue, disk, backups, audit chain", frozenset({A})),
     "api.docs": ("Read the API documentation", frozenset({T, C, A})),

@@ -290,7 +290,8 @@ def _evaluator(row: Mapping[str, Any], levels: Sequence[Level], cases: Sequence[
         raise InputsRefused(
             f"{name} {what}.",
             code="E_NO_READINGS",
-            hint="Wait until the session is sealed, import the readings, or mark the session void.",
+            hint="Wait until the session is sealed, or import the readings. A session becomes void when its reader is "
+            "replaced, or when the study is frozen early.",
         )
     known, by_level = {case.code for case in cases}, {level.name: level for level in levels}
     _once([answer["case"] for answer in row["answers"]], f"{name}: answer for case")
@@ -339,7 +340,8 @@ def _check(document: Mapping[str, Any], evaluators: Sequence[Evaluator]) -> None
         raise InputsRefused(
             f"Not sealed yet: {_some(unfinished)}.",
             code="E_OPEN_SESSION",
-            hint="Wait for the seal, mark the session void, or make an interim analysis with a reason.",
+            hint="Wait for the seal; replace the reader or freeze the study early, and the session becomes void; or "
+            "make an interim analysis with a reason.",
         )
 
 

@@ -33,7 +33,7 @@ COMMENTS: Final[dict[str, str]] = {
     "order_seed": "The order of cases and fields in every session is drawn from it.",
     "navigation": "forward_only, or free until the session is sealed.",
     "viewer": "zoom between fields: kept or reset.",
-    "idle_minutes": "After so long without a key or a click, the reader signs in again; nothing is lost.",
+    "idle_minutes": "After so many minutes in which nothing is touched the desk locks; nothing is lost.",
     "ai": "Pipelines by name and version; comparators are analysed beside the primary one.",
     "endpoints": "Exactly one is primary. Anything else that is analysed is exploratory.",
     "non_inferiority_margin": "In units of the primary metric, such as 0.1; null: no such claim.",

@@ -1,4 +1,4 @@
-"""The one place that talks to the broker. A dead broker never blocks or fails a request: the reaper rings again."""
+"""The one place that talks to the broker. A dead broker never blocks or fails a request: the keeper rings again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ring(job_id: uuid.UUID | str) -> None:
 def ring_all(job_ids: Iterable[uuid.UUID | str]) -> None:
     """Ring for each after the commit, until a bell fails: a dead broker then costs one wait, not one per job.
 
-    The reaper rings the rest.
+    The keeper rings the rest.
     """
     transaction.on_commit(partial(publish_all, list(job_ids)), robust=True)
 
@@ -94,7 +94,7 @@ def ring_again(job_ids: Sequence[uuid.UUID]) -> int:
 
 
 def reap_and_ring() -> int:
-    """One round of the reaper, which also queues the daily chores. Returns how many bells were rung."""
+    """One round of the keeper, which also queues the daily chores. Returns how many bells were rung."""
     from leukoweb.core.jobs import ledger
     from leukoweb.core.jobs.daily import daily_create
 

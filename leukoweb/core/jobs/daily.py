@@ -1,4 +1,4 @@
-"""Chores that the reaper queues once a day, as jobs that the Jobs page shows like any other."""
+"""Chores that the keeper queues once a day, as jobs that the Jobs page shows like any other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def register_daily(kind: str, title: str) -> None:
 
 
 def daily_create() -> list[uuid.UUID]:
-    """Queue each chore whose last job is a day old, however it ended. Cheap; two reapers make one job."""
+    """Queue each chore whose last job is a day old, however it ended. Cheap; two keepers make one job."""
     since = timezone.now() - EVERY
     recent = set(Job.objects.filter(kind__in=_titles, created_at__gt=since).values_list("kind", flat=True))
     return [

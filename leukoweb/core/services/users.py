@@ -1,4 +1,4 @@
-"""Inviting, changing and disabling people."""
+"""Making, changing and disabling people, and their sign-in links."""
 
 from __future__ import annotations
 

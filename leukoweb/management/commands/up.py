@@ -28,7 +28,10 @@ from leukoweb.launcher import addresses, broker, lock
 from leukoweb.launcher.processes import Child, Supervisor
 
 REAP_EVERY_S = 5.0
-NO_TORCH = "PyTorch is not installed: predictions work, training does not. For training: pip install -e '.[ai]'"
+NO_TORCH = (
+    "PyTorch is not installed: predictions work, training does not. For training: stop, then make run without LITE=1"
+    " (or pip install -c constraints.txt -e '.[ai]')."
+)
 
 
 def workers(*, torch: bool) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""The reaper as a process of its own, for deployments without the launcher."""
+"""The keeper as a process of its own, for deployments without the launcher."""
 
 from __future__ import annotations
 
