@@ -15,10 +15,12 @@ from typing import Any
 from leukoweb.core.chain import body_sha256
 from leukoweb.core.exceptions import DomainError
 from leukoweb.statistics.results import StatisticsError
+from reader_study.analysis.canonical import canonical_json
 from reader_study.analysis.run import analyse
 from reader_study.analysis.table_model import flat_rows
 from reader_study.analysis.tables import result_tables
 from reader_study.bundle import INPUTS, MANIFEST, RESULTS, SCHEMA, TABLES, derived_files, manifest_bytes, pack
+from reader_study.verification_protocol import protocol_differences
 
 Compute = Callable[..., dict[str, Any]]
 TOLERANCE = 1e-8  # relative; twelve digits are stored
@@ -63,28 +65,38 @@ def verify(data: bytes, *, version: str = "", compute: Compute = analyse) -> Ver
         verdict.problems.append(Problem("bundle", "not a bundle of leukoweb, or damaged beyond reading"))
         return verdict
     verdict.n_files = len(files)
-    verdict.problems += _hashes(files)
+    verdict.problems += (hashes := list(_hashes(files)))
     document, result = _json(files, INPUTS, verdict), _json(files, RESULTS, verdict)
     verdict.problems += _audit(files)
+    verdict.problems += [Problem("protocol.json", what) for what in protocol_differences(document or {}) if document]
     fresh = _recompute(document, version, verdict, compute) if document is not None else None
     if document is None or fresh is None:
         verdict.problems.append(Problem(INPUTS, "no table could be recomputed", "all tables"))
     else:
         _compare(files, document, result, fresh, verdict)
+        if not hashes:  # a file that the manifest contradicts is named above
+            verdict.problems += _manifest(files, document, result or fresh)
     known = {problem.file for problem in verdict.problems}
     verdict.problems += [p for p in _structure(data, files) if p.file not in known]
     return verdict
 
 
-def _json(files: Mapping[str, bytes], name: str, verdict: Verdict) -> Any:
-    if name not in files:
-        return None
+def _json(files: Mapping[str, bytes], name: str, verdict: Verdict) -> dict[str, Any] | None:
+    """The object in a file, whose bytes have to be the one text of it: a key that stands twice, another order or
+    another way to write a number would let other programs read something else than was checked."""
+    what = "not the text that this program writes for these data (a key twice, another order, blanks)"
     try:
         value = json.loads(files[name])
+        if not isinstance(value, dict):
+            what, value = f"not a JSON object, but a {type(value).__name__}", None
+        elif (canonical_json(value) + "\n").encode() == files[name]:
+            return value
+    except KeyError:
+        what, value = "missing", None
     except (ValueError, RecursionError) as error:
-        verdict.problems.append(Problem(name, f"not JSON any more ({error})"))
-        return None
-    return value if isinstance(value, dict) else None
+        what, value = f"not JSON any more ({error})", None
+    verdict.problems.append(Problem(name, what))
+    return value
 
 
 def _hashes(files: Mapping[str, bytes]) -> Iterator[Problem]:
@@ -135,30 +147,57 @@ def _recompute(document: dict[str, Any], version: str, verdict: Verdict, compute
 
 
 def _compare(
-    files: Mapping[str, bytes], document: dict[str, Any], result: Any, fresh: dict[str, Any], verdict: Verdict
+    files: Mapping[str, bytes],
+    document: dict[str, Any],
+    result: dict[str, Any] | None,
+    fresh: dict[str, Any],
+    verdict: Verdict,
 ) -> None:
     """Stored results, tables and derived files against the recomputed ones."""
     verdict.title = str(document["study"].get("title", ""))
-    stored = result["software"] if isinstance(result, dict) and isinstance(result.get("software"), dict) else None
+    stored = _software(result, fresh)
     if stored and stored != fresh["software"]:
         was, now = (", ".join(f"{k} {v}" for k, v in s.items()) for s in (stored, fresh["software"]))
         verdict.notes.append(f"made with {was}; checked with {now}")
     fresh["software"] = stored or fresh["software"]
-    if result is not None and (where := next(differences(result, fresh), None)):
+    where = None if result is None else next(differences(result, fresh), None)
+    if result is not None and where:
         what = f"differs from what the inputs give, first at {where}"
         verdict.problems.append(Problem(RESULTS, what, _tables_that_differ(result, fresh)))
     expected = derived_files(document, fresh)
+    # Where another machine's arithmetic gave other last digits, every file has to be that of the stored result.
+    told = expected if result is None or where else None
     for name, data in expected.items():
         if name in (INPUTS, RESULTS):
             continue
         verdict.n_tables += name.startswith(TABLES)
         if name not in files:
             verdict.problems.append(Problem(name, "missing", _table(name)))
-        elif files[name] != data and (where := _first_cell(files[name], data)):
-            verdict.problems.append(Problem(name, f"differs from the recomputed one, {where}", _table(name)))
-    untouched = result is not None and MANIFEST in files and not verdict.problems
-    if untouched and manifest_bytes(document, result, {n: files[n] for n in expected}) != files[MANIFEST]:
-        verdict.problems.append(Problem(MANIFEST, "does not describe the files of the bundle"))
+        elif files[name] != data:
+            told = told or derived_files(document, result or fresh)
+            if files[name] != told[name]:
+                at = _first_cell(files[name], data) or "in bytes that change no value"
+                verdict.problems.append(Problem(name, f"differs from the recomputed one, {at}", _table(name)))
+    for name in sorted(set(files) - set(expected) - {MANIFEST}):
+        verdict.problems.append(Problem(name, "no file of a bundle of these inputs", _table(name)))
+
+
+def _software(result: dict[str, Any] | None, fresh: dict[str, Any]) -> dict[str, str] | None:
+    """Versions that the stored result names; no number depends on them."""
+    found = result.get("software") if result else None
+    if not isinstance(found, dict) or set(found) != set(fresh["software"]):
+        return None
+    return found if all(isinstance(version, str) for version in found.values()) else None
+
+
+def _manifest(files: Mapping[str, bytes], document: dict[str, Any], result: dict[str, Any]) -> Iterator[Problem]:
+    """The manifest has to be the one of these files, to the byte."""
+    try:
+        right = manifest_bytes(document, result, {name: data for name, data in files.items() if name != MANIFEST})
+    except (KeyError, TypeError, ValueError):
+        right = None
+    if right != files[MANIFEST]:
+        yield Problem(MANIFEST, "does not describe the files of the bundle")
 
 
 def _tables_that_differ(stored: Any, fresh: dict[str, Any]) -> str:
@@ -188,7 +227,7 @@ def differences(stored: Any, fresh: Any, path: str = "") -> Iterator[str]:
     elif _number(stored) and _number(fresh):
         if not math.isclose(stored, fresh, rel_tol=TOLERANCE, abs_tol=1e-12):
             yield path
-    elif stored != fresh:
+    elif type(stored) is not type(fresh) or stored != fresh:  # else true would be 1
         yield path
 
 

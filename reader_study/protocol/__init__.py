@@ -7,7 +7,7 @@ in `document.SCHEMA`.
 
 from reader_study.protocol.checks import notices, validate
 from reader_study.protocol.computable import lock_problems, uncomputable
-from reader_study.protocol.differences import ABSENT, Change, amendment_problems, diff
+from reader_study.protocol.differences import ABSENT, Change, amendment_problems, diff, differing
 from reader_study.protocol.document import (
     ARMS,
     CLASS_MAPS,
@@ -20,6 +20,7 @@ from reader_study.protocol.document import (
     canonical,
     clean,
     default_document,
+    locked_sha256,
     primary_number,
     protocol_sha256,
     reader_rules,
@@ -47,9 +48,11 @@ __all__ = [
     "clean",
     "default_document",
     "diff",
+    "differing",
     "dump_yaml",
     "load_yaml",
     "lock_problems",
+    "locked_sha256",
     "notices",
     "primary_number",
     "protocol_sha256",

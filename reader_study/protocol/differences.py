@@ -44,7 +44,12 @@ def diff(old: Any, new: Any) -> list[Change]:
     ------
     ProtocolRefused
     """
-    return list(_walk("", canonical(old), canonical(new)))
+    return differing(canonical(old), canonical(new))
+
+
+def differing(old: Any, new: Any) -> list[Change]:
+    """``diff`` of two documents as they stand, also of those that an earlier program wrote."""
+    return list(_walk("", old, new))
 
 
 def _walk(path: str, old: Any, new: Any) -> Iterator[Change]:

@@ -194,7 +194,13 @@ def canonical(document: Any) -> dict[str, Any]:
 
 def protocol_sha256(document: Any) -> str:
     """SHA-256 of the canonical document as JSON with sorted keys, so that the database may reorder them."""
-    text = json.dumps(canonical(document), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return locked_sha256(canonical(document))
+
+
+def locked_sha256(document: Any) -> str:
+    """``protocol_sha256`` of a document that was in its canonical form when it was locked, perhaps by a program with
+    fewer keys."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

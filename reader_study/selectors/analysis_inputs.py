@@ -11,11 +11,11 @@ from leukoweb.core.audit import event_body
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.snapshot import one_snapshot
 from reader_study.analysis.inputs import EDITION, SCHEMA, InputsRefused
+from reader_study.analysis.plan import plan_of
 from reader_study.models import ProtocolVersion, Reading, ReadingSession, SessionCase, Study, StudyCase
 from reader_study.protocol import diff, primary_number, reference_map
 from reader_study.selectors.ai_answers import ai_evaluators
 from reader_study.selectors.assistance import assistance_shown
-from reader_study.selectors.plan import plan_of
 
 _Arms = dict[int, list[tuple[int, str, str, str]]]
 _STATE = ReadingSession.State

@@ -18,11 +18,11 @@ from leukoweb.statistics.ratings import read_csv
 from leukoweb.statistics.results import StatisticsError
 from reader_study.analysis.canonical import sha256_of
 from reader_study.analysis.inputs import parse
+from reader_study.analysis.plan import levels_of
 from reader_study.analysis.run import steps
 from reader_study.models import Analysis, AnalysisResult, ImportedEvaluator, ImportedPrediction, Study
 from reader_study.selectors.ai_results import predictions_of
 from reader_study.selectors.analysis_inputs import study_inputs
-from reader_study.selectors.plan import levels_of
 from reader_study.selectors.studies import protocol_current
 from reader_study.services.guard import require_coordinator, require_reason
 

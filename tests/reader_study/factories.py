@@ -14,6 +14,7 @@ from cases.services.images import image_add
 from leukoweb.core.models import User
 from reader_study.models import ProtocolVersion, ReadingSession, Study, StudyCase, StudyReader
 from reader_study.ordering import session_seed
+from reader_study.protocol import locked_sha256
 from reader_study.services.orders import session_materialise
 
 CLASSES = ["ALL", "AML", "CLL", "CML", "NO_LEUKEMIA"]
@@ -123,8 +124,9 @@ def make_study(
     if coordinator is not None:
         study.coordinators.add(coordinator)
     protocol = ProtocolVersion.objects.create(
-        study=study, version=1, document=text, sha256="0" * 64, signed_by=coordinator, signed_name="C", meaning="lock"
-    )
+        study=study, version=1, document=text, sha256=locked_sha256(text), signed_by=coordinator,
+        signed_name="C", meaning="lock",
+    )  # fmt: skip
     cases = [
         StudyCase.objects.create(
             study=study, patient=patient, code=f"{index * 7919 % 10007:05d}", training=index >= n_cases,

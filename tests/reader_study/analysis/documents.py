@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import random
 from typing import Any
+
+from reader_study.protocol import default_document
 
 FIVE = ["ALL", "AML", "CLL", "CML", "NO_LEUKEMIA"]
 THREE = ["ACUTE", "CHRONIC", "NO_LEUKEMIA"]
@@ -180,3 +184,27 @@ def told_study() -> dict[str, Any]:
     code = document["cases"][5]["code"]
     document["evaluators"][1]["answers"] = [a for a in document["evaluators"][1]["answers"] if a["case"] != code]
     return document
+
+
+def with_protocol(document: dict[str, Any]) -> dict[str, Any]:
+    """A copy whose protocol is a whole one that leads to its plan, one version for each amendment that the plan names;
+    the hashes are true ones. Before an amendment endpoints were not there and the margin was another."""
+    out = copy.deepcopy(document)
+    plan, told = out["plan"], out["protocol"]
+    since = plan.get("since", {})
+    written = default_document() | told["document"] | {
+        "primary_session": plan["primary_session"], "washout_days": plan["washout_days"],
+        "analysis": {key: plan[key] for key in ("level", "resamples", "seed", "missing")},
+    }  # fmt: skip
+    versions = []
+    for number in range(1, max([e["since_version"] for e in plan["endpoints"]] + [*since.values(), 1]) + 1):
+        endpoints = [{key: e[key] for key in ("metric", "role", "comparison")} for e in plan["endpoints"]
+                     if e["since_version"] <= number]  # fmt: skip
+        margin = plan["margin"] if since.get("margin", 1) <= number else 0.05
+        version = written | {"endpoints": endpoints, "non_inferiority_margin": margin}
+        text = json.dumps(version, sort_keys=True, separators=(",", ":"))
+        known = told["versions"][number - 1] if number <= len(told["versions"]) else told["versions"][-1]
+        versions.append(known | {"version": number, "sha256": hashlib.sha256(text.encode()).hexdigest()})
+    out["protocol"] = {"version": versions[-1]["version"], "sha256": versions[-1]["sha256"], "document": version,
+                       "versions": versions}  # fmt: skip
+    return out

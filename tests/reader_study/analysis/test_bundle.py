@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import lzma
@@ -18,7 +19,10 @@ from leukoweb.core.chain import body_sha256
 from reader_study.analysis.canonical import canonical_json
 from reader_study.analysis.run import analyse
 from reader_study.bundle import bundle_bytes, bundle_files, pack
+from reader_study.protocol import locked_sha256
 from reader_study.verification import _structure, read_members, verify
+from reader_study.verification_protocol import protocol_differences
+from tests.reader_study.analysis.documents import with_protocol
 
 Document = dict[str, Any]
 EVENT = {"previous": "0" * 64, "at": "2026-01-01T00:00:00.000000+00:00", "actor": None, "actor_name": "system",
@@ -27,7 +31,7 @@ EVENT = {"previous": "0" * 64, "at": "2026-01-01T00:00:00.000000+00:00", "actor"
 
 @pytest.fixture(scope="module")
 def made(document: Document) -> tuple[Document, Document, bytes]:
-    audited = document | {"audit": [EVENT | {"id": 1, "hash": body_sha256(EVENT)}]}
+    audited = with_protocol(document) | {"audit": [EVENT | {"id": 1, "hash": body_sha256(EVENT)}]}
     result = analyse(audited, version="0")
     return audited, result, bundle_bytes(audited, result)
 
@@ -50,10 +54,11 @@ def test_an_untouched_bundle_passes_and_says_how_much_it_checked(made: tuple[Doc
     assert "b" * 64 in predictions
 
 
-@pytest.mark.parametrize(("number", "name"), [(1, "first"), (2, "second")])
+@pytest.mark.parametrize(("number", "name"), [(1, "first"), (2, "second"), (3, "third")])
 def test_a_bundle_of_an_earlier_edition_is_recomputed_as_it_was_computed(number: int, name: str) -> None:
     """1: two sessions with AI of one reader, undecided answers counted as wrong. 2: AI that are undecided at one level,
-    a reader without a primary session, sessions left out, an import after the unblinding."""
+    a reader without a primary session, sessions left out, an import after the unblinding. 3: evaluators without a case
+    in common, or not asked at five classes, a second primary session, cases that nobody read, much that came late."""
     packed = Path(__file__).parent / "data" / f"bundle_edition_{number}.zip.xz"
     verdict = verify(lzma.decompress(packed.read_bytes()), version="0")
     assert verdict.title == f"A study of the {name} edition"
@@ -77,6 +82,9 @@ class Kept:
         if key not in self.results:
             self.results[key] = json.dumps(analyse(document, version=version))
         return json.loads(self.results[key])
+
+
+KEPT = Kept()
 
 
 def flipped(data: bytes, at: int, bit: int = 0) -> bytes:
@@ -140,6 +148,126 @@ def test_a_forged_table_with_a_forged_manifest_is_found_by_recomputing(made: tup
     problems = verify(pack(files), version="0").problems
     assert (problems[0].file, problems[0].table) == (name, "metrics_five")
     assert "line 2" in problems[0].what
+
+
+def manifested(files: dict[str, bytes]) -> bytes:
+    """The bundle with a manifest of its files as they are: what a forger does who leaves no hash behind."""
+    manifest = json.loads(files["manifest.json"])
+    manifest["files"] = {
+        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in files.items() if name != "manifest.json"
+    }  # fmt: skip
+    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return pack(files | {"manifest.json": text.encode()})
+
+
+def _double(text: bytes) -> bytes:
+    """A false copy of the first key before the true one, which a reader of JSON takes, or the other way round."""
+    name = text[1 : text.index(b":")]
+    return b"{" + name + b':"false",' + text[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "forge", "told"),
+    [
+        ("results.json", None, "missing"),
+        ("results.json", lambda text: b"[" + text.strip() + b"]\n", "not a JSON object, but a list"),
+        ("results.json", lambda _: b"null\n", "not a JSON object, but a NoneType"),
+        ("results.json", _double, "a key twice"),
+        ("results.json", lambda text: text.replace(b'"prespecified":true', b'"prespecified":1', 1), "/prespecified"),
+        ("results.json", lambda text: text.replace(b":", b": ", 1), "not the text"),
+        ("results.json", lambda text: text.replace(b'"numpy":"', b'"numpy":[],"more":"', 1), "/software"),
+        ("inputs.json", None, "missing"),
+        ("inputs.json", lambda text: b"[" + text.strip() + b"]\n", "not a JSON object, but a list"),
+        ("inputs.json", _double, "a key twice"),
+        ("tables/endpoints_final.csv", lambda _: b"endpoint,estimate\r\nAccuracy,0.99\r\n", "no file of a bundle"),
+        ("orders.csv", lambda text: text.replace(b"evaluator", b'"evaluator"', 1), "in bytes that change no value"),
+        ("protocol.json", lambda text: text.replace(b": {", b":  {", 1), "differs from the recomputed one"),
+        ("manifest.json", lambda text: text.replace(b"true", b"false", 1), "does not describe"),
+    ],
+)  # fmt: skip
+def test_no_forgery_passes_whose_hashes_fit(
+    made: tuple[Document, Document, bytes], name: str, forge: Any, told: str
+) -> None:
+    files = dict(bundle_files(made[0], made[1]))
+    if forge is None:
+        del files[name]
+    else:
+        files[name] = forge(files.get(name, b""))
+    problems = verify(manifested(files), version="0", compute=KEPT).problems
+    assert any(problem.file == name and told in problem.what for problem in problems), problems
+
+
+def _versions(document: Document) -> Document:
+    return document["protocol"]["versions"]
+
+
+def _sign(document: Document) -> None:
+    """New hashes for the protocol's documents as they stand."""
+    rows, newest = _versions(document), document["protocol"]["document"]
+    for row, body in zip(rows, [*(row.get("document") for row in rows[:-1]), newest], strict=True):
+        row["sha256"] = locked_sha256(body) if body else row["sha256"]
+    document["protocol"]["sha256"] = rows[-1]["sha256"]
+
+
+def _margin(document: Document) -> None:
+    document["protocol"]["document"] |= {"non_inferiority_margin": 0.02, "washout_days": 14}
+
+
+def _margin_signed(document: Document) -> None:
+    _margin(document)
+    _sign(document)
+
+
+def _rule(document: Document) -> None:
+    document["plan"]["missing"] = "wrong"
+
+
+def _endpoint(document: Document) -> None:
+    document["plan"]["endpoints"][0]["metric"] = "macro_ppv"
+
+
+def _hash(document: Document) -> None:
+    document["protocol"]["sha256"] = "0" * 64
+
+
+def _numbers(document: Document) -> None:
+    _versions(document)[0]["version"] = 7
+
+
+def _broken(document: Document) -> None:
+    document["protocol"]["versions"] = {}
+
+
+@pytest.mark.parametrize(
+    ("forge", "told"),
+    [
+        (_margin, "its SHA-256 is not the one that was signed"),
+        (_margin_signed, "another margin"),
+        (_margin_signed, "another washout_days"),
+        (_rule, "another missing"),
+        (_endpoint, "another endpoints"),
+        (_hash, "not those of its last version"),
+        (_numbers, "not numbered from 1 on"),
+        (_broken, "not built as a protocol"),
+    ],
+)
+def test_another_protocol_than_was_locked_or_analysed_is_found(
+    made: tuple[Document, Document, bytes], forge: Any, told: str
+) -> None:
+    document = copy.deepcopy(made[0])
+    forge(document)
+    found = protocol_differences(document)
+    assert any(told in what for what in found), found
+
+
+def test_a_bundle_that_fits_another_protocol_does_not_pass(made: tuple[Document, Document, bytes]) -> None:
+    """All files fit each other, for everything was computed anew after the change; the hash of the lock was left."""
+    document = copy.deepcopy(made[0])
+    _margin(document)
+    problems = verify(bundle_bytes(document, KEPT(document, version="0")), version="0", compute=KEPT).problems
+    assert {problem.file for problem in problems} == {"protocol.json"}, problems
+    assert protocol_differences(made[0]) == []
 
 
 def test_files_taken_out_or_put_in_are_named(made: tuple[Document, Document, bytes]) -> None:

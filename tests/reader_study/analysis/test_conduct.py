@@ -13,6 +13,7 @@ import pytest
 
 from reader_study.analysis.conduct import amended_rules, late_words
 from reader_study.analysis.inputs import InputsRefused, parse
+from reader_study.analysis.plan import plan_of
 from reader_study.analysis.run import analyse
 from reader_study.analysis.table_model import find, flat_rows
 from reader_study.analysis.tables import result_tables
@@ -24,7 +25,6 @@ from reader_study.report.figures import figure_list
 from reader_study.report.figures_comparison import forest_rows
 from reader_study.report.methods import methods_text
 from reader_study.report.style import drawing, settle
-from reader_study.selectors.plan import plan_of
 from tests.reader_study import factories
 from tests.reader_study.analysis.documents import LATER, SOME_AT_THREE, changed
 
