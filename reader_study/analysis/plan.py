@@ -41,14 +41,16 @@ def levels_of(document: Document) -> list[dict[str, Any]]:
 def plan_of(documents: Sequence[Document]) -> dict[str, Any]:
     """The plan of the newest of the protocol's versions, the oldest first.
 
-    An endpoint counts as pre-specified when it stood in version 1 with the same role; else it says since when.
-    ``since`` says of each rule since which version it stands as it does now.
+    An endpoint counts as pre-specified when it stands since version 1 with the same role; else it says since when.
+    ``since`` says of each rule since which version it stands as it does now. What was taken out and put back, or
+    changed and changed back, counts from then on, for the data could have been seen in between.
     """
     newest = documents[-1]
     analysis = newest["analysis"]
     endpoints = []
     for endpoint in newest["endpoints"]:
-        since = next(number for number, document in enumerate(documents, 1) if endpoint in document["endpoints"])
+        without = [number for number, document in enumerate(documents, 1) if endpoint not in document["endpoints"]]
+        since = max(without, default=0) + 1
         endpoints.append(dict(endpoint) | {"since_version": since})
     return {
         "levels": levels_of(newest),

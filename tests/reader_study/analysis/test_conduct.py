@@ -283,6 +283,14 @@ def test_the_plan_says_since_which_version_each_rule_stands() -> None:
     ]  # fmt: skip
 
 
+def test_an_endpoint_that_was_taken_out_and_put_back_stands_since_then() -> None:
+    first, other = (
+        {"metric": metric, "role": "secondary", "comparison": "none"} for metric in ("accuracy", "macro_f1")
+    )
+    plan = plan_of([factories.document(endpoints=found) for found in ([first, other], [other], [other, first])])
+    assert [(e["metric"], e["since_version"]) for e in plan["endpoints"]] == [("macro_f1", 1), ("accuracy", 3)]
+
+
 # The course of the study
 
 
