@@ -41,8 +41,10 @@ SLOW = ("participants", "agreement", "cases", "sessions", "remarks")  # made of 
 def test_sections_are_accessible_and_fit_a_phone(page: Page, analysis: Any, section: str) -> None:
     page.route("**/figures/**", lambda route: route.abort())  # drawn in another test; here they would only take time
     page.goto(f"/analyses/{analysis.public_id}/{section}/")
-    assert_accessible_in_every_theme(page)
     assert_fits_a_phone(page)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.evaluate("document.querySelectorAll('tbody tr:nth-child(n+7)').forEach((row) => row.remove())")  # as those before
+    assert_accessible_in_every_theme(page)
     smallest = page.evaluate(
         "Math.min(...[...document.querySelectorAll('.analysis-table td, .analysis-table .interval')]"
         ".map(cell => parseFloat(getComputedStyle(cell).fontSize)))"
