@@ -247,8 +247,9 @@ export class ReadingBoard {
     this.drawPosition();
   }
 
+  /** Waiting is not reading: neither for the first field of a case nor for the next case. */
   tick(ms) {
-    if (!this.case) return;
+    if (!this.case || !this.stage.ready || this.going) return;
     this.activeMs += ms;
     this.stage.tick(ms);
   }
