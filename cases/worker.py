@@ -55,6 +55,7 @@ def ingest_archive(context: JobContext) -> str:
     except DomainError as error:
         _refuse_all(item, members, error)
         raise
+    context.when_done(lambda: archive_path(item).unlink(missing_ok=True))
     return _finish(item, members, passed_over)
 
 
@@ -107,7 +108,6 @@ def _finish(item: UploadItem, members: dict[str, UploadItem], passed_over: int) 
         if member.state == State.EXPECTED:
             item_refuse(member, absent)
     UploadItem.objects.filter(pk=item.pk).update(state=State.STORED)
-    archive_path(item).unlink(missing_ok=True)
     close_if_complete(item.batch)
     refused = sum(member.state == State.REFUSED for member in members.values())
     others = f"; {counted(passed_over, 'other file')} of the archive not announced and passed over"
@@ -178,6 +178,6 @@ def import_dataset(context: JobContext) -> str:
         if error.status < 500:  # a full disk is worth another try of the same archive
             path.unlink(missing_ok=True)
         raise
-    path.unlink(missing_ok=True)
+    context.when_done(lambda: path.unlink(missing_ok=True))
     cohorts = " and ".join(cohort.name for cohort in done.cohorts)
     return f"{done.n_new} new images in {cohorts}, {done.n_listed - done.n_new} were there; labels: {done.task.name}"

@@ -142,6 +142,44 @@ def test_saying_again_what_was_saved_forgives_nothing() -> None:
 
 
 @pytest.mark.django_db
+def test_counting_anew_and_dying_further_on_is_not_tried_for_ever() -> None:
+    """A cascade tells its first pass again and dies at the same field of the second, a dataset counts from one."""
+    job = make()
+    lives = 0
+    while (claim := ledger.job_claim(job.pk, "w")) is not None:
+        lives += 1
+        assert lives < 9, "tried for ever"
+        for done in (1, 4, 6):
+            assert ledger.job_progress(claim, done=done, total=9)
+        Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+        ledger.reap()
+    job.refresh_from_db()
+    assert (lives, job.status, job.done_units) == (4, "failed", 6)
+
+
+@pytest.mark.django_db
+def test_what_a_job_was_made_from_goes_once_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in between, the next attempt finds it: what is done already is not done again, and nothing is lacking."""
+    gone: list[str] = []
+
+    def work(context: JobContext) -> str:
+        context.when_done(lambda: gone.append(Job.objects.get(pk=job.pk).status))
+        return ""
+
+    behaviour["now"] = work
+    job = make()
+    finish = ledger.job_finish
+    monkeypatch.setattr(ledger, "job_finish", lambda *_: False)  # the worker died, or another one has it
+    assert execute(job.pk)
+    assert gone == []
+    monkeypatch.setattr(ledger, "job_finish", finish)
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    ledger.reap()
+    assert execute(job.pk)
+    assert gone == ["done"]
+
+
+@pytest.mark.django_db
 def test_unexpected_errors_are_tried_three_times_then_named() -> None:
     def broken(context: JobContext) -> str:
         raise ValueError("no such thing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +34,7 @@ class JobContext:
         self._trouble = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="job-heartbeat", daemon=True)
         self._looked = time.monotonic()
+        self._afterwards: list[Callable[[], object]] = []
 
     @property
     def job_id(self) -> str:
@@ -55,6 +56,17 @@ class JobContext:
             raise LeaseLost
         if ledger.cancel_wanted(self.claim):
             raise JobCancelled
+
+    def when_done(self, step: Callable[[], object]) -> None:
+        """Do ``step`` once the ledger says that the job is done, such as removing what it was made from.
+
+        Before that a kill would find the work done, its source gone and the job still to be finished.
+        """
+        self._afterwards.append(step)
+
+    def done(self) -> None:
+        for step in self._afterwards:
+            step()
 
     @contextmanager
     def write(self) -> Iterator[None]:

@@ -37,7 +37,8 @@ def execute(job_id: uuid.UUID) -> bool:
     except Exception as error:  # the boundary: whatever happens is written on the row and the worker lives on
         _failed(claim, error)
     else:
-        ledger.job_finish(claim, note or "")
+        if ledger.job_finish(claim, note or ""):
+            context.done()
         log.info("job %s %s: done", claim.kind, claim.job_id)
     return True
 

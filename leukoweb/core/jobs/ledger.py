@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, DateTimeField, F, PositiveSmallIntegerField, Q, TextField, Value, When
-from django.db.models.functions import Coalesce, Concat
+from django.db.models.functions import Coalesce, Concat, Greatest, Least
 from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
@@ -120,15 +120,16 @@ def job_progress(claim: Claim, *, done: int, total: int, note: str = "") -> bool
     """Record saved progress. False if the claim is lost.
 
     Getting further than any attempt before forgives the earlier ones; repeating what was saved forgives nothing, or
-    work that kills its worker would be tried for ever.
+    work that kills its worker would be tried for ever. So progress never falls, also where an attempt counts anew.
     """
+    furthest = Least(Greatest(F("done_units"), Value(done)), Value(total))
     attempt = Case(
         When(done_units__lt=done, then=Value(0)), default=F("attempt"), output_field=PositiveSmallIntegerField()
     )
     stalled = Case(When(done_units__lt=done, then=None), default=F("stalled_since"), output_field=DateTimeField())
     return bool(
         _mine(claim).update(
-            done_units=done, total_units=total, note=note[:300], attempt=attempt, stalled_since=stalled
+            done_units=furthest, total_units=total, note=note[:300], attempt=attempt, stalled_since=stalled
         )
     )
 
@@ -247,7 +248,7 @@ def job_retry(*, actor: User | None, job: Job) -> Job:
         with transaction.atomic():
             again = _rows.filter(pk=job.pk, status__in=[Status.FAILED, Status.CANCELLED]).update(
                 status=Status.QUEUED, attempt=0, cancel_requested=False, not_before=None, finished_at=None,
-                error="", error_code="", hint="", rung_at=None, stalled_since=None,
+                error="", error_code="", hint="", rung_at=None, stalled_since=None, done_units=0,
             )  # fmt: skip
             if not again:
                 raise Conflict("Only a failed or cancelled job can be retried.")
