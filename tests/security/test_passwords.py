@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import re
 from typing import Any
 
@@ -56,6 +58,17 @@ def test_fields_are_masked_and_can_be_filled_by_a_manager(admin_user: User) -> N
             assert 'type="password"' in one
             assert re.search(r'autocomplete="(current|new)-password"', one), one
             assert "onpaste" not in one
+
+
+def test_a_link_that_still_works_is_in_no_log(admin_user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    (handler,) = (one for one in logging.getLogger().handlers if one.get_name() == "stderr")
+    monkeypatch.setattr(handler, "stream", said)
+    person = users.user_create(actor=admin_user, username="rosa", role="pathologist")
+    secret = users.user_invite(actor=admin_user, user=person)
+    assert Client().post(f"/join/{secret}/", {"password": LONG, "again": "another"}).status_code == 400
+    assert "Bad Request: /join/.../" in said.getvalue()
+    assert secret not in said.getvalue()
 
 
 def test_signing_in_changes_the_session(pathologist: User) -> None:
