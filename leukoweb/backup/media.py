@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
+from leukoweb.core.exceptions import NotFound
 from leukoweb.core.storage import BlobStore
 
 
@@ -27,7 +29,8 @@ def files_copy(
         if trusted or target.intact(name):
             continue
         if size is not None:
-            target.copy_in(name, source)
+            with contextlib.suppress(NotFound):  # gone since: a withdrawal does not wait for a backup
+                target.copy_in(name, source)
             if target.intact(name):
                 copied += 1
                 continue

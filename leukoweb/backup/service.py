@@ -83,7 +83,11 @@ def _take(folder: Path, pool: BlobStore, *, verify: bool) -> BackupReport:
         dump, digests = database_dump(folder)
         store = blobs()
         names = sorted(set(store.names()) | _required_names())  # after the dump: every file of its rows is among these
-        copied, missing = files_copy(names, store, pool, verify=verify)
+        copied, absent = files_copy(names, store, pool, verify=verify)
+        # What was withdrawn or removed while this ran is no longer asked for and is not missing.
+        wanted = _required_names() if absent else set()
+        gone = {name for name in absent if name not in wanted and store.size(name) is None}
+        names, missing = sorted(set(names) - gone), [name for name in absent if name not in gone]
         manifest = {
             "schema": SCHEMA, "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "database": {"file": dump.name, "vendor": connection.vendor, "sha256": _sha256(dump)},

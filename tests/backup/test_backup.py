@@ -18,6 +18,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
 from cases import services
+from cases.models import HpfImage
 from leukoweb.backup import database
 from leukoweb.backup.database import BackupFailed
 from leukoweb.backup.digests import table_digests
@@ -243,6 +244,22 @@ def test_a_missing_file_is_reported_and_the_rest_is_saved(image: Any, tmp_path: 
         call_command("backup", str(tmp_path / "b"))
     assert image.content_sha256 in capsys.readouterr().err
     assert len(list((tmp_path / "b").glob("*/manifest.json"))) == 1
+
+
+def test_what_is_removed_while_a_backup_is_taken_is_not_missing(image: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """It was listed, perhaps even looked at, and gone before its turn came."""
+    names, copy_in = BlobStore.names, BlobStore.copy_in
+
+    def removed_before_its_turn(self: BlobStore, sha256: str, source: BlobStore) -> None:
+        source.purge(sha256)
+        HpfImage.objects.all().delete()
+        copy_in(self, sha256, source)
+
+    monkeypatch.setattr(BlobStore, "copy_in", removed_before_its_turn)
+    assert list(names(blobs())) == [image.content_sha256]
+    report = backup_take(tmp_path / "b")
+    assert (report.n_files, report.missing) == (0, [])
+    assert backup_check(report.folder) == []
 
 
 def test_a_backup_says_which_database_it_saved(image: Any, tmp_path: Path, capsys: Any) -> None:
