@@ -182,13 +182,16 @@ def _files() -> Finding:
 
 
 def _backup(now: datetime) -> Finding:
-    last = AuditEvent.objects.filter(action="backup.take").order_by("-id").values_list("at", flat=True).first()
-    if last is None:
+    newest = AuditEvent.objects.filter(action="backup.take").order_by("-id").first()
+    if newest is None:
         advice = "Set up `manage.py backup` every night (docs/operations.md)."
         return Finding("Backup", WARN, "None was taken yet.", advice)
-    words = f"The last one was taken {span_text(now - last)} ago."
-    if now - last > BACKUP_TOO_OLD:
+    words = f"The last one was taken {span_text(now - newest.at)} ago."
+    if now - newest.at > BACKUP_TOO_OLD:
         return Finding("Backup", WARN, words, "Look whether the nightly backup still runs.")
+    if lacking := newest.data.get("missing", 0):
+        words += f" {counted(lacking, 'stored file')} could not be saved."
+        return Finding("Backup", BAD, words, "Run `manage.py verify_media`, which names what is missing or damaged.")
     return Finding("Backup", GOOD, words)
 
 

@@ -244,6 +244,7 @@ def test_a_missing_file_is_reported_and_the_rest_is_saved(image: Any, tmp_path: 
         call_command("backup", str(tmp_path / "b"))
     assert image.content_sha256 in capsys.readouterr().err
     assert len(list((tmp_path / "b").glob("*/manifest.json"))) == 1
+    assert AuditEvent.objects.get(action="backup.take").data["missing"] == 1, "which the page of health tells"
 
 
 def test_what_is_removed_while_a_backup_is_taken_is_not_missing(image: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -80,6 +80,10 @@ def test_disk_and_backup(monkeypatch: Any) -> None:
     assert state_of("Backup") == ("warn", "None was taken yet.")
     audit_record(actor=None, action="backup.take")
     assert state_of("Backup") == ("good", "The last one was taken less than a minute ago.")
+    audit_record(actor=None, action="backup.take", data={"missing": 2})
+    assert state_of("Backup") == (
+        "bad", "The last one was taken less than a minute ago. 2 stored files could not be saved.",
+    )  # fmt: skip
 
 
 def test_that_no_mail_server_is_set_is_found(settings: Any) -> None:
