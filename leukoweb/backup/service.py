@@ -98,7 +98,8 @@ def _take(folder: Path, pool: BlobStore, *, verify: bool) -> BackupReport:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    audit_record(actor=None, action="backup.take", data={"folder": folder.name, "files": len(names), "missing": len(missing)})
+    facts = {"folder": folder.name, "files": len(names), "missing": len(missing)}
+    audit_record(actor=None, action="backup.take", data=facts)
     return BackupReport(folder, database_place(), len(names), copied, missing)
 
 
