@@ -268,3 +268,26 @@ def test_codes_that_were_typed_stay_whatever_is_dropped_later(call: Callable[...
     assert found["shown"] == "P-017-S1"
     assert found["codes"] == [["P-017", "P-017-S1"], [found["drawn"][0], "own"], ["b", "b-S1"]]
     assert found["edited"] is True, "leaving the page asks first"
+
+
+def test_another_card_with_the_same_names_is_not_dropped_unsaid(call: Callable[..., Any]) -> None:
+    found = call(
+        "upload_plan",
+        """(async () => {
+        const root = document.querySelector("[data-upload]");
+        const input = root.querySelector("input[type=file]:not([webkitdirectory])");
+        const choose = async (lastModified) => {
+            const files = new DataTransfer();
+            files.items.add(new File(["x"], "IMG_1.png", { lastModified }));
+            input.files = files.files;
+            root.upload.report.say("");
+            root.upload.part("rows").replaceChildren();
+            input.dispatchEvent(new Event("change"));
+            while (!root.upload.part("rows").childElementCount) await new Promise((resolve) => setTimeout(resolve));
+            return [root.upload.chosen.length, root.upload.part("message").textContent.split(":")[0]];
+        };
+        return [await choose(1), await choose(1), await choose(2)];
+    })()""",
+    )
+    told = "Left out, because another file of the same name is in the list already"
+    assert found == [[1, ""], [1, ""], [1, told]]

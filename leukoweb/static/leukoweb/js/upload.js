@@ -13,6 +13,15 @@ const PAGE_FILES = 100; // small enough that sending begins at once, large enoug
 const POLL_MS = 1500;
 const LINE_GONE = "The line is gone. Leave this page open: sending goes on by itself when it is back.";
 
+// The same folder may be chosen twice; two cards with the same names on them are two cards.
+const isSame = (one, other) => one.size === other.size && one.file?.lastModified === other.file?.lastModified;
+
+function cameLater(others) {
+  const names = others.slice(0, 3).map((file) => file.path).join(", ");
+  const rest = others.length > 3 ? ` and ${others.length - 3} more` : "";
+  return `Left out, because another file of the same name is in the list already: ${names}${rest}. Put them into a folder of their own, or send them apart.`;
+}
+
 class Upload {
   constructor(root) {
     this.root = root;
@@ -87,9 +96,11 @@ class Upload {
       const found = await promise;
       const { files, leftOut } = await sortOut(found);
       if (this.resumed) return this.#resume(files);
-      const known = new Set(this.chosen.map((file) => file.path));
+      const known = new Map(this.chosen.map((file) => [file.path, file]));
       this.chosen.push(...files.filter((file) => !known.has(file.path)));
       if (!this.chosen.length) this.report.say("There is no image in what you chose.", true);
+      const others = files.filter((file) => known.has(file.path) && !isSame(known.get(file.path), file));
+      if (others.length) this.report.say(cameLater(others), true);
       this.plan.show(this.chosen, leftOut);
     });
   }
