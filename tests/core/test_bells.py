@@ -39,7 +39,7 @@ def test_a_dead_broker_neither_blocks_nor_fails(settings: Any) -> None:
     assert bell.publish(job.pk) is False
     job.refresh_from_db()
     assert job.status == "queued"
-    assert job.rung_at is None, "the reaper rings again"
+    assert job.rung_at is None, "the keeper rings again"
 
 
 class Broker:
@@ -133,4 +133,4 @@ def test_many_bells_stop_at_the_first_that_fails(settings: Any, monkeypatch: pyt
         bell.ring_all(job.pk for job in jobs)
         assert tried == [], "nobody may take a job before its row is committed"
     assert tried == [str(job.pk) for job in jobs[:2]]
-    assert list(Job.objects.exclude(rung_at=None)) == jobs[:1], "the reaper rings the others"
+    assert list(Job.objects.exclude(rung_at=None)) == jobs[:1], "the keeper rings the others"

@@ -169,7 +169,7 @@ def test_a_job_that_is_put_back_without_a_cancel_waits() -> None:
 
 
 @pytest.mark.django_db
-def test_the_reaper_ends_what_waits_with_a_cancel_on_it(admin_user: Any) -> None:
+def test_the_keeper_ends_what_waits_with_a_cancel_on_it(admin_user: Any) -> None:
     waiting, running = make(), make()
     Job.objects.filter(pk=waiting.pk).update(cancel_requested=True)
     assert ledger.job_claim(running.pk, "w")

@@ -16,7 +16,7 @@ HOUR_S = 3600
 class Command(BaseCommand):
     help = (
         "Delete stored files that no row names (left by a kill), pixels of withdrawn patients, and abandoned archives. "
-        "The reaper queues this once a day by itself."
+        "The keeper queues this once a day by itself."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -121,7 +121,7 @@ def orphan(age_s: float) -> Path:
     return path
 
 
-def test_the_reaper_queues_one_sweep_a_day(cohort: Cohort, slide: Slide, add: Any, run_jobs: Callable[[], int]) -> None:
+def test_the_keeper_queues_one_sweep_a_day(cohort: Cohort, slide: Slide, add: Any, run_jobs: Callable[[], int]) -> None:
     kept, old, young = add(slide, 1), orphan(25 * 3600), orphan(60)
     for _ in range(3):
         reap_and_ring()
