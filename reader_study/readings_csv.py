@@ -13,6 +13,7 @@ REQUIRED = ("case", "reader", "session", "diagnosis")
 OPTIONAL = ("reason", "confidence", "recognised", "comment", "seconds", "answered_at", "position")
 ALIASES = {"patient": "case", "label": "reader", "session_number": "session", "number": "session"}
 CANNOT = ("", "CANNOT_DECIDE")
+NOT_READ = "NOT_READ"  # an answer that does not exist is another thing than one that says "cannot decide"
 YES, NO = ("yes", "true", "1"), ("", "no", "false", "0")
 
 
@@ -32,24 +33,27 @@ class ReadingRow:
     active_ms: int | None
     answered_at: datetime | None
     position: int
+    read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What the study waits for: case as written in the file -> code of the study, classes, (reader, session); ``now``:
-    no answer was given after it."""
+    no answer was given after it; ``gone``: codes of withdrawn patients, whose cases the file may lack."""
 
     cases: Mapping[str, str]
     classes: Sequence[str]
     sessions: Collection[tuple[str, int]]
     now: datetime
+    gone: Collection[str] = ()
 
 
 def parse_readings(data: bytes | str, expected: Expected) -> list[ReadingRow]:
-    """All rows of the file, in its order.
+    """The answers of the file, in its order.
 
-    A session that the file begins must be complete: every case once. ``diagnosis`` is a class of the protocol, or
-    empty (or CANNOT_DECIDE) with a ``reason``.
+    A session that the file begins must be complete: every case once, those of withdrawn patients at will.
+    ``diagnosis`` is a class of the protocol, or empty (or CANNOT_DECIDE) with a ``reason`` where the reader saw the
+    case and could not decide, or NOT_READ where the reader never saw it, which is no answer and gives no row.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def parse_readings(data: bytes | str, expected: Expected) -> list[ReadingRow]:
             found.append(reading)
     _complete(found, expected, problems)
     problems.raise_if_any()
-    return found
+    return [row for row in found if row.read]
 
 
 def _row(
@@ -82,7 +86,12 @@ def _row(
     if number is not None and (reader, number) not in expected.sessions:
         wrong("session", f"The study waits for no session {number} of reader {reader!r:.40}.")
     diagnosis = row.get("diagnosis")
-    if diagnosis in CANNOT:
+    read = diagnosis != NOT_READ or NOT_READ in expected.classes
+    if not read:
+        diagnosis = ""
+        if filled := [name for name in ("confidence", "recognised", "seconds", "answered_at") if row.get(name)]:
+            wrong("diagnosis", f"A case that was not read has no {', '.join(filled)}.")
+    elif diagnosis in CANNOT:
         diagnosis = ""
         if not row.get("reason"):
             wrong("reason", "No diagnosis and no reason.")
@@ -99,7 +108,7 @@ def _row(
     counts[reader, number] += 1
     return ReadingRow(
         row.line, code, reader, number, diagnosis, row.get("reason")[:300], confidence, recognised in YES,
-        row.get("comment"), milliseconds, at, position or counts[reader, number],
+        row.get("comment"), milliseconds, at, position or counts[reader, number], read,
     )  # fmt: skip
 
 
@@ -148,7 +157,7 @@ def _time(row: Row, now: datetime, problems: Problems) -> datetime | None:
 
 
 def _complete(rows: Sequence[ReadingRow], expected: Expected, problems: Problems) -> None:
-    wanted = set(expected.cases.values())
+    wanted = set(expected.cases.values()) - set(expected.gone)
     for session in sorted({(row.reader, row.session) for row in rows} & set(expected.sessions)):
         own = [row for row in rows if (row.reader, row.session) == session]
         lines: dict[str, int] = {}
@@ -165,6 +174,10 @@ def _complete(rows: Sequence[ReadingRow], expected: Expected, problems: Problems
             cases = "case" if len(missing) == 1 else "cases"
             message = (
                 f"Session {session[1]} of {session[0]} lacks {len(missing)} {cases}: {', '.join(missing[:10])}. "
-                "Write a case that was not read with an empty diagnosis and a reason."
+                f"Write {NOT_READ} as the diagnosis of a case that the reader never saw; an empty one, with a reason, "
+                "says that the reader saw it and could not decide."
             )
             problems.add(0, "case", "E_READING", message)
+        elif not any(row.read for row in own):
+            message = f"Session {session[1]} of {session[0]} has no answer at all: leave it out of the file."
+            problems.add(own[0].line, "diagnosis", "E_READING", message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from django.db import transaction
@@ -41,7 +42,8 @@ def sessions_waiting(study: Study) -> list[ReadingSession]:
 def readings_import(*, actor: User, study: Study, data: bytes, signature: Signature) -> int:
     """Store the readings of a CSV file, marked imported, and seal their sessions under ``signature``.
 
-    The whole file is checked first; sessions that it does not mention go on waiting. Returns the number of readings.
+    The whole file is checked first; sessions that it does not mention go on waiting. A case that was not read gets no
+    reading. Returns the number of readings.
 
     Raises
     ------
@@ -76,16 +78,18 @@ def _import(study: Study, data: bytes, actor: User | None, signature: Signature)
     cases = list(StudyCase.objects.filter(study=study, training=False).select_related("patient"))
     names = {case.patient.code: case.code for case in cases} | {case.code: case.code for case in cases}
     classes = protocol.document["classes"]["names"] if protocol else []
-    rows = parse_readings(data, Expected(names, classes, set(waiting), timezone.now()))
+    gone = {case.code for case in cases if case.patient.withdrawn_at}
+    rows = parse_readings(data, Expected(names, classes, set(waiting), timezone.now(), gone))
     by_code = {case.code: case for case in cases}
     for key, session in waiting.items():
         own = [row for row in rows if (row.reader, row.session) == key]
         if own:
             _store(session, own, by_code, signature)
-    done = sorted({f"{row.reader}-{row.session}" for row in rows})
+    done = Counter(f"{row.reader}-{row.session}" for row in rows)
     audit_record(
         actor=actor, action="study.readings_import", target=f"study:{study.pk}",
-        data={"sessions": done, "readings": len(rows), "signature": signature.as_dict()},
+        data={"sessions": sorted(done), "readings": len(rows), "signature": signature.as_dict(),
+              "not_read": {name: len(cases) - n for name, n in sorted(done.items()) if n < len(cases)}},
     )  # fmt: skip
     return len(rows)
 

@@ -15,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from cases.csv_tables import CsvRefused
+from cases.models import Patient
 from leukoweb.core.exceptions import Conflict, NotAllowed
 from leukoweb.core.models import AuditEvent, User
 from reader_study.models import Reading, ReadingSession, SessionSeal, Study
@@ -110,9 +111,31 @@ def test_readings_are_stored_marked_and_sealed(study: Study, coordinator: User) 
         take(study, coordinator, csv(table))
 
 
+def test_a_case_that_was_not_read_has_no_reading_and_one_of_a_withdrawn_patient_may_be_absent(
+    study: Study, coordinator: User
+) -> None:
+    """Else it would be undecided, which an analysis may count as wrong."""
+    table = rows(study)
+    gone = table.pop()[0]
+    with pytest.raises(CsvRefused, match=r"lacks 1 case: .* Write NOT_READ as the diagnosis of a case that the reader"):
+        take(study, coordinator, csv(table))
+    Patient.objects.filter(code=gone).update(withdrawn_at=datetime(2026, 1, 1, tzinfo=UTC))
+    table[1][3:] = ["NOT_READ", "the slide was broken", ""]
+    assert take(study, coordinator, csv(table)) == 4
+    session = ReadingSession.objects.get(reader__label="P1", number=1)
+    read = session.readings.order_by("position")
+    assert [r.study_case.patient.code for r in read] == [row[0] for row in table if row[3] != "NOT_READ"]
+    assert not any(r.cannot_decide for r in read)
+    assert seal_verify(session)
+    assert AuditEvent.objects.get(action="study.readings_import").data["not_read"] == {"P1-1": 2}
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
+        (lambda t: t[2].__setitem__(3, "NOT_READ"), "Line 4: A case that was not read has no confidence"),
+        (lambda t: [row.__setitem__(slice(3, 6), ["NOT_READ", "", ""]) for row in t],
+         "Session 1 of P1 has no answer at all"),
         (lambda t: t[0].__setitem__(0, "X-9"), "Line 2: Case 'X-9' is not in the study"),
         (lambda t: t[1].__setitem__(1, "P2"), "Line 3: The study waits for no session 1 of reader 'P2'"),
         (lambda t: t[1].__setitem__(2, "3"), "Line 3: The study waits for no session 3 of reader 'P1'"),
@@ -124,7 +147,7 @@ def test_readings_are_stored_marked_and_sealed(study: Study, coordinator: User) 
         (lambda t: t.pop(), "lacks 1 case:"),
         (lambda t: t[2].append("extra"), "Line 4: 7 cells, 6 expected"),
     ],
-)
+)  # fmt: skip
 def test_every_problem_has_its_line_and_nothing_is_stored(
     study: Study, coordinator: User, spoil: Any, words: str
 ) -> None:
