@@ -72,6 +72,8 @@ class Printed:
         ends.
         """
         low = self.value if rounding == "truncate" else self.value - self.step / 2
+        if self.value <= 0 and rounding in ("truncate", "any"):  # -0.129 is cut to -0.12, and -0.009 to 0
+            low = self.value - self.step
         high = self.value + (self.step if rounding in ("truncate", "any") else self.step / 2)
         return low, high
 

@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from leukoweb.statistics.consistency import check_table
 from leukoweb.statistics.consistency_matrices import first_matrices
-from leukoweb.statistics.consistency_metrics import Conventions, Signature, metric_value, parse_printed, rounds_to
+from leukoweb.statistics.consistency_metrics import (
+    Conventions,
+    Signature,
+    fits,
+    metric_value,
+    parse_printed,
+    rounds_to,
+)
 from leukoweb.statistics.consistency_table import metric_name, parse_paste
 from leukoweb.statistics.results import StatisticsError
 
@@ -216,6 +223,23 @@ def test_consistency_any_rounding_accepts_each() -> None:
         rules = Conventions(rounding=rounding)  # type: ignore[arg-type]
         (check,) = check_table(sizes, {"row": {"accuracy": text}}, conventions=rules)
         assert (check.verdict == "reproduced") is possible
+
+
+@pytest.mark.parametrize(("exact", "text"), [(Fraction(-129, 1000), "-0.12"), (Fraction(-9, 1000), "0.00")])
+def test_consistency_a_negative_kappa_that_was_cut_off_lies_within_its_limits(exact: Fraction, text: str) -> None:
+    printed = parse_printed("kappa", text, ("a", "b"), None)
+    for rounding in ("truncate", "any"):
+        low, high = printed.limits(rounding)  # type: ignore[arg-type]
+        assert fits(exact, printed, rounding)  # type: ignore[arg-type]
+        assert low <= exact <= high
+
+
+def test_consistency_finds_the_table_behind_a_negative_kappa_that_was_cut_off() -> None:
+    """Of 2 and 3 patients, none and one right: kappa is -2/3."""
+    for rounding in ("truncate", "any"):
+        rules = Conventions(rounding=rounding)  # type: ignore[arg-type]
+        (check,) = check_table({"a": 2, "b": 3}, {"row": {"kappa": "-0.66"}}, conventions=rules)
+        assert check.verdict == "reproduced"
 
 
 def test_consistency_percent_and_numbers() -> None:
