@@ -78,17 +78,21 @@ def imrmc_text(inputs: Inputs) -> bytes:
     positive = set(level.positive) or set(level.classes[:-1])
     reference = dict(zip((c.code for c in inputs.cases), inputs.reference(level), strict=True))
     truth = [["-1", code, "0", str(int(label in positive))] for code, label in reference.items()]
-    scores = []
+    scores, undecided = [], 0
     for evaluator, modality in _imrmc_evaluators(inputs):
         for code in reference:
+            undecided += inputs.undecided(evaluator, level, code)
             said = evaluator.label(level, code)
             if said is not None:
                 scores.append([evaluator.reader or evaluator.name, code, modality, str(int(said in positive))])
     rows = [[_imrmc_name(cell) for cell in row] for row in (*truth, *scores)]
     given = rows[len(truth) :]
+    absent = f"{undecided} undecided answers have no row"
+    absent += ", though the endpoints of the study count them as wrong." if inputs.undecided_wrong else "."
     lines = [
         _one_line(str(inputs.study["title"])),
         f"Positive: {', '.join(c for c in level.classes if c in positive)}. Score 1 = called positive, 0 = not.",
+        *([absent] if undecided else []),
         *(f"{mark}." for mark in marks_in_words(inputs)),
         "Research use only. Written by leukoweb.",
         f"N0: {sum(row[3] == '0' for row in truth)}",

@@ -134,6 +134,9 @@ def test_imrmc_has_truth_once_and_one_score_per_reader_case_and_modality(documen
     text = readings.imrmc_text(parse(document)).decode()
     head, _, body = text.partition("BEGIN DATA:\n")
     assert "SYNTHETIC" in head
+    assert "undecided answers have no row." in head
+    wrong = readings.imrmc_text(parse(changed(document, "plan", "missing", to="wrong"))).decode()
+    assert "undecided answers have no row, though the endpoints of the study count them as wrong." in wrong
     assert "N0: 4\nN1: 16\nNR: 4\nNM: 4\n" in head
     rows = [line.split(",") for line in body.splitlines()]
     assert all(len(row) == 4 and row[3] in ("0", "1") for row in rows)
