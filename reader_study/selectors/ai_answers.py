@@ -122,6 +122,14 @@ def _pipeline(
     return answers, about
 
 
+def was_asked(name: str, version: str, level: str) -> bool:
+    """Whether a pipeline could answer at a level of classes at all; if not, it is not undecided there, but silent."""
+    if level in _OF_THREE:
+        return True
+    pipeline = PipelineVersion.objects.filter(name=name, version=version).select_related("single_model").first()
+    return pipeline is None or _gives_five(pipeline)
+
+
 def _gives_five(pipeline: PipelineVersion) -> bool:
     """Whether its rules can end in one of the five diagnoses, and not only in acute, chronic or none."""
     rules = pipeline.rule_set

@@ -13,6 +13,7 @@ from inference.models import PatientPrediction
 from leukoweb.core.exceptions import Conflict, NotFound
 from reader_study.models import ImportedEvaluator, ImportedPrediction, Reading, ReadingSession, Study, StudyCase
 from reader_study.protocol import reference_map
+from reader_study.selectors.ai_answers import was_asked
 from reader_study.selectors.ai_results import label_of, predictions_of
 from reader_study.selectors.studies import protocol_current
 
@@ -147,11 +148,14 @@ def _votes(study: Study, walks: dict[int, Walk]) -> None:
 
 
 def _results(study: Study, document: dict[str, Any], walks: dict[int, Walk]) -> None:
-    """Pipelines of the protocol, unless imported answers took their place; then all imported answers."""
+    """Pipelines of the protocol, unless imported answers took their place; then all imported answers. Who was not asked
+    for the study's classes has no vote."""
     named = [document["ai"]["primary"]] if document["ai"]["primary"] else []
     imported = {(e.name, e.version) for e in ImportedEvaluator.objects.filter(study=study)}
     for pipeline in [*named, *document["ai"]["comparators"]]:
         if (pipeline["name"], pipeline["version"]) in imported:
+            continue
+        if not was_asked(pipeline["name"], pipeline["version"], document["classes"]["map"]):
             continue
         found = predictions_of(pipeline["name"], pipeline["version"], [walk.case for walk in walks.values()])
         for walk in walks.values():

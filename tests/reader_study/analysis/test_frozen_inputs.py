@@ -16,11 +16,12 @@ from inference.pipeline.rules import RULE_SETS
 from leukoweb.core.exceptions import Conflict
 from reader_study.analysis.canonical import sha256_of
 from reader_study.analysis.run import analyse as compute
-from reader_study.models import ProtocolVersion, Reading, ReadingSession, StudyCase, StudyReader
+from reader_study.models import ProtocolVersion, Reading, ReadingSession, Study, StudyCase, StudyReader
 from reader_study.report import figures_comparison
 from reader_study.report.style import drawing
 from reader_study.selectors.ai_answers import _gives_five, _pipeline
 from reader_study.selectors.analysis_inputs import study_inputs
+from reader_study.selectors.walkthrough import walk_list
 from reader_study.services.analyses import evaluator_import
 from reader_study.services.voiding import session_void
 from tests.reader_study.analysis.read_studies import PIPELINE, analyse, csv_of, unblind, with_ai
@@ -124,6 +125,9 @@ def test_a_pipeline_of_three_classes_is_not_asked_for_five(made: MadeStudy) -> N
     }  # fmt: skip
     with drawing():
         assert len(figures_comparison.comparators(result, result["levels"]["five"]).axes) == 2
+    made.study.state = Study.State.UNBLINDED
+    voted = {vote.who for walk in walk_list(made.study) for vote in walk.votes if vote.kind == "ai"}
+    assert not any("rough" in who for who in voted), "nobody asked it for five classes"
 
 
 @pytest.mark.parametrize(("rules", "classes", "five"), [
