@@ -38,11 +38,11 @@ def _differences(inputs: Document) -> Iterator[str]:
     if inputs.get("edition", 1) >= _WHOLE:
         documents = [*(row["document"] for row in versions[:-1]), newest]
         yield from _earlier(versions, documents)
+        expected = plan_of(documents)
     else:
-        documents = [newest]
-    expected = plan_of(documents)
-    if len(documents) < len(versions) or "since" not in plan:
-        plan, expected = _undated(plan), _undated(expected)
+        expected = plan_of([newest])
+        if len(versions) > 1 or "since" not in plan:
+            plan, expected = _undated(plan), _undated(expected)
     for key in sorted({*plan, *expected}):
         if key not in plan or key not in expected or canonical_json(plan[key]) != canonical_json(expected[key]):
             yield f"it does not lead to the plan of the analysis, which has another {key}"

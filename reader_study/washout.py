@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from math import floor
 
 DAY_S = 86_400
 
@@ -33,8 +34,11 @@ class Gap:
     second: str
     days: float | None
 
-    def words(self, planned: int) -> str:
-        """What is to be said of it where the protocol asks for ``planned`` days; empty where it was kept."""
+    def words(self, planned: int, *, down: bool = True) -> str:
+        """What is to be said of it where the protocol asks for ``planned`` days; empty where it was kept.
+
+        ``down``: too few days never read as enough (``days_text``).
+        """
         if self.days is None:
             return (
                 f"The time between {self.first} and {self.second} is not known, so nobody can check the washout of "
@@ -44,7 +48,20 @@ class Gap:
             return ""
         if self.days < 0:
             return f"{self.second} began before {self.first} had ended; the protocol asks for {planned} days between."
-        return f"{self.second} began {self.days:.1f} days after {self.first}; the protocol asks for {planned}."
+        days = days_text(self.days, planned) if down else f"{self.days:.1f}"
+        return f"{self.second} began {days} days after {self.first}; the protocol asks for {planned}."
+
+
+def days_text(days: float, planned: int) -> str:
+    """Days with one decimal, rounded down where they would read as the planned ones and are fewer.
+
+    Example
+    -------
+    >>> days_text(13.96, 14), days_text(13.96, 42), days_text(14.0, 14)
+    ('13.9', '14.0', '14.0')
+    """
+    text = f"{days:.1f}"
+    return f"{floor(days * 10) / 10:.1f}" if days < planned <= float(text) else text
 
 
 def gaps(spans: Iterable[Span]) -> list[Gap]:

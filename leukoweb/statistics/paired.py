@@ -29,7 +29,7 @@ def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") 
     b = c less half of it (Fagerland, Lydersen, Laake 2013, doi:10.1186/1471-2288-13-91); ``chi-square``
     (b-c)^2/(b+c); ``corrected`` (|b-c|-1)^2/(b+c) (Edwards 1948, doi:10.1007/BF02289261), which is above 0 also at
     b = c. The statistic of the first two is min(b, c). Without a discordant case the exact tests give p = 1 and the
-    chi-squares are undefined.
+    chi-squares are undefined; without a case (``n`` 0) all are.
 
     Example
     -------
@@ -41,6 +41,8 @@ def mcnemar(b: int, c: int, *, n: int | None = None, method: McNemar = "exact") 
     total, smaller = b + c, min(b, c)
     cases = total if n is None else n
     name = f"McNemar {method}"
+    if cases == 0 and n is not None and edition() > 3:
+        return TestResult(NAN, None if method in ("exact", "mid-p") else 1.0, NAN, name, 0, "no case read by both")
     if method in ("exact", "mid-p"):
         p = min(1.0, 2 * float(scipy.stats.binom.cdf(smaller, total, 0.5))) if total else 1.0
         if method == "mid-p" and total:

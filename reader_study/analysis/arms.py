@@ -46,6 +46,7 @@ def arms_report(inputs: Inputs, level: Level) -> dict[str, Any] | None:
 
 def _over_readers(inputs: Inputs, level: Level, pairs: list[tuple[Evaluator, Evaluator]]) -> dict[str, Any]:
     """``overall`` for accuracy and, from the second edition on, ``macros`` by metric; nothing for one reader.
+    ``complete``, since the fourth edition: how many answers changed on the cases that these rest on.
 
     Estimand: with minus without the AI result in the mean over readers of whom these are a sample, on cases of whom
     these are a sample. Obuchowski and Rockette 1995 (doi:10.1080/03610919508813243) with the degrees of freedom of
@@ -70,6 +71,11 @@ def _over_readers(inputs: Inputs, level: Level, pairs: list[tuple[Evaluator, Eva
         by_arm = np.concatenate([answers[:, 0::2], answers[:, 1::2]], axis=1)
         found = {name: _macro(inputs, level, by_arm, reference, name, readers) for name in macros}
         out["macros"] = {name: item for name, item in found.items() if item}
+    if inputs.edition > 3:
+        right = answers == reference[:, None]
+        aided, alone = right[:, 0::2], right[:, 1::2]
+        out["complete"] = {"n": len(reference), "to_right": int((aided & ~alone).sum()),
+                           "to_wrong": int((alone & ~aided).sum())}  # fmt: skip
     return out
 
 

@@ -87,16 +87,24 @@ def pattern_cases(level: Mapping[str, Any], readers_right: int, ai_is: str) -> l
 
 
 def changed_cases(inputs: Inputs, level: Level) -> list[dict[str, Any]]:
-    """Cases that a reader called differently in a later blinded session than in the primary one."""
+    """Cases that a reader called differently in another blinded session than in the primary one.
+
+    Each pair of sessions stands in the order of their numbers, and only cases with an answer in both count. Up to the
+    third edition the primary session came first, and a case without a reading was undecided.
+    """
     out = []
     rows = case_rows(inputs, level)
-    for second in inputs.sessions:
-        first = next((e for e in inputs.primaries if e.reader == second.reader), None)
-        if second.primary or first is None:
+    for other in inputs.sessions:
+        main = next((e for e in inputs.primaries if e.reader == other.reader), None)
+        if other.primary or main is None:
             continue
+        first, second = (main, other)
+        if inputs.edition > 3:
+            first, second = sorted((main, other), key=lambda e: e.session)
         for row in rows:
             before, after = row["labels"][first.name], row["labels"][second.name]
-            if before == after:
+            both = row["case"] in first.answers and row["case"] in second.answers
+            if before == after or (inputs.edition > 3 and not both):
                 continue
             states = verdict(before, row["reference"]), verdict(after, row["reference"])
             out.append(

@@ -76,8 +76,12 @@ def pair_report(inputs: Inputs, level: Level, first: Evaluator, second: Evaluato
     return out
 
 
-def undecided_report(inputs: Inputs, level: Level) -> list[dict[str, Any]]:
-    """Each evaluator with undecided answers: the metrics when these are left out, wrong, and right."""
+def undecided_report(inputs: Inputs, level: Level, evaluators: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each evaluator with undecided answers: the metrics when these are left out, wrong, and right.
+
+    Left out they are what ``evaluators`` of the same level say, so that one number has one interval. Up to the third
+    edition they had a bootstrap of their own.
+    """
     out = []
     k = len(level.classes)
     for evaluator in inputs.evaluators:
@@ -91,12 +95,18 @@ def undecided_report(inputs: Inputs, level: Level) -> list[dict[str, Any]]:
                 "evaluator": evaluator.name,
                 "n_undecided": int(undecided.sum()),
                 "n_unread": int(((answers[:, 0] < 0) & ~undecided).sum()),
-                "left_out": _metrics(inputs, level, reference, answers[:, 0]),
+                "left_out": _left_out(evaluators[evaluator.name])
+                if inputs.edition > 3
+                else _metrics(inputs, level, reference, answers[:, 0]),
                 "wrong": _metrics(inputs, level, reference, wrong),
                 "right": _metrics(inputs, level, reference, np.where(undecided, reference, answers[:, 0])),
             }
         )
     return out
+
+
+def _left_out(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: dict(found[name if name == "accuracy" else f"macro_{name}"]) for name in METRICS}
 
 
 def _metrics(inputs: Inputs, level: Level, reference: Ints, predicted: Ints) -> dict[str, Any]:

@@ -6,12 +6,19 @@ the methods text share these words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from reader_study.protocol.differences import ABSENT
+
 Document = Mapping[str, Any]
 NAMED = 12  # cases that a sentence names before it counts
+UNADJUSTED = (
+    "Intervals, p values and the words on the margin are those of a single look at the full level: nothing is adjusted "
+    "for looking more than once."
+)
 
 
 def some(codes: list[str]) -> str:
@@ -94,30 +101,68 @@ def _cases(codes: list[str]) -> str:
 
 
 def late_words(document: Document) -> str:
-    """What was entered after the unblinding, when whoever entered it could know the answers; else nothing."""
-    unblinded = document["study"].get("unblinded")
-    if not unblinded:
-        return ""
-    parts = []
+    """What was entered after the first look at numbers, when whoever entered it could know them; else nothing.
+
+    The first look is the unblinding or an interim analysis before it; up to the third edition only the unblinding
+    counted, and neither imported sessions nor amendments did.
+    """
+    unblinded, newest = document["study"].get("unblinded"), document.get("edition", 1) > 3
+    looks = [e["at"] for e in document.get("audit", ()) if e["action"] == "analysis.interim" and e["at"]]
+    interim = min(looks, key=datetime.fromisoformat) if looks and newest else None
+    if interim and unblinded and _late(interim, unblinded):
+        interim = None
+    words = []
+    if interim:
+        parts = list(_entered_late(document, {"at": interim}, unblinded))
+        if parts:
+            words.append(f"Later than the first interim analysis on {day(interim)}, so that numbers of the study could "
+                         f"be known: {'; '.join(parts)}.")  # fmt: skip
+    if unblinded and (parts := list(_entered_late(document, unblinded, None))):
+        words.append(f"Later than the unblinding on {day(unblinded['at'])}, so that the answers of the study could be "
+                     f"known: {'; '.join(parts)}.")  # fmt: skip
+    return " ".join(words)
+
+
+def _entered_late(document: Document, look: Document, until: Document | None) -> Iterator[str]:
+    """What came after ``look`` and, where that is given, not after ``until``, each with its day or its cases."""
+
+    def late(at: Any) -> bool:
+        return _late(at, look) and not (until and _late(at, until))
+
+    newest = document.get("edition", 1) > 3
     for evaluator in document["evaluators"]:
         imported = (evaluator.get("provenance") or {}).get("imported_at", "")
-        if _late(imported, unblinded):
-            parts.append(f"answers of {evaluator['name']} (imported on {day(imported)})")
-        late = [a["case"] for a in evaluator["answers"] if _late(a.get("predicted_at"), unblinded)]
-        if late:
-            parts.append(f"predictions of {evaluator['name']} on {_cases(late)} ({some(late)})")
-    if late := [case["code"] for case in document["cases"] if _late(case.get("reference_at"), unblinded)]:
-        parts.append(f"the reference of {_cases(late)} ({some(late)})")
-    if not parts:
-        return ""
-    return (
-        f"Later than the unblinding on {day(unblinded['at'])}, so that the answers of the study could be known: "
-        f"{'; '.join(parts)}."
-    )
+        if late(imported):
+            yield f"answers of {evaluator['name']} (imported on {day(imported)})"
+        cases = [a["case"] for a in evaluator["answers"] if late(a.get("predicted_at"))]
+        if cases:
+            yield f"predictions of {evaluator['name']} on {_cases(cases)} ({some(cases)})"
+        sealed = evaluator.get("sealed_at")
+        if newest and evaluator["role"] == "reader" and evaluator["imported"] and late(sealed):
+            yield f"readings of {evaluator['name']} (imported on {day(sealed)})"
+    if cases := [case["code"] for case in document["cases"] if late(case.get("reference_at"))]:
+        yield f"the reference of {_cases(cases)} ({some(cases)})"
+    for version in document["protocol"]["versions"] if newest else ():
+        if version["version"] > 1 and late(version["locked_at"]):
+            added = [c["path"].removeprefix("readers.") for c in version.get("changes", ())
+                     if c["old"] == ABSENT and re.fullmatch(r"readers\.[^.]+", c["path"])]  # fmt: skip
+            who = f", which added {some(added)}" if added else ""
+            yield f"protocol version {version['version']} (signed on {day(version['locked_at'])}{who})"
 
 
-def _late(at: Any, unblinded: Document) -> bool:
-    return bool(at) and datetime.fromisoformat(at) > datetime.fromisoformat(unblinded["at"])
+def _late(at: Any, look: Document) -> bool:
+    return bool(at) and datetime.fromisoformat(at) > datetime.fromisoformat(look["at"])
+
+
+def replaced_words(document: Document) -> Iterator[str]:
+    """Replaced readers whose primary session counts beside that of whoever took their place; since edition 4."""
+    primary = {e["reader"]: e["name"] for e in document["evaluators"] if e["role"] == "reader" and e["primary"]}
+    for reader, old in dict.fromkeys((e["reader"], e.get("replaces")) for e in document["evaluators"]):
+        if old in primary and reader in primary:
+            yield (
+                f"{reader} took the place of {old}, whose primary session was sealed all the same: both count, also in "
+                "the mean of the readers."
+            )
 
 
 RULES = {

@@ -14,7 +14,7 @@ from typing import Any
 from leukoweb.core.exceptions import DomainError
 
 SCHEMA = "leukoweb/study-inputs/1"
-EDITION = 3  # of the analysis; the document says by which one it is computed (decision 0630)
+EDITION = 4  # of the analysis; the document says by which one it is computed (decision 0630)
 KINDS = ("session", "pipeline", "imported")
 ROLES = ("reader", "ai", "comparator")
 MISSING = ("exclude", "wrong")

@@ -80,7 +80,7 @@ def level_report(inputs: Inputs, level: Level) -> dict[str, Any]:
     out["evaluators"] = out["evaluators"] | others
     if few_patients(inputs, level):
         for found in out["evaluators"].values():
-            _prefer_analytic(found)
+            _prefer(found, ("macro_sensitivity", "macro_ppv"), inputs.edition)
     out["kappa_summary"] = kappa_summary(inputs, level, out["pairwise"])
     return out
 
@@ -109,25 +109,28 @@ def prefer_analytic_macros(
             parts.append(proportion(int((among & (reference == answers)).sum()), int(among.sum()), level=coverage))
         closed = mean_of_independent(parts, n=len(reference), level=coverage).as_dict()
         item["analytic"] = {key: closed[key] for key in ("low", "high", "method")}
-        _prefer({name: item}, (name,))
+        _prefer({name: item}, (name,), inputs.edition)
 
 
-def _prefer_analytic(found: dict[str, Any]) -> None:
+def _prefer(found: Mapping[str, Any], names: Iterable[str], edition: int) -> None:
     """Macro sensitivity and PPV with their analytic interval; the bootstrap one, too narrow here, is kept beside it.
 
     With few patients in a class the bootstrap interval of these two covers less than it says (docs/statistics.md).
+    The bootstrap's note and standard error go with it; up to the third edition they stayed beside the other interval.
     """
-    _prefer(found, ("macro_sensitivity", "macro_ppv"))
-
-
-def _prefer(found: Mapping[str, Any], names: Iterable[str]) -> None:
     for name in names:
         item = found.get(name, {})
         closed = item.get("analytic")
-        if closed and closed["low"] is not None and closed["high"] is not None:
-            item["bootstrap"] = {key: item[key] for key in ("low", "high", "method")}
-            item |= closed
+        if not closed or closed["low"] is None or closed["high"] is None:
+            continue
+        if edition > 3 and item["method"] == closed["method"]:  # shown already, for the bootstrap gave none
             del item["analytic"]
+            continue
+        item["bootstrap"] = {key: item[key] for key in ("low", "high", "method")}
+        if edition > 3:
+            item["bootstrap"] |= {key: item.pop(key) for key in ("se", "note") if key in item}
+        item |= closed
+        del item["analytic"]
 
 
 def _plain(report: dict[str, Any]) -> dict[str, Any]:
@@ -231,7 +234,13 @@ def _means(inputs: Inputs, level: Level, *, ai: bool) -> list[dict[str, Any]]:
         own = kappas[..., with_ai].mean(-1)
         return np.stack([own, readers, own - readers], axis=-1)
 
-    return bootstrapped(inputs, cells, k, means, reference)
+    found = bootstrapped(inputs, cells, k, means, reference)
+    if inputs.edition > 3:  # cases that two evaluators gave a class for, not all of the study
+        read = cells >= 0
+        entered = [read[:, with_ai], read[:, ~with_ai], read] if ai else [read]
+        for item, pairs in zip(found, entered, strict=True):
+            item["n"] = int(pairs.any(axis=1).sum())
+    return found
 
 
 def bootstrapped(inputs: Inputs, cells: Ints, n_classes: int, statistic: Any, reference: Ints) -> list[dict[str, Any]]:

@@ -8,9 +8,11 @@ from typing import Any
 from leukoweb.statistics.intervals import clopper_pearson
 from leukoweb.statistics.ratings_report import printed
 from reader_study.analysis.conduct import (
+    UNADJUSTED,
     amended_rules,
     interim_looks,
     late_words,
+    replaced_words,
     stopped_words,
     void_words,
     withdrawn_words,
@@ -51,6 +53,8 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
         if unanswered := inputs.document["marks"].get("without_answers", []):
             without += f" AI without any answer is left out: {', '.join(unanswered)}."
         yield f"Interim analysis ({reason}). Its numbers may change and must not steer the readers.{without}"
+        if inputs.edition > 3:
+            yield UNADJUSTED
     if inputs.study.get("reconstruction"):
         yield (
             "The answers were rebuilt so that they agree with published tables; other answers would do so too. "
@@ -61,7 +65,8 @@ def _study_remarks(inputs: Inputs) -> Iterator[str]:
     yield from _no_primary(inputs)
     yield from _margin(inputs)
     if inputs.edition > 1:
-        said = (gap.words(inputs.plan["washout_days"]) for gap in session_gaps(inputs))
+        down = inputs.edition > 3
+        said = (gap.words(inputs.plan["washout_days"], down=down) for gap in session_gaps(inputs))
         yield from (words for words in said if words)
     n_readers = len(inputs.primaries)
     if inputs.ai and 0 < n_readers < FEW_READERS:
@@ -88,12 +93,16 @@ def _conduct(inputs: Inputs) -> Iterator[str]:
     """What happened around the answers, and which rules an amendment set."""
     document = inputs.document
     if looks := interim_looks(document):
-        yield f"Interim analyses before the unblinding: {'; '.join(looks)}."
+        unadjusted = f" {UNADJUSTED}" if inputs.edition > 3 and not inputs.interim else ""
+        yield f"Interim analyses before the unblinding: {'; '.join(looks)}.{unadjusted}"
     yield from filter(None, (stopped_words(document), *void_words(document), *withdrawn_words(document)))
+    if inputs.edition > 3:
+        yield from replaced_words(document)
     if late := late_words(document):
         yield late
     if rules := amended_rules(inputs.plan):
-        yield f"Not as in protocol version 1: {', '.join(rules)}. Endpoints that this concerns say so."
+        words = "Changed after the lock" if inputs.edition > 3 else "Not as in protocol version 1"
+        yield f"{words}: {', '.join(rules)}. Endpoints that this concerns say so."
 
 
 def _margin(inputs: Inputs) -> Iterator[str]:
@@ -109,6 +118,14 @@ def _margin(inputs: Inputs) -> Iterator[str]:
             f"The margin of {margin:g} belongs to a primary endpoint over the readers, and the protocol's is none: "
             "there is no confirmatory statement about non-inferiority."
         )
+    elif inputs.edition > 3 and any(e["comparison"] == "with_vs_without_ai" for e in primary):
+        both = {e.reader for e in inputs.assisted} & {e.reader for e in inputs.primaries}
+        if len(both) < 2:
+            yield (
+                f"The margin of {margin:g} belongs to the mean over the readers who read with and without the AI "
+                f"result, and {'only one reader' if both else 'no reader'} did: there is no such mean and no statement "
+                "about non-inferiority."
+            )
 
 
 def _no_primary(inputs: Inputs) -> Iterator[str]:
@@ -145,6 +162,8 @@ def _level_remarks(inputs: Inputs, level: Level, report: Mapping[str, Any]) -> I
             f"{'; differences within pairs keep the bootstrap' if inputs.edition > 2 else ''}."
         )
     for name, found in report["evaluators"].items():
+        if not found["n"] and inputs.edition > 3:
+            continue  # nobody asked it for these classes
         lost = [label for label in level.classes if found["per_class"][label]["ppv"]["estimate"] is None]
         if lost:
             yield f"{name} never gave {', '.join(lost)}: the PPV of that class is undefined and not in the macro PPV."

@@ -94,13 +94,14 @@ def _analysed(
 
 def _level(inputs: Inputs, level: Level) -> dict[str, Any]:
     pairs = [pair_report(inputs, level, inputs.ai, other) for other in inputs.comparators] if inputs.ai else []
-    return level_report(inputs, level) | {
+    report = level_report(inputs, level)
+    return report | {
         "name": level.name,
         "title": level.title,
         "classes": list(level.classes),
         "positive": list(level.positive),
         "comparators": pairs,
-        "undecided": undecided_report(inputs, level),
+        "undecided": undecided_report(inputs, level, report["evaluators"]),
         "arms": arms_report(inputs, level),
         "discordance": discordance(inputs, level),
         "changed": changed_cases(inputs, level),

@@ -10,7 +10,7 @@ from reader_study.analysis import tables_level, tables_study
 from reader_study.analysis.table_model import Table
 
 SECTIONS = (
-    ("endpoints", "Pre-specified endpoints"),
+    ("endpoints", "Endpoints of the protocol"),
     ("participants", "Participants and readers"),
     ("accuracy", "Evaluators against the reference"),
     ("agreement", "Agreement"),

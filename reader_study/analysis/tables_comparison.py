@@ -153,13 +153,14 @@ def _arm_name(changed: Sequence[Row], own: Row, session: str) -> str:
 
 def _arms(result: Result, level: Result) -> Table:
     arms = level["arms"] or {"pairs": [], "changed": [], "overall": None}
-    rows = []
+    rows, total = [], len(level["cases"])
     for pair, changes in zip(arms["pairs"], arms["changed"], strict=True):
         reader = _arm_name(arms["changed"], changes, pair["first"])
         for name, item in ordered(pair["metrics"], METRICS):
             rows.append(
                 {
-                    "reader": reader, "metric": metric_title(name), "with": item["first"],
+                    "reader": reader, "metric": metric_title(name), "n": pair["n"], "dropped": total - pair["n"],
+                    "with": item["first"],
                     "without": item["second"], "difference": item["difference"],
                     "to_right": changes["to_right"] if name == "accuracy" else None,
                     "to_wrong": changes["to_wrong"] if name == "accuracy" else None,
@@ -174,11 +175,14 @@ def _arms(result: Result, level: Result) -> Table:
             for key, side in (sides | {"difference": difference}).items()
         }  # fmt: skip
         own = [changes for changes in arms["changed"] if changes.get("in_mean", True)]
+        own = [arms["complete"]] if "complete" in arms else own
         counts = {key: sum(changes[key] for changes in own) for key in ("to_right", "to_wrong")}
-        rows.append({"reader": "mean of the readers", "metric": metric_title(name), **shown}
+        entered = {"n": overall["n_cases"], "dropped": total - overall["n_cases"]}
+        rows.append({"reader": "mean of the readers", "metric": metric_title(name), **entered, **shown}
                     | (counts if name == "accuracy" else dict.fromkeys(counts)))  # fmt: skip
+    counted = [Column("n", "n", "int"), Column("dropped", "Left out", "int")] if result.get("edition", 1) > 3 else []
     columns = [
-        Column("reader", "Reader"), Column("metric", "Metric"), Column("with", "With AI result", "estimate"),
+        Column("reader", "Reader"), Column("metric", "Metric"), *counted, Column("with", "With AI result", "estimate"),
         Column("without", "Without", "estimate"), Column("difference", "Difference", "estimate"),
         Column("to_right", "Wrong to right", "int"), Column("to_wrong", "Right to wrong", "int"),
     ]  # fmt: skip

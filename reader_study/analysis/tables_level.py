@@ -14,6 +14,7 @@ from reader_study.analysis.tables_shared import (
     EXPLORATORY,
     Result,
     Row,
+    kappa_note,
     level_table,
     main_names,
     metric_title,
@@ -39,11 +40,11 @@ def level_tables(result: Result, level: Result) -> Iterator[Table]:
     yield _undecided(level)
     yield _pairs(result, level)
     yield _kappa_ranges(result, level)
-    yield _together(level)
+    yield _together(result, level)
     yield _intra(result, level)
     yield _changed(level)
     yield from comparison_tables(result, level)
-    yield _patterns(level)
+    yield _patterns(result, level)
     yield _discordant_cases(level)
     yield _subgroups(result, level)
 
@@ -160,7 +161,8 @@ def _pairs(result: Result, level: Result) -> Table:
     rows += [_pair_row(pair) for pair in level["intra_observer"]]
     marks = table_mark(result, level, KAPPA_PAIRS)
     note = "Unweighted kappa, for diagnoses have no order. PABAK shows how far prevalence drives kappa."
-    return level_table(level, "pairs", "Agreement of pairs", "agreement", PAIR_COLUMNS, rows, mark=marks, notes=(note,))
+    return level_table(level, "pairs", "Agreement of pairs", "agreement", PAIR_COLUMNS, rows, mark=marks,
+                       notes=(note, *kappa_note(result, level)))  # fmt: skip
 
 
 def _kappa_ranges(result: Result, level: Result) -> Table:
@@ -181,10 +183,11 @@ def _kappa_ranges(result: Result, level: Result) -> Table:
     note = "Primary sessions. Two ranges that do not overlap prove nothing; the interval of the difference does."
     shown = [(f"{kind}_kappa", c) for kind in ("inter_observer", "ai_reader") for c in ("none", "ai_vs_reader_mean")]
     marks = table_mark(result, level, shown, since=3)
-    return level_table(level, "kappa_ranges", "Kappa in short", "agreement", columns, rows, mark=marks, notes=(note,))
+    return level_table(level, "kappa_ranges", "Kappa in short", "agreement", columns, rows, mark=marks,
+                       notes=(note, *kappa_note(result, level)))  # fmt: skip
 
 
-def _together(level: Result) -> Table:
+def _together(result: Result, level: Result) -> Table:
     found = level["multi_rater"] or {}
     rows = [
         {"coefficient": TITLES[name], "n": found[name]["n_items"], "value": found[name]}
@@ -193,7 +196,8 @@ def _together(level: Result) -> Table:
     ]
     columns = Column("coefficient", "Coefficient"), Column("n", "Cases", "int"), Column("value", "Value", "estimate")
     note = "These are different coefficients with different treatment of missing reads; a report says which it shows."
-    return level_table(level, "together", "Readers together", "agreement", columns, rows, notes=(note,))
+    notes = note, *kappa_note(result, level)
+    return level_table(level, "together", "Readers together", "agreement", columns, rows, notes=notes)
 
 
 def _intra(result: Result, level: Result) -> Table:
@@ -213,7 +217,7 @@ def _intra(result: Result, level: Result) -> Table:
     note = "McNemar exact on right and wrong; Stuart-Maxwell on the classes given. Sessions are not pooled."
     marks = table_mark(result, level, [("intra_observer_kappa", "none")], since=3)
     return level_table(level, "intra", "Agreement of a reader with themself", "agreement", columns, rows, mark=marks,
-                       notes=(note,))  # fmt: skip
+                       notes=(note, *kappa_note(result, level, " Both tests leave them out as well.")))  # fmt: skip
 
 
 def _changed(level: Result) -> Table:
@@ -225,7 +229,7 @@ def _changed(level: Result) -> Table:
     return level_table(level, "changed", "Cases that a reader changed", "agreement", columns, level["changed"])
 
 
-def _patterns(level: Result) -> Table:
+def _patterns(result: Result, level: Result) -> Table:
     found = level["discordance"] or {"patterns": [], "n_readers": 0}
     rows = [
         {"readers": f"{row['readers_right']} of {found['n_readers']}", "right": row["right"], "wrong": row["wrong"],
@@ -236,7 +240,9 @@ def _patterns(level: Result) -> Table:
         Column("readers", "Readers right"), Column("right", "AI right", "int"), Column("wrong", "AI wrong", "int"),
         Column("none", "AI without answer", "int"), Column("total", "Cases", "int"),
     ]  # fmt: skip
-    return level_table(level, "discordance", "Readers against AI, case by case", "cases", columns, rows)
+    note = "Primary sessions. A reader who was undecided, or did not read the case, is not among those who were right"
+    notes = (f"{note}; an AI without a class stands apart from one that was wrong.",)
+    return level_table(level, "discordance", "Readers against AI, case by case", "cases", columns, rows, notes=notes)
 
 
 def _discordant_cases(level: Result) -> Table:

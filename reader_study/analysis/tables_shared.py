@@ -106,6 +106,13 @@ def undecided_note(result: Result, level: Result, *, wrong_here: bool) -> tuple[
     return ("Undecided answers are left out here; the endpoints count them as wrong, as the protocol says.",)
 
 
+def kappa_note(result: Result, level: Result, more: str = "") -> tuple[str, ...]:
+    """What agreement does with undecided answers, where the protocol counts them as wrong and there are any."""
+    if not counted_wrong(result, level):
+        return ()
+    return (f"Agreement is that of the classes given: undecided answers are left out, in endpoints, too.{more}",)
+
+
 def metric_key(name: str) -> str:
     """One of the five metrics as an endpoint calls it."""
     return "accuracy" if name == "accuracy" else f"macro_{name}"

@@ -136,7 +136,7 @@ def session_tables(result: Result) -> Iterator[Table]:
                 (note, *undecided))  # fmt: skip
     columns = (
         Column("reader", "Reader"), Column("first", "First"), Column("second", "Next"),
-        Column("days", "Days between", "number", 1), Column("planned", "Protocol asks", "int"),
+        Column("days", "Days between", "number", 2), Column("planned", "Protocol asks", "int"),
     )  # fmt: skip
     note = "From the last look at any case (imported: last answer) to the next opening (imported: first answer)."
     yield Table("washout", "Washout", "sessions", columns, tuple(result.get("washout", ())), EXPLORATORY, (note,))

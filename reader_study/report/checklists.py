@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from reader_study.analysis.table_model import Column, Table
+from reader_study.analysis.tables_shared import main_names
 from reader_study.report.methods import measured_washout
 
 Document = Mapping[str, Any]
@@ -215,13 +216,17 @@ def facts(inputs: Document, result: Document) -> dict[str, str]:
     ai = [e for e in inputs["evaluators"] if e["role"] != "reader"]
     n_readers = len({e["reader"] for e in sessions})
     rule = "left out" if plan["missing"] == "exclude" else "counted as wrong"
-    undecided = sum(about["n_undecided"] for about in result["evaluators"])
+    first = result["levels"][plan["levels"][0]["name"]]
+    counted = main_names(result)  # each answer once: at the level of the endpoints, of those whom they are about
+    undecided = sum(row["n_undecided"] for row in first["undecided"] if row["evaluator"] in counted)
+    unread = sum(first["evaluators"][name]["missing"] for name in counted) - undecided
     fields = result["table1"][0]["fields"]
     software = result["software"]
     found: dict[str, str] = {
         "classes": "; ".join(f"{level['title']}: {', '.join(level['classes'])}" for level in plan["levels"]),
         "statistics": "Methods, Statistical analysis",
-        "missing": f"{undecided} undecided answers, {rule} in the main analysis; best and worst case in a table",
+        "missing": f"AI and primary sessions, {plan['levels'][0]['title']}: {undecided} undecided answers, {rule} in "
+        f"the main analysis, best and worst case in a table; {unread} answers that were not given, left out",
         "table1": "Table 1",
         "confusion": "Confusion matrix of each evaluator; table of discordant cases",
         "accuracy": "Tables and figures of evaluators, every number with an interval",

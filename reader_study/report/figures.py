@@ -24,7 +24,8 @@ Draw = Callable[[Result, Result], Figure | None]
 class FigureSpec:
     """One figure: ``table`` is the table whose numbers it shows, and which stands in for it where it cannot be seen.
 
-    ``note`` says what it does with undecided answers, where the protocol has a rule for them.
+    ``note`` says what it does with undecided answers, where the protocol has a rule for them. ``beside`` names the
+    further tables that its numbers come from.
     """
 
     key: str
@@ -34,6 +35,12 @@ class FigureSpec:
     level: str
     marks: str
     note: str = ""
+    beside: str = ""
+
+    @property
+    def where(self) -> str:
+        """Which tables hold the numbers, as a sentence."""
+        return f"The numbers stand in the table that follows{self.beside and ', '}{self.beside}."
 
 
 # What a figure does with undecided answers: leaves them out, takes those of the endpoints from there, counts all wrong.
@@ -100,7 +107,7 @@ def _available(result: Result) -> Iterator[tuple[FigureSpec, Result, Draw]]:
                 name = level["name"]
                 spec = FigureSpec(
                     f"{key}_{name}", f"{title}, {level['title']}", section, f"{table}_{name}", name, marks,
-                    _note(result, level, undecided),
+                    _note(result, level, undecided), _beside(result, level) if key == "forest" else "",
                 )  # fmt: skip
                 yield spec, level, draw
     first = result["levels"][result["plan"]["levels"][0]["name"]]
@@ -117,6 +124,16 @@ def _note(result: Result, level: Result, undecided: str) -> str:
     if undecided == SILENT:
         return ""
     return " ".join(undecided_note(result, level, wrong_here=undecided == WRONG))
+
+
+def _beside(result: Result, level: Result) -> str:
+    """Where the forest plot has those numbers from that its own table has not."""
+    parts = []
+    if figures_comparison.of_endpoints(result, level):
+        parts.append("those of endpoints in the table of endpoints")
+    if any(pair["kind"] == "ai-reader" and pair["primary"] for pair in level["paired"]):
+        parts.append("those of single readers in the table of pairs of evaluators")
+    return ", ".join(parts)
 
 
 def _has(level: Result, key: str) -> bool:

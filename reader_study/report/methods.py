@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from reader_study.analysis.conduct import (
+    UNADJUSTED,
     amended_rules,
     interim_looks,
     late_words,
+    replaced_words,
     stopped_words,
     void_words,
     withdrawn_words,
 )
 from reader_study.analysis.endpoints import COMPARISON_TITLES, METRIC_TITLES
 from reader_study.protocol.differences import ABSENT
+from reader_study.washout import days_text
 
 Document = Mapping[str, Any]
 Part = tuple[str, list[str]]
@@ -63,12 +66,12 @@ def _design(inputs: Document, result: Document, protocol: Document) -> list[str]
 def measured_washout(result: Document) -> str:
     """The shortest measured washout in words, and how many are not known; empty where nobody read twice."""
     rows = result.get("washout", [])
-    known = sorted((row["days"], row["first"], row["second"]) for row in rows if row["days"] is not None)
+    known = sorted((r["days"], r["first"], r["second"], r["planned"]) for r in rows if r["days"] is not None)
     unknown = [f"{row['first']} to {row['second']}" for row in rows if row["days"] is None]
     parts = []
     if known:
-        days, first, second = known[0]
-        parts.append(f"shortest washout on record {days:.1f} days ({first} to {second})")
+        days, first, second, planned = known[0]
+        parts.append(f"shortest washout on record {days_text(days, planned)} days ({first} to {second})")
     if unknown:
         parts.append(f"washout not known: {', '.join(unknown)}")
     return "; ".join(parts)
@@ -77,7 +80,7 @@ def measured_washout(result: Document) -> str:
 def _reading(inputs: Document, result: Document, protocol: Document) -> list[str]:
     sessions = [e for e in inputs["evaluators"] if e["role"] == "reader"]
     if not sessions:
-        return void_words(inputs)
+        return [*void_words(inputs), _undecided(inputs, result, protocol)]
     readers = list(dict.fromkeys(e["reader"] for e in sessions))
     twice = [r for r in readers if sum(e["reader"] == r and e["arm"] != "ai_assisted" for e in sessions) > 1]
     here = [e for e in sessions if not e["imported"]]
@@ -95,7 +98,7 @@ def _reading(inputs: Document, result: Document, protocol: Document) -> list[str
     if lost := [reader for reader in readers if reader not in main]:
         verb = "is" if len(lost) == 1 else "are"
         out.append(f"{_list(lost)} had no sealed primary session and {verb} left out of the main analysis.")
-    out += void_words(inputs)
+    out += [*replaced_words(inputs), *void_words(inputs)]
     if here:
         forward = "forward only" if protocol["navigation"] == "forward_only" else "free until the session was sealed"
         aided = [e["name"] for e in here if e["arm"] == "ai_assisted"]
@@ -113,12 +116,20 @@ def _reading(inputs: Document, result: Document, protocol: Document) -> list[str
         out.append("Readings were imported; how they were made is for the author to say.")
     if any(e["arm"] == "ai_assisted" for e in sessions):
         out.append(_assisted(sessions))
-    if protocol["answers"]["cannot_decide"]:
-        rule = "left out" if inputs["plan"]["missing"] == "exclude" else "counted as wrong"
-        agree = " Agreement is that of the classes given." if rule == "counted as wrong" else ""
-        out.append(f'Readers could answer "cannot decide"; such answers are {rule} in the main analysis, with best and '
-                   f"worst case beside it.{agree}")  # fmt: skip
-    return out
+    return [*out, _undecided(inputs, result, protocol)]
+
+
+def _undecided(inputs: Document, result: Document, protocol: Document) -> str:
+    """The rule for undecided answers, where readers could give any or anybody has some."""
+    asked = protocol["answers"]["cannot_decide"] and any(e["role"] == "reader" for e in inputs["evaluators"])
+    had = [e["name"] for e in result["evaluators"] if e["n_undecided"]]
+    if not asked and not had:
+        return ""
+    rule = "left out" if inputs["plan"]["missing"] == "exclude" else "counted as wrong"
+    agree = " Agreement is that of the classes given." if rule == "counted as wrong" else ""
+    who = f"Answers without a class (of {_list(had)})" if had else ""
+    who = 'Readers could answer "cannot decide"; such answers' if asked else who
+    return f"{who} are {rule} in the main analysis, with best and worst case beside it.{agree}"
 
 
 def _assisted(sessions: list[dict[str, Any]]) -> str:
@@ -202,7 +213,7 @@ def _changes(inputs: Document) -> list[str]:
         for v in versions
     ]
     if looks := interim_looks(inputs):
-        out.append(f"Interim analyses before the unblinding: {'; '.join(looks)}.")
+        out.append(f"Interim analyses before the unblinding: {'; '.join(looks)}. {UNADJUSTED}")
     out += [words for words in (stopped_words(inputs), *withdrawn_words(inputs)) if words]
     unblinded = inputs["study"].get("unblinded")
     if unblinded:

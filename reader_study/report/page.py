@@ -48,8 +48,8 @@ def _block(block: Block) -> str:
         return f"<p>{html.escape(block.text)}</p>"
     if isinstance(block, Picture):
         data = base64.b64encode(block.png).decode()
-        words = html.escape(f"{block.spec.title}. The numbers stand in the table that follows.")
-        said = f"{block.spec.marks}. {block.spec.note}".strip()
+        words = html.escape(f"{block.spec.title}. {block.spec.where}")
+        said = " ".join(filter(None, (f"{block.spec.marks}.", block.spec.note, block.spec.where)))
         caption = f"Figure {block.number}. {html.escape(block.spec.title)}. {html.escape(said)}"
         return (f'<figure><img src="data:image/png;base64,{data}" alt="{words}">'
                 f"<figcaption>{caption}</figcaption></figure>")  # fmt: skip

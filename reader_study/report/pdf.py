@@ -137,7 +137,7 @@ def _height(block: Picture) -> float:
 
 def _picture(block: Picture, styles: dict[str, ParagraphStyle]) -> KeepTogether:
     image = Image(io.BytesIO(block.png), width=ROOM, height=_height(block))
-    said = f"{block.spec.marks}. {block.spec.note}".strip()
+    said = " ".join(filter(None, (f"{block.spec.marks}.", block.spec.note, block.spec.where)))
     caption = f"<b>Figure {block.number}. {escape(block.spec.title)}.</b> {escape(said)}"
     return KeepTogether([Spacer(1, 4 * mm), image, Paragraph(caption, styles["caption"])])
 

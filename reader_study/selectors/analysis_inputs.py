@@ -89,6 +89,7 @@ def _protocol(versions: list[ProtocolVersion]) -> dict[str, Any]:
                 "signed_name": v.signed_name, "meaning": v.meaning, "amendment_reason": v.amendment_reason,
                 "changes": [change.as_dict() for change in diff(before.document, v.document)] if before else [],
             }
+            | ({} if v is newest else {"document": v.document})
             for before, v in zip([None, *versions], versions, strict=False)
         ],
     }  # fmt: skip
@@ -135,7 +136,7 @@ def _readers(
         .exclude(state=_STATE.VOID)
         .exclude(readings__reread=True)
         .annotate(last_look_at=Subquery(_LAST_LOOK))
-        .select_related("reader", "seal")
+        .select_related("reader__replaces", "seal")
         .order_by("reader__label", "number")
     )
     readings: dict[int, list[dict[str, Any]]] = {session.pk: [] for session in sessions}
@@ -169,6 +170,7 @@ def _readers(
                 "last_look_at": session.last_look_at and session.last_look_at.isoformat(),
                 "readings_sha256": session.seal.readings_sha256 if hasattr(session, "seal") else "",
                 "profile": {"years": reader.years, "specialty": reader.specialty, "training": reader.training},
+                "replaces": reader.replaces.label if reader.replaces else "",
                 "answers": readings[session.pk],
             }
         )  # fmt: skip

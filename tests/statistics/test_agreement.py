@@ -9,6 +9,7 @@ import pytest
 
 from leukoweb.statistics import agreement, krippendorff, multirater, paired
 from leukoweb.statistics.confusion import confusion_matrix
+from leukoweb.statistics.editions import computed_as
 from leukoweb.statistics.results import StatisticsError
 
 PERFECT = [[5, 0], [0, 4]]
@@ -150,6 +151,13 @@ def test_mcnemar_without_discordance_and_with_a_tie() -> None:
     assert paired.mcnemar(0, 0).p == 1
     assert math.isnan(paired.mcnemar(0, 0, method="chi-square").p)
     assert paired.mcnemar(4, 4).p == 1
+    assert paired.mcnemar(0, 0, n=5, method="mid-p").p == 1
+    for method in ("exact", "mid-p", "chi-square", "corrected"):  # no case: no p, and none in Holm's family
+        nothing = paired.mcnemar(0, 0, n=0, method=method)
+        assert math.isnan(nothing.p)
+        assert nothing.note == "no case read by both"
+    with computed_as(3):
+        assert paired.mcnemar(0, 0, n=0).p == 1
     # Fagerland's second case: at b = c half the point probability is taken off, 1 - C(2, 1) / 2^2 / 2.
     assert paired.mcnemar(1, 1, method="mid-p").p == pytest.approx(0.75)
     assert paired.mcnemar(4, 4, method="mid-p").p == pytest.approx(1 - 70 / 256 / 2)

@@ -8,7 +8,8 @@ import json
 import random
 from typing import Any
 
-from reader_study.protocol import default_document
+from reader_study.analysis.plan import plan_of
+from reader_study.protocol import default_document, differing
 
 FIVE = ["ALL", "AML", "CLL", "CML", "NO_LEUKEMIA"]
 THREE = ["ACUTE", "CHRONIC", "NO_LEUKEMIA"]
@@ -67,7 +68,7 @@ def small(n: int = 20, seed: int = 1, resamples: int = 40) -> dict[str, Any]:
              {"step": "Cases of the study", "n": n}]  # fmt: skip
     return {
         "schema": "leukoweb/study-inputs/1",
-        "edition": 3,
+        "edition": 4,
         "study": {"id": "s", "title": "A small study", "question": "?", "cohort": "C", "purpose": "External",
                   "synthetic": True, "reconstruction": False, "state": "Unblinded", "unblinded": None},
         "protocol": {
@@ -188,7 +189,8 @@ def told_study() -> dict[str, Any]:
 
 def with_protocol(document: dict[str, Any]) -> dict[str, Any]:
     """A copy whose protocol is a whole one that leads to its plan, one version for each amendment that the plan names;
-    the hashes are true ones. Before an amendment endpoints were not there and the margin was another."""
+    the hashes are true ones. Before an amendment endpoints were not there and the margin was another. Since edition 4
+    it holds the documents of all versions."""
     out = copy.deepcopy(document)
     plan, told = out["plan"], out["protocol"]
     since = plan.get("since", {})
@@ -196,15 +198,21 @@ def with_protocol(document: dict[str, Any]) -> dict[str, Any]:
         "primary_session": plan["primary_session"], "washout_days": plan["washout_days"],
         "analysis": {key: plan[key] for key in ("level", "resamples", "seed", "missing")},
     }  # fmt: skip
-    versions = []
+    versions: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     for number in range(1, max([e["since_version"] for e in plan["endpoints"]] + [*since.values(), 1]) + 1):
         endpoints = [{key: e[key] for key in ("metric", "role", "comparison")} for e in plan["endpoints"]
                      if e["since_version"] <= number]  # fmt: skip
         margin = plan["margin"] if since.get("margin", 1) <= number else 0.05
-        version = written | {"endpoints": endpoints, "non_inferiority_margin": margin}
-        text = json.dumps(version, sort_keys=True, separators=(",", ":"))
+        documents.append(written | {"endpoints": endpoints, "non_inferiority_margin": margin})
+        text = json.dumps(documents[-1], sort_keys=True, separators=(",", ":"))
         known = told["versions"][number - 1] if number <= len(told["versions"]) else told["versions"][-1]
         versions.append(known | {"version": number, "sha256": hashlib.sha256(text.encode()).hexdigest()})
-    out["protocol"] = {"version": versions[-1]["version"], "sha256": versions[-1]["sha256"], "document": version,
+    if out.get("edition", 1) > 3:
+        for row, before, after in zip(versions, [None, *documents], documents, strict=False):
+            row["changes"] = [change.as_dict() for change in differing(before, after)] if before else []
+            row |= {"document": after} if row is not versions[-1] else {}
+        out["plan"] = plan_of(documents)
+    out["protocol"] = {"version": versions[-1]["version"], "sha256": versions[-1]["sha256"], "document": documents[-1],
                        "versions": versions}  # fmt: skip
     return out

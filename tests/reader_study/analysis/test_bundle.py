@@ -235,6 +235,23 @@ def _numbers(document: Document) -> None:
     _versions(document)[0]["version"] = 7
 
 
+def _earlier(document: Document) -> None:
+    """An endpoint that the amendment brought was there from the start."""
+    _versions(document)[0]["document"]["endpoints"] = document["protocol"]["document"]["endpoints"]
+
+
+def _since(document: Document) -> None:
+    document["plan"]["endpoints"][-1]["since_version"] = 1
+
+
+def _rule_since(document: Document) -> None:
+    del document["plan"]["since"]
+
+
+def _changes(document: Document) -> None:
+    _versions(document)[1]["changes"] = []
+
+
 def _broken(document: Document) -> None:
     document["protocol"]["versions"] = {}
 
@@ -249,6 +266,11 @@ def _broken(document: Document) -> None:
         (_endpoint, "another endpoints"),
         (_hash, "not those of its last version"),
         (_numbers, "not numbered from 1 on"),
+        (_earlier, "version 1 was changed"),
+        (_earlier, "did not change what it is said to have changed"),
+        (_changes, "did not change what it is said to have changed"),
+        (_since, "another endpoints"),
+        (_rule_since, "another since"),
         (_broken, "not built as a protocol"),
     ],
 )

@@ -229,3 +229,39 @@ def test_the_interval_of_macro_f1_over_readers_covers_what_it_says() -> None:
     print({name: hit / studies for name, hit in hits.items()})
     assert 0.93 < hits["random"] / studies < 0.97
     assert hits["fixed"] < hits["random"]
+
+
+def test_changes_with_and_without_ai_are_counted_on_the_cases_of_their_difference() -> None:
+    """One reader did not read two cases with the AI, one of them a case that the other reader got right only then."""
+    document = crossed(missing="exclude")
+    document["plan"]["resamples"] = 0
+    aided = next(e for e in document["evaluators"] if e["name"] == "P2-2")
+    first = next(e for e in document["evaluators"] if e["name"] == "P1-3")
+    alone = next(e for e in document["evaluators"] if e["name"] == "P1-1")
+    code, truth = document["cases"][1]["code"], document["cases"][1]["reference"]
+    for session, said in ((first, truth), (alone, "CML")):
+        row = next(a for a in session["answers"] if a["case"] == code)
+        row |= {"answers": {"five": said}, "cannot_decide": False}
+    aided["answers"] = [a for a in aided["answers"] if a["case"] not in (code, document["cases"][2]["code"])]
+    result = analyse(document)
+    table = next(t for t in result_tables(result) if t.key == "arms_five")
+    pairs = [r for r in table.rows if r["metric"] == "Accuracy"]
+    mean = pairs.pop()
+    assert mean["reader"] == "mean of the readers"
+    names = ("P1-3", "P1-1", "P2-2", "P2")
+    codes = [c["code"] for c in document["cases"]]
+    columns = [dict(zip(codes, said_by(document, name), strict=True)) for name in names]
+    complete = [c for c in document["cases"] if all(column[c["code"]] not in (None, UNDECIDED) for column in columns)]
+    right = [[column[c["code"]] == c["reference"] for column in columns] for c in complete]
+    assert (mean["n"], mean["dropped"]) == (len(complete), 20 - len(complete))
+    assert mean["to_right"] == sum((a and not b) + (c and not d) for a, b, c, d in right)
+    assert mean["to_wrong"] == sum((b and not a) + (d and not c) for a, b, c, d in right)
+    assert mean["to_right"] < sum(row["to_right"] for row in pairs)
+    gain = (mean["to_right"] - mean["to_wrong"]) / (2 * len(complete))
+    assert mean["difference"]["estimate"] == pytest.approx(gain)
+
+
+def said_by(document: Document, name: str) -> list[str | None]:
+    """As ``said``; None for a case that was not read."""
+    rows = {a["case"]: a for a in next(e for e in document["evaluators"] if e["name"] == name)["answers"]}
+    return [rows[c["code"]]["answers"].get("five", UNDECIDED) if c["code"] in rows else None for c in document["cases"]]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from reader_study.analysis.conduct import amended_rules, late_words
+from reader_study.analysis.conduct import UNADJUSTED, amended_rules, late_words
 from reader_study.analysis.inputs import InputsRefused, parse
 from reader_study.analysis.plan import plan_of
 from reader_study.analysis.run import analyse
@@ -249,7 +249,7 @@ def test_a_rule_by_amendment_is_not_from_version_one(told: Document, told_result
     changes = " ".join(said["Changes after the lock"])
     assert "Changed: non_inferiority_margin from 0.05 to 0.1; readers.P9 added." in changes
     assert "secret" not in changes
-    assert "Not as in protocol version 1: margin by amendment 2" in texts(told_result)
+    assert "Changed after the lock: margin by amendment 2" in texts(told_result)
 
 
 def test_a_margin_concerns_whoever_prints_it_and_whoever_lost_it(told: Document, told_result: Document) -> None:
@@ -265,7 +265,7 @@ def test_a_margin_concerns_whoever_prints_it_and_whoever_lost_it(told: Document,
     assert not primary["prespecified"]
     assert secondary["prespecified"], "its numbers rest on no margin"
     assert "The margin was taken out by amendment 2." in dict(methods_text(document, result))["Endpoints"]
-    assert "Not as in protocol version 1: margin taken out by amendment 2." in texts(result)
+    assert "Changed after the lock: margin taken out by amendment 2." in texts(result)
 
 
 def test_the_plan_says_since_which_version_each_rule_stands() -> None:
@@ -295,7 +295,7 @@ def test_an_endpoint_that_was_taken_out_and_put_back_stands_since_then() -> None
 
 
 def test_looks_before_the_unblinding_are_named(told: Document, told_result: Document) -> None:
-    words = "Interim analyses before the unblinding: 2026-01-20 (a question of safety)."
+    words = f"Interim analyses before the unblinding: 2026-01-20 (a question of safety). {UNADJUSTED}"
     assert words in texts(told_result)
     assert words in dict(methods_text(told, told_result))["Changes after the lock"]
 
@@ -318,8 +318,10 @@ def test_withdrawn_patients_and_what_came_late_are_named(told: Document, told_re
     assert "answers of AI (imported on 2026-04-02)" in late
     assert f"the reference of 1 case ({code})" in late
     assert late in texts(told_result)
-    assert late_words(changed(told, "study", "unblinded", "at", to=LATER)) == ""
-    assert late_words(changed(told, "study", "unblinded", to=None)) == ""
+    unseen = told | {"audit": []}
+    assert late_words(unseen) == late
+    assert late_words(changed(unseen, "study", "unblinded", "at", to=LATER)) == ""
+    assert late_words(changed(unseen, "study", "unblinded", to=None)) == ""
 
 
 def test_who_saw_the_ai_result_is_said(told: Document, told_result: Document) -> None:
