@@ -167,3 +167,29 @@ def test_the_past_is_learned_once_and_put_under_what_was_done_meanwhile(run: Scr
     assert (asked, undone, redo) == (1, ["c", "b", "a", None], True)
     assert away == [2500, 1000]
     assert said == ["You decided something meanwhile. Nothing was undone; undo again to take that back."]
+
+
+def test_digits_go_by_their_place_and_letters_of_other_scripts_with_ctrl_too(run: Script) -> None:
+    ran, own = run("""
+        const { boardKeymap } = await import("/js/sorting_keys.js");
+        const names = ["AML", "ALL", "APML", "CML", "CLL", "REACTIVE"];
+        const labels = names.map((name, at) => ({ name, title: name, key: String(at + 1) }));
+        const board = (own) => {
+          const ran = [];
+          const keymap = boardKeymap(labels, own);
+          for (const { action } of keymap.entries) keymap.on(action, () => ran.push(action));
+          return [ran, (key, code, more) => keymap.handle(new KeyboardEvent("keydown", { key, code, ...more }))];
+        };
+        const [ran, press] = board({});
+        press("&", "Digit1"); press("-", "Digit6"); press("à", "Digit0"); // French
+        press("1", "Digit1", { shiftKey: true });
+        press("+", "Digit1"); press("=", "Minus"); // Czech
+        press("_", "Digit8"); // nothing has the 8
+        const ctrlKey = true; // Russian
+        press("я", "KeyZ", { ctrlKey }); press("Я", "KeyZ", { ctrlKey, shiftKey: true });
+        const [own, again] = board({ "label:AML": ["&"] }); // chosen before digits went by their place
+        again("&", "Digit1");
+        return [ran, own];
+    """)
+    assert ran == ["label:AML", "label:REACTIVE", "cannot", "label:AML", "label:AML", "zoom-in", "undo", "redo"]
+    assert own == ["label:AML"]

@@ -12,6 +12,12 @@ export function isTyping(target) {
 
 const OTHER_SCRIPT = /^(?!\p{Script=Latin})\p{L}$/u; // Greek, Cyrillic, Hebrew: there a letter key goes by its place
 
+/** A digit of the main row by its place, without Shift, also where the keyboard prints another sign there (AZERTY, Czech). */
+export function digitByPlace(event) {
+  const digit = /^Digit([0-9])$/.exec(event.code ?? "")?.[1];
+  return digit && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey && !event.getModifierState?.("AltGraph") ? digit : null;
+}
+
 /**
  * "f", "]", "ArrowRight", "Shift+ArrowRight", "Ctrl+a", "Ctrl+Shift+z" (Cmd counts as Ctrl); null for Alt shortcuts, which
  * belong to the browser or the system. With ``numpad`` the keys of the number pad are digits whatever NumLock says.
@@ -23,13 +29,10 @@ export function keyName(event, { numpad = false } = {}) {
   // Brackets need AltGr or Option on many keyboards: then the modifier is part of typing the sign.
   const typed = event.getModifierState?.("AltGraph") || (printable && event.altKey && !event.ctrlKey && !/[a-z0-9]/i.test(event.key));
   if (event.altKey && !typed) return null;
-  if ((event.ctrlKey || event.metaKey) && !typed) {
-    return `Ctrl+${event.shiftKey ? "Shift+" : ""}${printable ? event.key.toLowerCase() : event.key}`;
-  }
-  if (printable) {
-    const place = !typed && OTHER_SCRIPT.test(event.key) && /^Key([A-Z])$/.exec(event.code ?? "");
-    return (place ? place[1] : event.key).toLowerCase();
-  }
+  const place = printable && !typed && OTHER_SCRIPT.test(event.key) && /^Key([A-Z])$/.exec(event.code ?? "");
+  const sign = printable ? (place ? place[1] : event.key).toLowerCase() : event.key;
+  if ((event.ctrlKey || event.metaKey) && !typed) return `Ctrl+${event.shiftKey ? "Shift+" : ""}${sign}`;
+  if (printable) return sign;
   return event.shiftKey && event.key !== "Shift" ? `Shift+${event.key}` : event.key;
 }
 
@@ -57,7 +60,7 @@ export class Keymap {
 
   /**
    * @param {{action: string, keys: string[], label: string, group: string}[]} entries in the order of the sheet
-   * @param {{numpad?: boolean}} options
+   * @param {{numpad?: boolean, digits?: boolean}} options digits: those of the main row go by their place
    */
   constructor(entries, options = {}) {
     this.#options = options;
@@ -119,11 +122,18 @@ export class Keymap {
     this.#entry(action).run?.(event);
   }
 
-  /** @returns {boolean} whether the key meant something here */
-  handle(event) {
-    if (event.defaultPrevented || isTyping(event.target)) return false;
+  /** The name of a key in this table. By its place a digit comes before the sign that is printed there, unless only that one is bound. */
+  nameOf(event) {
+    const typed = keyName(event, this.#options);
+    const place = this.#options.digits ? digitByPlace(event) : null;
+    return place !== null && (this.owner(place) || !this.owner(typed)) ? place : typed;
+  }
+
+  /** ``anywhere``: also where one types. @returns {boolean} whether the key meant something here */
+  handle(event, { anywhere = false } = {}) {
+    if (event.defaultPrevented || (isTyping(event.target) && !anywhere)) return false;
     if (document.querySelector("dialog[open]")) return false;
-    const name = keyName(event, this.#options);
+    const name = this.nameOf(event);
     if (pressesSomething(name, event.target)) return false;
     for (const entry of this.#entries.values()) {
       if (name !== null && entry.run && entry.keys.includes(name)) {

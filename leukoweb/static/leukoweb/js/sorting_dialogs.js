@@ -1,5 +1,7 @@
 // Dialogs of the board: why an image is excluded, which of two decisions stays, what the server did not accept.
 
+import { digitByPlace } from "./keymap.js";
+
 /** Ask for a reason; resolves with the text, or null if the person thought better of it. Digits choose. */
 export function askReason(dialog, count) {
   const form = dialog.querySelector("form");
@@ -29,7 +31,8 @@ export function askReason(dialog, count) {
         return;
       }
       const pad = /^Numpad(\d)$/.exec(event.code ?? "");
-      const button = dialog.querySelector(`[data-reason-key="${CSS.escape(pad ? pad[1] : event.key)}"]`);
+      const key = pad ? pad[1] : digitByPlace(event) ?? event.key;
+      const button = dialog.querySelector(`[data-reason-key="${CSS.escape(key)}"]`);
       if (!button) return;
       event.preventDefault();
       choose(button.dataset.reason);

@@ -1,6 +1,6 @@
 // The keys of the sorting board: the defaults, a person's own, and the dialog that changes them.
 
-import { isModifier, Keymap, keyName, keySign, mayBind } from "./keymap.js";
+import { isModifier, Keymap, keySign, mayBind } from "./keymap.js";
 
 export const LABEL = "label:";
 
@@ -46,7 +46,7 @@ export function boardKeys(labels) {
 
 /** The keymap of a board: the defaults and, where they still fit, the person's own keys. */
 export function boardKeymap(labels, own = {}) {
-  const keymap = new Keymap(boardKeys(labels), { numpad: true });
+  const keymap = new Keymap(boardKeys(labels), { numpad: true, digits: true });
   const wanted = keymap.entries.filter(({ action }) => Array.isArray(own[action]));
   const before = new Map(wanted.map(({ action, keys }) => [action, keys]));
   for (const { action } of wanted) keymap.rebind(action, []); // first all off, so that two may swap their keys
@@ -106,7 +106,7 @@ export class KeyDialog {
 
   #press(event) {
     if (!this.#waiting) return;
-    const key = keyName(event, { numpad: true });
+    const key = this.keymap.nameOf(event);
     if (isModifier(event) || event.key === "Tab") return;
     event.preventDefault();
     event.stopPropagation();
