@@ -169,6 +169,123 @@ def test_the_past_is_learned_once_and_put_under_what_was_done_meanwhile(run: Scr
     assert said == ["You decided something meanwhile. Nothing was undone; undo again to take that back."]
 
 
+def test_nobody_decides_as_somebody_else_until_the_owner_is_heard_of(run: Script) -> None:
+    """Neither a lost network nor a busy server, nor a question that is left unanswered, lifts the bar."""
+    failed, asked, doubted = run(
+        OUTBOX
+        + """
+        const box = make();
+        await box.open();
+        const pump = box.pump.bind(box);
+        box.pump = () => {};
+        box.add([{ image: "a" }]);
+        const busy = [[503, "E_BUSY"], [429, "E_SLOW"]];
+        replies.decisions = [[401, "E_OTHER_PERSON"], "lost", ...busy, [401, "E_LOGIN"], "lost"];
+        const failed = [];
+        for (let n = 0; n < 7; n += 1) {
+          await pump();
+          failed.push([box.others, words(box)]);
+        }
+
+        const left = make(); // a conflict that was put off
+        await left.open();
+        replies.decisions = [[409, "E_STALE", { conflicts: [] }]];
+        left.add([{ image: "a" }]);
+        await until(() => left.state === "conflict");
+        left.heard({ status: 401, code: "E_OTHER_PERSON" });
+        const asked = [[left.state, left.others, words(left)]];
+        left.heard({ status: 0, code: "E_NETWORK" });
+        asked.push(left.others);
+        left.heard();
+        asked.push(left.others, left.state);
+
+        const { Door } = await import("/js/sorting_door.js");
+        const said = [], deeds = [];
+        const own = make();
+        const silent = async () => {}; // the server does not say in time
+        const door = new Door(own, () => silent(), (line) => said.push(line));
+        const key = async (name) => {
+          door.whenKnown(() => "", () => { if (door.lets()) deeds.push(name); });
+          await door.asking;
+          await 0;
+        };
+        door.ask();
+        await key("nobody signed in meanwhile");
+        document.cookie = "csrftoken=two";
+        await key("somebody did");
+        own.heard(null, "two");
+        await key("it was the owner");
+        return [failed, asked, [deeds, said]];
+        """
+    )
+    waits = "1 not yet on the server, kept in this browser"
+    others = ["here", f"Somebody else is signed in now: {waits}"]
+    assert failed == [
+        *[others] * 4,
+        ["gone", f"Signed out: {waits}"],
+        ["gone", f"Offline: {waits}"],
+        ["", "All saved T"],
+    ]
+    assert asked == [["conflict", *others], "here", "", "conflict"]
+    assert doubted == [
+        ["nobody signed in meanwhile", "it was the owner"],
+        ["Somebody signed in in this browser, and the server does not say who. Nothing was decided; do it again."],
+    ]
+
+
+def test_a_storage_that_fails_stops_nothing_and_is_filled_again(run: Script) -> None:
+    """The browser closes it when its data are cleared; a full disk refuses to write."""
+    said = run(
+        OUTBOX
+        + """
+        const box = make({ owner: String(Math.random()), shelf: undefined });
+        await box.open();
+        const pump = box.pump.bind(box);
+        box.pump = () => {};
+        box.state = "offline";
+        const said = [];
+        const say = () => said.push(words(box));
+        box.add([{ image: "a", key: "A" }, { image: "b", key: "B" }]);
+        await until(() => !box.nUnkept);
+        say();
+        box.shelf.database.close();
+        await box.settle("a", { keepTheirs: true, key: "T" });
+        say();
+        box.shelf.database.dispatchEvent(new Event("close"));
+        await until(() => words(box).includes("this browser"));
+        say();
+        said.push((await box.shelf.entries(box.owner)).map(({ decisions }) => decisions.map(({ key }) => key).join()));
+        box.shelf.database.close();
+        await pump();
+        said.push(box.state);
+        say();
+        box.add([{ image: "c", key: "C" }]);
+        await box.discard();
+        said.push(box.nPending);
+        const blind = make({ shelf: { ...shelf, entries: async () => null } });
+        await blind.open();
+        return [...said, blind.unread];
+        """
+    )
+    waits = "not yet on the server, kept in this"
+    kept = [f"Offline: 2 {waits} browser", f"Offline: 1 {waits} window only", f"Offline: 1 {waits} browser"]
+    assert said == [*kept, ["B"], "saved", "All saved T", 0, True]
+
+
+def test_what_waits_stands_only_on_what_it_followed(run: Script) -> None:
+    """Their reply was lost and the image was decided again elsewhere: the server's is the newer one."""
+    stand = run("""
+        const { SortingModel } = await import("/js/sorting_model.js");
+        const rows = [["fresh", "", null], ["newer", "CLL", "K9"], ["half", "AML", "K1"], ["next", "AML", "K0"]];
+        const model = new SortingModel(rows.map(([id, label, key]) => [id, 1, 1, label && "label", label, "", key]));
+        const one = (image, key, seen, label) => ({ image, key, seen, verdict: "label", label, reason: "" });
+        const two = (id) => [one(id, "K1", null, "AML"), one(id, "K2", "K1", "ALL")];
+        model.standOn([...["fresh", "newer", "half", "gone"].flatMap(two), one("next", "K1", "K0", "CML")]);
+        return model.items.map(({ label, key }) => [label, key]);
+    """)
+    assert stand == [["ALL", "K2"], ["CLL", "K9"], ["ALL", "K2"], ["CML", "K1"]]
+
+
 def test_digits_go_by_their_place_and_letters_of_other_scripts_with_ctrl_too(run: Script) -> None:
     ran, own = run("""
         const { boardKeymap } = await import("/js/sorting_keys.js");

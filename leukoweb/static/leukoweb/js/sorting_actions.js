@@ -39,9 +39,10 @@ export function bindActions(board) {
     help: () => openSheet(board.part("help-dialog"), board.keymap),
   };
   for (const name of board.labels.keys()) actions[LABEL + name] = () => board.decide("label", { label: name });
+  const meant = () => board.targets().indexes.join();
   for (const [action, run] of Object.entries(actions)) {
     const decides = ["label", "cannot", "exclude", "clear"].includes(action.split(":")[0]);
-    const deed = decides || action === "undo" || action === "redo" ? (event) => whenKnown(board, decides, () => run(event)) : run;
+    const deed = decides || action === "undo" || action === "redo" ? (event) => board.door.whenKnown(decides ? meant : () => "", () => run(event)) : run;
     board.keymap.on(action, (event) => {
       const key = event instanceof KeyboardEvent;
       if (key && board.hand.arrow(event)) return;
@@ -52,25 +53,4 @@ export function bindActions(board) {
     });
   }
   board.keymap.attach(document);
-}
-
-/**
- * Just after coming back to the window one decision waits until it is known who sits there. Another one meanwhile is passed
- * over, because nobody has seen yet what it would be for; so is the first if the pointer went to another image.
- */
-function whenKnown(board, hasTargets, deed) {
-  if (!board.asking) {
-    deed();
-    return;
-  }
-  if (board.waiting) {
-    board.panel.announce("One key waits until the server has said who is signed in. This one was passed over.");
-    return;
-  }
-  const meant = board.targets().indexes.join();
-  board.waiting = board.asking.then(() => {
-    board.waiting = null;
-    if (!hasTargets || board.targets().indexes.join() === meant) deed();
-    else board.panel.announce("The pointer went to another image meanwhile. Nothing was decided.");
-  });
 }

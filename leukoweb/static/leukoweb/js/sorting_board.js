@@ -1,22 +1,23 @@
 // The sorting board: one queue in two views, decided by keys, clicks or drops. Hooks: templates/cases/sorting_board.html.
 
 import { bindActions } from "./sorting_actions.js";
+import { Choices } from "./sorting_choices.js";
 import { ActiveClock, timeLeft } from "./sorting_clock.js";
-import { askReason, askRefused, askWhich } from "./sorting_dialogs.js";
+import { askReason } from "./sorting_dialogs.js";
+import { Door } from "./sorting_door.js";
 import { bindFilters } from "./sorting_filters.js";
 import { Gallery } from "./sorting_gallery.js";
 import { Hand } from "./sorting_hand.js";
 import { History } from "./sorting_history.js";
 import { boardKeymap, KeyDialog } from "./sorting_keys.js";
 import { SortingModel } from "./sorting_model.js";
-import { callAs, Outbox } from "./sorting_outbox.js";
+import { callAs, Outbox, signInMark } from "./sorting_outbox.js";
 import { described, labelOf, Panel } from "./sorting_panel.js";
 import { Single } from "./sorting_single.js";
 
 const TILES = [120, 160, 200, 260, 340];
 const LAPS = 25;
 const PLACE_AFTER_MS = 1500;
-const WHO_MS = 1500; // longer than this no key waits for the server to say who is signed in
 
 export class Board {
   constructor(root, labels) {
@@ -30,10 +31,12 @@ export class Board {
       url: this.urls.decisions,
       owner: root.dataset.owner,
       onState: (outbox) => this.panel?.badge(outbox),
-      onConflict: (conflicts) => this.settle(conflicts),
-      onRefused: (error) => this.refused(error),
-      onGone: (gone) => this.panel.announce(`${gone.length} images belong to a patient who was withdrawn meanwhile.`),
+      onConflict: (conflicts) => this.choices.settle(conflicts),
+      onRefused: (error) => this.choices.refused(error),
+      onGone: (gone) => this.panel.announce(`${gone.length === 1 ? "One image belongs" : `${gone.length} images belong`} to a patient who was withdrawn meanwhile.`),
     });
+    this.door = new Door(this.outbox, (options) => this.remember({ place: true, ...options }), (words) => this.panel.announce(words));
+    this.choices = new Choices(this);
   }
 
   /** As the person who opened this page, whoever is signed in in another tab by now. */
@@ -58,10 +61,7 @@ export class Board {
 
   #build({ items, position, preferences }, pending) {
     this.model = new SortingModel(items);
-    for (const one of pending) {
-      const item = this.model.byId.get(one.image);
-      if (item) this.model.stand(item, one);
-    }
+    this.model.standOn(pending);
     this.preferences = { tile: 200, view: "gallery", advance: true, keymap: {}, ...preferences };
     this.history = new History(!this.model.nDecided, async () => (await this.call("GET", this.urls.history)).decisions);
     this.keymap = boardKeymap([...this.labels.values()], this.preferences.keymap);
@@ -88,8 +88,8 @@ export class Board {
     bindFilters(this.root, this.model.items, (change) => this.refilter(change), () => this.toStage());
     this.clock = new ActiveClock();
     window.addEventListener("online", () => this.paint()); // an image that failed comes now
-    window.addEventListener("focus", () => this.askWho());
-    document.addEventListener("visibilitychange", () => document.hidden || this.askWho());
+    window.addEventListener("focus", () => this.door.ask());
+    document.addEventListener("visibilitychange", () => document.hidden || this.door.ask());
     window.addEventListener("beforeunload", (event) => { if (this.outbox.nPending) event.preventDefault(); });
     const start = Math.max(0, Math.min(this.model.items.length - 1, position - 1));
     this.model.focus = this.model.items.length ? start : -1;
@@ -100,6 +100,7 @@ export class Board {
     this.setAdvance(this.preferences.advance);
     this.setView(this.preferences.view);
     this.panel.badge(this.outbox);
+    if (this.outbox.unread) this.panel.announce("What waits in this browser from before could not be read. Reload the page to try again.");
     this.paint();
     this.root.dataset.ready = "";
   }
@@ -121,7 +122,7 @@ export class Board {
     const clicked = !dropped && event.detail > 0; // pressed with Space or Enter: 0
     if (clicked) this.toStage();
     if (action === "keys") this.keyDialog.open(this.preferences.keymap);
-    else if (action === "choose") this.choose();
+    else if (action === "choose") this.choices.open();
     else {
       this.gallery.point = null;
       this.keymap.run(action, event);
@@ -156,18 +157,8 @@ export class Board {
     } else this.paint();
   }
 
-  /** Not while somebody else is signed in: what they decide here would be written as the owner's. */
   mayDecide() {
-    if (!this.asking && !this.outbox.isOthers) return true;
-    this.panel.announce(this.asking ? "The server is asked who is signed in now. Nothing was decided; do it again."
-      : "Somebody else is signed in in this browser now. Nothing was decided.");
-    return false;
-  }
-
-  /** Back at the window: whoever sits there now may have signed in in another tab. Until that is known nothing is decided. */
-  askWho() {
-    this.asking ??= this.remember({ place: true, timeout_ms: WHO_MS }).finally(() => { this.asking = null; });
-    return this.asking;
+    return this.door.lets();
   }
 
   /** In the single view nothing is decided but what is on the screen. */
@@ -344,43 +335,14 @@ export class Board {
 
   /** Where the person is and how they like the board. Not worth a message if it fails, unless the person is another one now. */
   async remember({ place = false, timeout_ms = 0 } = {}) {
+    const mark = signInMark();
     const body = place ? { position: this.model.focus + 1 } : { preferences: this.preferences };
     try {
       await this.call("PUT", this.urls.place, body, { timeout_ms });
-      this.outbox.heard();
+      this.outbox.heard(null, mark);
     } catch (error) {
       this.outbox.heard(error);
     }
-  }
-
-  async settle(conflicts) {
-    this.conflicts = conflicts;
-    const mine = (image) => this.outbox.pending.findLast((one) => one.image === image);
-    const words = (one) => this.describe({ ...one, said: [], slide: 0 }).words;
-    const answers = await askWhich(this.part("conflict-dialog"), conflicts, { mine, words, thumb: (id) => this.address("thumb", id) });
-    if (!answers) return;
-    for (const theirs of conflicts) {
-      const keepTheirs = answers.get(theirs.image) === "theirs";
-      if (keepTheirs) this.model.stand(this.model.byId.get(theirs.image), theirs);
-      await this.outbox.settle(theirs.image, { keepTheirs, key: theirs.key });
-    }
-    this.conflicts = null;
-    this.paint();
-    this.outbox.resume();
-  }
-
-  async refused(error) {
-    const answer = await askRefused(this.part("refused-dialog"), error, this.outbox.nPending);
-    if (answer === "again") this.outbox.resume();
-    if (answer !== "discard") return;
-    await this.outbox.discard();
-    window.location.reload();
-  }
-
-  /** The badge's button: ask again what was left unanswered. */
-  choose() {
-    if (this.outbox.state === "conflict" && this.conflicts) this.settle(this.conflicts);
-    if (["refused", "forbidden"].includes(this.outbox.state)) this.refused(this.outbox.error);
   }
 }
 

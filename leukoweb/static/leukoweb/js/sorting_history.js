@@ -52,6 +52,13 @@ export class History {
     this.#redo = [];
   }
 
+  /** What another window said of this image stands: undoing an earlier change of it here would wipe that. */
+  forget(id) {
+    const others = (steps) => steps.map((changes) => changes.filter((change) => change.id !== id)).filter((changes) => changes.length);
+    this.#undo = others(this.#undo);
+    this.#redo = others(this.#redo);
+  }
+
   /** What to say now, or null. */
   undo() {
     const changes = this.#undo.pop();

@@ -146,6 +146,14 @@ export class SortingModel {
     if (this.items[index]) this.items[index].ms += ms;
   }
 
+  /** Decisions that wait in this browser, where they follow what the server has: else it has them already, and more. */
+  standOn(pending) {
+    for (const one of pending) {
+      const item = this.byId.get(one.image);
+      if (item && (one.seen ?? null) === (item.key ?? null)) this.stand(item, one);
+    }
+  }
+
   /** What stands on an image now, whoever wrote it (this window, an earlier one, another one). */
   stand(item, { verdict, label, reason, key }) {
     Object.assign(item, { verdict, label, reason, key });

@@ -1,65 +1,22 @@
 // Decisions on their way to the server. Each is kept in IndexedDB until the server has said that it has it, so a lost
 // network, a closed tab or a sign-out loses nothing. They are sent in order; the same one twice is harmless.
 
+import { Shelf } from "./sorting_shelf.js";
 import { call } from "./upload_api.js";
 import { uuid4 } from "./uuid.js";
 
-const STORE = "outbox";
 const AT_ONCE = 250;
 const TIMEOUT_MS = 20000;
 const RETRIES_MS = [500, 1000, 2000, 4000, 6000]; // longer after each retry in vain; a key press tries at once
 
-function promised(request) {
-  return new Promise((resolve, reject) => {
-    request.addEventListener("success", () => resolve(request.result));
-    request.addEventListener("error", () => reject(request.error));
-  });
-}
-
-/** The shelf in this browser; without one (private windows of some browsers) entries live as long as the page. */
-export class Shelf {
-  async open() {
-    try {
-      const request = indexedDB.open("leukoweb-sorting", 1);
-      request.addEventListener("upgradeneeded", () => {
-        request.result.createObjectStore(STORE, { keyPath: "id" }).createIndex("owner", "owner");
-      });
-      this.database = await promised(request);
-    } catch {
-      this.database = null;
-    }
-    return Boolean(this.database);
-  }
-
-  /** The answer once the transaction is complete: before that nothing is kept. */
-  async #do(mode, work) {
-    if (!this.database) return [];
-    const transaction = this.database.transaction(STORE, mode, { durability: "strict" });
-    const complete = new Promise((resolve, reject) => {
-      transaction.addEventListener("complete", resolve);
-      transaction.addEventListener("abort", () => reject(transaction.error));
-    });
-    const [answer] = await Promise.all([promised(work(transaction.objectStore(STORE))), complete]);
-    return answer;
-  }
-
-  async entries(owner) {
-    const found = await this.#do("readonly", (store) => store.index("owner").getAll(owner));
-    return found.sort((a, b) => a.order - b.order);
-  }
-
-  put(entry) {
-    return this.#do("readwrite", (store) => store.put(entry));
-  }
-
-  remove(id) {
-    return this.#do("readwrite", (store) => store.delete(id));
-  }
-}
-
 /** Ask as the board of ``owner``: refused with E_OTHER_PERSON once somebody else is signed in in this browser. */
 export function callAs(owner, method, url, body, options = {}) {
   return call(method, url, body, { ...options, headers: { "X-Sorting-Board": owner } });
+}
+
+/** Changes whenever somebody signs in in this browser, whoever it is: the token that forms carry is dealt anew then. */
+export function signInMark() {
+  return /(?:^|; )(?:__Host-)?csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
 }
 
 /**
@@ -76,9 +33,10 @@ export class Outbox {
   constructor({ url, owner, shelf = new Shelf(), onState = () => {}, onConflict = () => {}, onRefused = () => {}, onGone = () => {} }) {
     Object.assign(this, { url, owner, shelf, onState, onConflict, onRefused, onGone });
     this.state = "saved";
-    this.nUnkept = 0; // entries of which this browser has not yet said that it keeps them
     this.savedAt = null;
     this.error = null;
+    this.others = ""; // somebody else is signed in here ("here"), or was and nobody is now ("gone"): until the owner is heard of
+    this.mark = signInMark(); // when the owner was last heard of
   }
 
   /** Decisions not yet on the server, the oldest first. */
@@ -86,15 +44,39 @@ export class Outbox {
     return this.#queue.flatMap(({ decisions }) => decisions);
   }
 
-  /** Whether somebody else is signed in in this browser, who must not decide here. */
-  get isOthers() {
-    return this.state === "signed-out" && this.error?.code === "E_OTHER_PERSON";
+  /** Entries of which this browser has not yet said that it keeps them. */
+  get nUnkept() {
+    return this.#queue.reduce((n, { isKept }) => n + !isKept, 0);
   }
 
-  /** How another request of the board fared: one that finds somebody else here, or nobody, tells it before a decision does. */
-  heard(error = null) {
+  /** Whether somebody else is signed in in this browser, who must not decide here. */
+  get isOthers() {
+    return this.others === "here";
+  }
+
+  /** Whether somebody signed in in this browser since the server last said that it is the owner; who, is not known yet. */
+  get inDoubt() {
+    const mark = signInMark();
+    return Boolean(mark) && mark !== this.mark;
+  }
+
+  /**
+   * How another request of the board fared: one that finds somebody else here, or nobody, tells it before a decision does.
+   * ``mark``: as it was when the request left.
+   */
+  heard(error = null, mark = this.mark) {
+    const barred = this.others;
+    this.#noteWho(error, mark);
     if (error?.status === 401 && this.state !== "conflict" && this.state !== "refused") this.#failed(error);
     else if (!error && this.state === "signed-out" && !this.#queue.length) this.#become("saved");
+    else if (this.others !== barred) this.onState(this);
+  }
+
+  /** Only an answer to the owner lifts the bar: no lost network and no busy server does. */
+  #noteWho(error, mark) {
+    if (!error) [this.others, this.mark] = ["", mark];
+    else if (error.code === "E_OTHER_PERSON") this.others = "here";
+    else if (error.status === 401 && this.others) this.others = "gone";
   }
 
   get nPending() {
@@ -103,8 +85,10 @@ export class Outbox {
 
   /** Load what an earlier window left behind. Call once, then ``pump``. */
   async open() {
-    this.lasting = await this.shelf.open();
-    this.#queue = await this.shelf.entries(this.owner);
+    const found = (await this.shelf.open()) ? await this.shelf.entries(this.owner) : [];
+    this.shelf.onReopened = () => this.#keepAgain();
+    this.unread = found === null; // something may lie there that nobody sees
+    this.#queue = (found ?? []).map((entry) => ({ ...entry, isKept: true }));
     this.#order = this.#queue.reduce((last, { order }) => Math.max(last, order), Date.now());
     window.addEventListener("online", () => this.pump());
     window.addEventListener("focus", () => this.state !== "saved" && this.pump());
@@ -117,22 +101,27 @@ export class Outbox {
       this.#order += 1;
       const entry = { id: uuid4(), owner: this.owner, order: this.#order, decisions: decisions.slice(start, start + AT_ONCE) };
       this.#queue.push(entry);
-      this.nUnkept += 1;
-      entry.kept = this.#keep({ ...entry });
+      entry.kept = this.#keep(entry);
     }
     if (this.state === "saved") this.#become("sending");
     else this.onState(this);
     this.pump();
   }
 
+  /** Put it on the shelf; from then on the badge says that this browser has it. */
   async #keep(entry) {
-    try {
-      await this.shelf.put(entry);
-    } catch {
-      this.lasting = false;
-    }
-    this.nUnkept -= 1;
+    const { id, owner, order, decisions } = entry;
+    entry.isKept = (await this.shelf.put({ id, owner, order, decisions })) !== false;
     if (this.nUnkept === 0) this.onState(this);
+  }
+
+  /** The browser emptied its storage and opened it again. */
+  #keepAgain() {
+    for (const entry of this.#queue) {
+      entry.isKept = false;
+      entry.kept = this.#keep(entry);
+    }
+    this.onState(this);
   }
 
   /** Send what is there. Does nothing while a person must choose, unless ``force``. */
@@ -161,8 +150,10 @@ export class Outbox {
       size += entry.decisions.length;
     }
     const decisions = batch.flatMap((entry) => entry.decisions);
+    const mark = signInMark();
     const answer = await callAs(this.owner, "POST", this.url, { decisions }, { timeout_ms: TIMEOUT_MS });
     if (typeof answer?.n_new !== "number") throw Object.assign(new Error("Not our server answered."), { status: 0 });
+    this.#noteWho(null, mark);
     this.#queue = this.#queue.filter((entry) => !batch.includes(entry));
     this.#failures = 0;
     this.savedAt = new Date();
@@ -176,6 +167,7 @@ export class Outbox {
 
   #failed(error) {
     this.error = error;
+    this.#noteWho(error);
     clearTimeout(this.#timer);
     const { status = 0, code = "" } = error;
     if (code === "E_STALE") {
@@ -211,7 +203,7 @@ export class Outbox {
         .map((one) => (one === last ? { ...one, seen: key } : one));
       await entry.kept;
       if (!entry.decisions.length) await this.shelf.remove(entry.id);
-      else await this.shelf.put({ id: entry.id, owner: entry.owner, order: entry.order, decisions: entry.decisions });
+      else await (entry.kept = this.#keep(entry));
     }
     this.#queue = this.#queue.filter(({ decisions }) => decisions.length);
   }
@@ -240,14 +232,14 @@ export class Outbox {
 }
 
 /** What the badge says: how many decisions the server does not have yet, and why. */
-export function badgeWords({ state, nPending, nUnkept = 0, savedAt, lasting = true, isOthers = false, error = null }) {
+export function badgeWords({ state, nPending, nUnkept = 0, savedAt, isOthers = false, error = null }) {
   const count = `${nPending} not yet on the server`;
-  const where = nUnkept || !lasting ? "kept in this window only" : "kept in this browser";
+  const where = nUnkept ? "kept in this window only" : "kept in this browser";
   if (nPending === 0 && isOthers) return "Somebody else is signed in now";
   if (nPending === 0 && state === "signed-out") return "Signed out";
   if (nPending === 0) return savedAt ? `All saved ${savedAt.toLocaleTimeString([], { hour12: false })} local time` : "All saved";
-  if (state === "offline") return `Offline: ${count}, ${where}`;
   if (isOthers) return `Somebody else is signed in now: ${count}, ${where}`;
+  if (state === "offline") return `Offline: ${count}, ${where}`;
   if (state === "forbidden") return `Not allowed now: ${count}, ${where}. ${error.message}`;
   if (state === "signed-out") return `Signed out: ${count}, ${where}`;
   if (state === "conflict") return `${count}: decided in another window too`;

@@ -77,14 +77,15 @@ export class Panel {
     badge.textContent = badgeWords(outbox);
     badge.dataset.pending = outbox.nPending;
     badge.dataset.state = outbox.state;
-    badge.className = `status ${{ saved: "status-good", sending: "status-running" }[outbox.state] ?? "status-warn"}`;
-    this.root.querySelector("[data-sign-in]").hidden = outbox.state !== "signed-out" || outbox.isOthers;
-    this.root.querySelector("[data-sign-out]").hidden = !outbox.isOthers;
-    this.root.querySelector("[data-choose]").hidden = !["conflict", "refused", "forbidden"].includes(outbox.state);
-    if (outbox.state !== this.#announced) {
-      const quiet = outbox.state === "sending" || (outbox.state === "saved" && ["", "sending"].includes(this.#announced));
+    const state = outbox.isOthers ? "others" : outbox.state;
+    badge.className = `status ${{ saved: "status-good", sending: "status-running" }[state] ?? "status-warn"}`;
+    this.root.querySelector("[data-sign-in]").hidden = state !== "signed-out" && outbox.others !== "gone";
+    this.root.querySelector("[data-sign-out]").hidden = state !== "others";
+    this.root.querySelector("[data-choose]").hidden = !["conflict", "refused", "forbidden"].includes(state);
+    if (state !== this.#announced) {
+      const quiet = state === "sending" || (state === "saved" && ["", "sending"].includes(this.#announced));
       if (!quiet) this.announce(badgeWords(outbox));
-      this.#announced = outbox.state;
+      this.#announced = state;
     }
   }
 
