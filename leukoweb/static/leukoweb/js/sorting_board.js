@@ -71,7 +71,8 @@ export class Board {
       thumb: (id) => this.address("thumb", id), describe,
       onPick: (index, event) => this.pick(index, event),
       onOpen: (index) => { this.look(index); this.model.focus = index; this.setView("single"); },
-      onDrag: (index) => { if (!this.model.selection.has(index)) this.model.selection = new Set([index]); this.paint(); },
+      onDrag: (index) => { this.model.drag(index); this.paint(); },
+      onDragEnd: () => { this.model.dragEnd(); this.paint(); },
     });
     this.single = new Single(this.part("single"), this.model, {
       url: (id) => this.address("image", id), describe,
@@ -85,9 +86,11 @@ export class Board {
       this.remember();
     });
     bindActions(this);
-    bindFilters(this.root, this.model.items, (change) => this.refilter(change), () => this.toStage());
+    bindFilters(this.root, this.model.items, {
+      onChange: (change) => this.refilter(change), leave: () => this.toStage(), press: (event) => this.keymap.handle(event, { anywhere: true }),
+    });
     this.clock = new ActiveClock();
-    window.addEventListener("online", () => this.paint()); // an image that failed comes now
+    window.addEventListener("online", () => { this.gallery.again(); this.paint(); }); // an image that failed comes now
     window.addEventListener("focus", () => this.door.ask());
     document.addEventListener("visibilitychange", () => document.hidden || this.door.ask());
     window.addEventListener("beforeunload", (event) => { if (this.outbox.nPending) event.preventDefault(); });
@@ -142,15 +145,16 @@ export class Board {
     return { indexes: this.model.focus >= 0 ? [this.model.focus] : [], how: "focus" };
   }
 
-  decide(verdict, { label = "", reason = "" } = {}) {
-    const { indexes, how } = this.targets();
-    if (!indexes.length || !this.mayDecide() || !this.inSight()) return;
+  /** ``targets``: as they were when it was asked for, if that was before a dialog. */
+  decide(verdict, { label = "", reason = "", targets = null } = {}) {
+    const { indexes, how } = targets ?? this.targets();
+    if (!indexes.length || !this.mayDecide() || !(targets || this.inSight(indexes))) return;
     const wishes = indexes.map((index) => ({ id: this.model.items[index].id, verdict, label, reason }));
     const before = this.model.items[indexes[0]];
     const fresh = !this.model.isDecided(before);
     this.say(wishes, indexes.length > 1 ? "bulk" : "key");
     this.model.selection.clear();
-    if (how === "focus" && this.preferences.advance && verdict !== "cleared") {
+    if (how === "focus" && this.model.focus === indexes[0] && this.preferences.advance && verdict !== "cleared") {
       const next = fresh ? this.model.nextUndecided() : this.model.neighbour(1);
       if (next >= 0) this.focusOn(next);
       else this.paint();
@@ -161,10 +165,15 @@ export class Board {
     return this.door.lets();
   }
 
-  /** In the single view nothing is decided but what is on the screen. */
-  inSight() {
-    if (this.view !== "single" || this.single.shown === this.model.focus) return true;
-    this.panel.announce("The image is not on the screen. Nothing was decided.");
+  /** In the single view nothing is decided but what is on the screen; in the gallery nothing whose picture did not come. */
+  inSight(indexes) {
+    if (this.view !== "single") {
+      const failed = indexes.filter((index) => this.gallery.failed(index)).length;
+      if (failed) this.panel.announce(`${failed === 1 ? "One image" : `${failed} images`} could not be loaded. Nothing was decided. It is tried again; or look at it in the single view.`);
+      return !failed;
+    }
+    if (this.single.shown === this.model.focus) return true;
+    this.panel.announce("The image is not on the screen. Nothing was decided.", { aloud: true }); // and the stage shows why
     this.single.refuse();
     return false;
   }
@@ -194,12 +203,14 @@ export class Board {
   }
 
   async exclude() {
-    const { indexes } = this.targets();
-    if (!indexes.length || !this.mayDecide() || !this.inSight()) return;
+    const targets = this.targets();
+    if (!targets.indexes.length || !this.mayDecide() || !this.inSight(targets.indexes)) return;
     const { point } = this.gallery;
-    const reason = await askReason(this.part("reason-dialog"), indexes.length);
-    this.gallery.point = point;
-    if (reason) this.decide("exclude", { reason });
+    const { reason, moved } = await askReason(this.part("reason-dialog"), targets.indexes.length);
+    this.gallery.point = moved ? null : point; // on its way to a reason the pointer came over images that nobody meant
+    if (!reason) return;
+    await this.door.asking; // the click on the reason may have brought the window back
+    this.decide("exclude", { reason, targets });
   }
 
   async undo() {
@@ -235,7 +246,7 @@ export class Board {
     const index = this.model.byId.get(wishes[0].id)?.index;
     if (index !== undefined && this.model.place.has(index)) this.focusOn(index);
     else this.paint();
-    this.panel.announce(`${origin === "undo" ? "Undone" : "Done again"}: ${wishes.length === 1 ? "one image" : `${wishes.length} images`}.`);
+    this.panel.announce(`${origin === "undo" ? "Undone" : "Done again"}: ${wishes.length === 1 ? "one image" : `${wishes.length} images`}.`, { aloud: true });
   }
 
   toUndecided() {
@@ -340,6 +351,7 @@ export class Board {
     try {
       await this.call("PUT", this.urls.place, body, { timeout_ms });
       this.outbox.heard(null, mark);
+      this.gallery.again();
     } catch (error) {
       this.outbox.heard(error);
     }

@@ -1,14 +1,19 @@
-// Dialogs of the board: why an image is excluded, which of two decisions stays, what the server did not accept.
+// Dialogs of the board: why an image is excluded, which of two decisions stays, what the server did not accept. The last two
+// come by themselves: their heading has the focus, so that a key on its way to an image answers nothing.
 
 import { digitByPlace } from "./keymap.js";
 
-/** Ask for a reason; resolves with the text, or null if the person thought better of it. Digits choose. */
+/**
+ * Ask for a reason. Digits choose, by their place. Resolves with {reason, moved}: the text, or null if the person thought
+ * better of it; whether the pointer moved meanwhile.
+ */
 export function askReason(dialog, count) {
   const form = dialog.querySelector("form");
   const other = form.elements.other;
   dialog.querySelector("[data-reason-count]").textContent = count === 1 ? "this image" : `${count} images`;
   form.reset();
   dialog.querySelector("[data-reason-message]").textContent = "";
+  let moved = false;
   return new Promise((resolve) => {
     const choose = (value) => {
       const text = other.value.trim();
@@ -38,16 +43,19 @@ export function askReason(dialog, count) {
       choose(button.dataset.reason);
     };
     const onClose = () => stop(null);
-    const stop = (answer) => {
+    const onMove = () => { moved = true; };
+    const stop = (reason) => {
       dialog.removeEventListener("click", onClick);
       dialog.removeEventListener("keydown", onKey);
       dialog.removeEventListener("close", onClose);
+      document.removeEventListener("pointermove", onMove, true);
       if (dialog.open) dialog.close();
-      resolve(answer);
+      resolve({ reason, moved });
     };
     dialog.addEventListener("click", onClick);
     dialog.addEventListener("keydown", onKey);
     dialog.addEventListener("close", onClose);
+    document.addEventListener("pointermove", onMove, true);
     dialog.showModal();
     dialog.querySelector("[data-reason]").focus();
   });

@@ -6,11 +6,17 @@ export function named(kind, number) {
   return `Camera ${number <= 26 ? String.fromCharCode(64 + number) : number}`;
 }
 
+/** Whether the list of a <select> is open, where it has the keys; a browser that cannot tell is not interfered with. */
+function isOpen(select) {
+  return !CSS.supports("selector(:open)") || select.matches(":open");
+}
+
 /**
  * @param {HTMLElement} root with [data-filter-what], -order, -slide, -camera  @param {{slide: number, camera: number}[]} items
- * @param {(change: object) => void} onChange  @param {() => void} leave a filter was chosen with the pointer: its keys are done
+ * @param {{onChange: (change: object) => void, leave: () => void, press: (event: KeyboardEvent) => boolean}} hooks leave: what
+ *   was opened with the pointer has done its work; press: whether the board knows the key, and took it
  */
-export function bindFilters(root, items, onChange, leave) {
+export function bindFilters(root, items, { onChange, leave, press }) {
   for (const name of ["what", "order", "slide", "camera"]) {
     const select = root.querySelector(`[data-filter-${name}]`);
     const isNumber = name === "slide" || name === "camera";
@@ -21,10 +27,14 @@ export function bindFilters(root, items, onChange, leave) {
     }
     let byPointer = false;
     select.addEventListener("pointerdown", () => { byPointer = true; });
-    select.addEventListener("keydown", () => { byPointer = false; });
+    select.addEventListener("blur", () => { byPointer = false; });
+    // Opened with the pointer and closed as it was: the next key is meant for the images, and the focus goes there with it.
+    select.addEventListener("keydown", (event) => { if (byPointer && !isOpen(select) && press(event)) leave(); });
     select.addEventListener("change", () => {
       onChange({ [name]: isNumber ? Number(select.value) : select.value });
       if (byPointer) leave();
     });
   }
+  // Likewise the instructions, which a click opens and closes.
+  root.querySelector("summary")?.addEventListener("click", (event) => { if (event.detail > 0) leave(); });
 }

@@ -5,6 +5,7 @@ const GAP = 8;
 const CAPTION = 26;
 const SPARE_ROWS = 2;
 const SETTLE_MS = 90;
+const AGAIN_MS = [2000, 4000, 8000, 16000, 30000]; // until a picture that did not come is asked for again
 
 export class Gallery {
   #nodes = new Map();
@@ -12,12 +13,15 @@ export class Gallery {
   #frame = 0;
   #lastTop = 0;
   #settle = 0;
+  #again = 0;
+  #nAgain = 0;
+  #dragged = -1;
   point = null;
 
   /**
    * @param {HTMLElement} element scrolls and has the focus; holds one child that is as tall as all rows
    * @param {{thumb: (id: string) => string, describe: (item: object) => object, onPick: Function, onOpen: Function,
-   *          onDrag: Function}} hooks
+   *          onDrag: Function, onDragEnd: Function}} hooks
    */
   constructor(element, model, hooks) {
     this.element = element;
@@ -49,7 +53,13 @@ export class Gallery {
       if (index < 0) return;
       event.dataTransfer.setData("text/plain", "fields");
       event.dataTransfer.effectAllowed = "move";
+      this.#dragged = index;
       this.hooks.onDrag(index);
+    });
+    this.element.addEventListener("dragend", () => { // dropped or given up
+      this.#dragged = -1;
+      this.hooks.onDragEnd();
+      this.draw();
     });
   }
 
@@ -107,18 +117,46 @@ export class Gallery {
     const first = Math.max(0, Math.floor(scrollTop / this.rowHeight) - SPARE_ROWS) * this.columns;
     const last = (Math.floor((scrollTop + clientHeight) / this.rowHeight) + SPARE_ROWS + 1) * this.columns;
     const wanted = new Map(this.model.shown.slice(first, last).map((index, at) => [index, first + at]));
-    for (const index of [...this.#nodes.keys()]) if (!wanted.has(index)) this.#drop(index);
+    for (const index of [...this.#nodes.keys()]) if (!wanted.has(index) && index !== this.#dragged) this.#drop(index); // a tile that is gone ends no drag
     for (const [index, at] of wanted) if (!this.#nodes.has(index)) this.#add(index, at);
     if (!flung) this.#fetchPictures();
     clearTimeout(this.#settle);
     if (flung) this.#settle = setTimeout(() => this.#fetchPictures(), SETTLE_MS);
   }
 
-  #fetchPictures() {
+  #fetchPictures({ failed = false } = {}) {
     for (const [index, node] of this.#nodes) {
+      if (node.failed && !failed) continue; // not with every move: they have a time of their own
       const url = this.hooks.thumb(this.model.items[index].id);
       if (node.picture.getAttribute("src") !== url) node.picture.src = url;
     }
+  }
+
+  /** The server or the line is back: pictures that did not come are asked for now. */
+  again() {
+    clearTimeout(this.#again);
+    this.#again = 0;
+    this.#fetchPictures({ failed: true });
+  }
+
+  /** Whether the picture of an image that would be in sight did not come. */
+  failed(index) {
+    return this.#nodes.get(index)?.failed ?? false;
+  }
+
+  #pictureFailed(node) {
+    if (!node.picture.hasAttribute("src")) return; // of a tile that is gone by now
+    node.picture.removeAttribute("src");
+    this.#markFailed(node, true);
+    if (this.#again) return;
+    this.#again = setTimeout(() => this.again(), AGAIN_MS[Math.min(this.#nAgain, AGAIN_MS.length - 1)]);
+    this.#nAgain += 1;
+  }
+
+  #markFailed(node, failed) {
+    node.failed = failed;
+    node.tile.toggleAttribute("data-failed", failed);
+    if (this.#nodes.has(Number(node.tile.dataset.index))) this.paint(Number(node.tile.dataset.index));
   }
 
   #add(index, at) {
@@ -141,6 +179,7 @@ export class Gallery {
     node.tile.remove();
     node.picture.removeAttribute("src");
     this.#nodes.delete(index);
+    if (node.failed) this.#markFailed(node, false);
     this.#spare.push(node);
   }
 
@@ -161,7 +200,13 @@ export class Gallery {
     where.className = "tile-where";
     caption.append(mark, where);
     tile.append(picture, caption);
-    return { tile, picture, mark, where };
+    const node = { tile, picture, mark, where, failed: false };
+    picture.addEventListener("error", () => this.#pictureFailed(node));
+    picture.addEventListener("load", () => {
+      this.#nAgain = 0;
+      if (node.failed) this.#markFailed(node, false);
+    });
+    return node;
   }
 
   /** Show an image's verdict, choice and focus as they are now. */
@@ -178,7 +223,7 @@ export class Gallery {
     node.tile.classList.toggle("is-decided", Boolean(code));
     node.tile.classList.toggle("is-focus", index === this.model.focus);
     node.tile.setAttribute("aria-selected", String(this.model.selection.has(index)));
-    node.tile.setAttribute("aria-label", `${where}: ${words}`);
+    node.tile.setAttribute("aria-label", `${where}: ${words}${node.failed ? ", not loaded" : ""}`);
   }
 
   paintAll() {

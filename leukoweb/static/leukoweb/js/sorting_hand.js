@@ -37,7 +37,8 @@ export class Hand {
 
   #move(event) {
     const held = this.#held;
-    if (!held || event.buttons) return; // with a button the viewer drags by itself
+    if (held && document.querySelector("dialog[open]")) this.#stop(); // what is done there is not meant for the image
+    if (!this.#held || event.buttons) return; // with a button the viewer drags by itself
     if (held.x !== null) {
       this.core()?.dragBy(event.clientX - held.x, event.clientY - held.y);
       held.moved ||= Math.hypot(event.clientX - held.fromX, event.clientY - held.fromY) > 4;
@@ -49,7 +50,7 @@ export class Hand {
 
   #release(event) {
     if (event.code !== this.#held?.code) return;
-    const tapped = !this.#held.moved && event.timeStamp - this.#held.since < TAP_MS;
+    const tapped = !document.querySelector("dialog[open]") && !this.#held.moved && event.timeStamp - this.#held.since < TAP_MS;
     this.#stop();
     if (tapped) this.tap(event);
   }

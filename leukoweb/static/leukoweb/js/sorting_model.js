@@ -5,6 +5,8 @@ import { uuid4 } from "./uuid.js";
 export const UNDECIDED = ["", "cleared"];
 
 export class SortingModel {
+  #dragged = null; // the choice that dragging made, and the one before
+
   /** @param {Array} rows of the queue's answer: [image, slide, camera, verdict, label, reason, key, said?] */
   constructor(rows) {
     this.items = rows.map(([id, slide, camera, verdict, label, reason, key, said], index) => (
@@ -107,6 +109,20 @@ export class SortingModel {
     if (!this.selection.delete(index)) this.selection.add(index);
     this.focus = index;
     this.anchor = index;
+  }
+
+  /** An image that was not chosen is dragged: it is for as long as that lasts. */
+  drag(index) {
+    if (this.selection.has(index)) return;
+    this.#dragged = { made: new Set([index]), before: this.selection };
+    this.selection = this.#dragged.made;
+  }
+
+  /** Given up: what was chosen before is chosen again. A decision has emptied the choice. */
+  dragEnd() {
+    const { made, before } = this.#dragged ?? {};
+    this.#dragged = null;
+    if (made?.size && this.selection === made) this.selection = before;
   }
 
   selectAll() {

@@ -6,8 +6,11 @@ import { badgeWords } from "./sorting_outbox.js";
 import { named } from "./sorting_filters.js";
 import { LABEL } from "./sorting_keys.js";
 
+const SAID_MS = 8000;
+
 export class Panel {
   #announced = "";
+  #fading = 0;
 
   /** @param {HTMLElement} root of the board  @param {object} keymap  @param {(action: string, event: Event, dropped: boolean) => void} run */
   constructor(root, keymap, labels, run) {
@@ -84,13 +87,18 @@ export class Panel {
     this.root.querySelector("[data-choose]").hidden = !["conflict", "refused", "forbidden"].includes(state);
     if (state !== this.#announced) {
       const quiet = state === "sending" || (state === "saved" && ["", "sending"].includes(this.#announced));
-      if (!quiet) this.announce(badgeWords(outbox));
+      if (!quiet) this.announce(badgeWords(outbox), { aloud: true });
       this.#announced = state;
     }
   }
 
-  announce(text) {
-    this.root.querySelector("[data-announce]").textContent = text;
+  /** A line over the images that goes by itself; ``aloud``: for screen readers alone, because it can be seen elsewhere. */
+  announce(text, { aloud = false } = {}) {
+    const line = this.root.querySelector("[data-announce]");
+    clearTimeout(this.#fading);
+    line.textContent = text;
+    line.classList.toggle("visually-hidden", aloud);
+    if (!aloud) this.#fading = setTimeout(() => line.classList.add("visually-hidden"), SAID_MS);
   }
 
   pressed(action, on) {

@@ -62,6 +62,11 @@ export class Single {
       this.#timer = setTimeout(() => this.show({ again: true }), AGAIN_MS);
       return;
     }
+    if (!this.part("stage").clientWidth) { // in the gallery by now: on a stage without a size it does not fit
+      clearTimeout(this.#timer);
+      this.#wanted = -1;
+      return;
+    }
     this.#veil("");
     this.#shown = item.index;
     this.hooks.onShown?.();
