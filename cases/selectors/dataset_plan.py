@@ -31,6 +31,7 @@ from cases.splitting import (
     stratum_of,
 )
 from cases.taxonomy import ClassMap
+from leukoweb.core.blindfold import hidden_patients
 from leukoweb.core.exceptions import DomainError
 
 NO_LEUKEMIA = "NO_LEUKEMIA"
@@ -130,7 +131,7 @@ def dataset_plan(choices: Choices) -> Plan:
     usable = images_usable(choices)
     taxonomy, class_map, rows, labels = usable.taxonomy, usable.class_map, usable.rows, usable.labels
     kept = usable.kept
-    problems, warnings = _purposes(choices), list[Problem]()
+    problems, warnings = [*_blindfold(), *_purposes(choices)], list[Problem]()
     search = duplicates_find(_with_external(choices.cohorts))
     problems += _duplicates(search, kept, rows)
     sides, folds, trouble = _split(kept, labels, class_map, choices)
@@ -149,6 +150,17 @@ def dataset_plan(choices: Choices) -> Plan:
         synthetic=any(cohort.synthetic for cohort in choices.cohorts),
         decisions_sha256=_decisions(choices, rows),
     )  # fmt: skip
+
+
+def _blindfold() -> list[Problem]:
+    """Whoever reads or sorts blinded would freeze a part for the whole, with a proof that never saw the rest."""
+    if not hidden_patients():
+        return []
+    return [
+        Problem("E_BLINDED", "You read or sort blinded at the moment, so patients are missing from what you see here.",
+                "Freeze it when the study is unblinded or the sorting task is closed, or ask somebody who is not "
+                "blinded.")
+    ]  # fmt: skip
 
 
 def _purposes(choices: Choices) -> list[Problem]:

@@ -35,8 +35,11 @@ def content_lock(sha256: str) -> None:
 
 
 def is_live(sha256: str) -> bool:
-    """Whether a patient who was not withdrawn has this content."""
-    return HpfImage.objects.filter(content_sha256=sha256, slide__patient__withdrawn_at=None).exists()
+    """Whether a patient who was not withdrawn has this content.
+
+    Also one whom the person who asks may not see: whoever reads blinded must not purge a picture of the study.
+    """
+    return HpfImage._base_manager.filter(content_sha256=sha256, slide__patient__withdrawn_at=None).exists()
 
 
 def contents_purge(contents: Iterable[str]) -> int:
@@ -126,13 +129,13 @@ def named_contents() -> set[str]:
     for model in apps.get_models():
         for field in model._meta.local_concrete_fields:
             if field.name.endswith("_sha256"):
-                named.update(model._default_manager.values_list(field.name, flat=True).distinct().iterator())
+                named.update(model._base_manager.values_list(field.name, flat=True).distinct().iterator())
     return named - contents_gone()
 
 
 def contents_gone() -> set[str]:
     """Contents of withdrawn patients that no live patient has."""
-    images = HpfImage.objects.values_list("content_sha256", flat=True)
+    images = HpfImage._base_manager.values_list("content_sha256", flat=True)
     live = set(images.filter(slide__patient__withdrawn_at=None))
     return set(images.exclude(slide__patient__withdrawn_at=None)) - live
 

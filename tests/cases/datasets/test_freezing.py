@@ -25,6 +25,7 @@ from cases.selectors.dataset_plan import dataset_plan
 from cases.selectors.usable import Choices
 from cases.services.curation import images_exclude
 from cases.services.datasets import CannotFreeze, dataset_freeze
+from leukoweb.core.blindfold import lift, put_on
 from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.models import AuditEvent
 from tests.cases.datasets.rows import SMALL, choices_of, cohort_make, images_make, labelled
@@ -177,6 +178,23 @@ def test_an_external_cohort_is_refused(small: Small) -> None:
     with pytest.raises(CannotFreeze) as refused:
         dataset_freeze(actor=None, name="Set", choices=choices_of([small[0], external], [small[1], task]))
     assert refused.value.code == "E_EXTERNAL"
+    assert not DatasetVersion.objects.exists()
+
+
+def test_whoever_reads_blinded_freezes_nothing(small: Small) -> None:
+    """The proof would not see the study's images, of which one may be in the training."""
+    external, _ = cohort_make("External", {"X-1": {"AML": 3}}, purpose="external")
+    hidden = external.patients.get()
+    twin = HpfImage.objects.filter(slide__patient__cohort=small[0]).first()
+    assert twin is not None
+    hidden.slides.get().images.filter(position=1).update(content_sha256=twin.content_sha256)
+    put_on(lambda: {hidden.pk}, lambda: None)
+    try:
+        assert [problem.code for problem in dataset_plan(choices_of([small[0]], [small[1]])).problems] == ["E_BLINDED"]
+        with pytest.raises(CannotFreeze, match="blinded at the moment"):
+            freeze(small)
+    finally:
+        lift()
     assert not DatasetVersion.objects.exists()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from cases import services
 from cases.models import Cohort, HpfImage, Patient, Slide
+from leukoweb.core.blindfold import lift, put_on
 from tests.cases.shell.pictures import picture
 
 
@@ -42,3 +43,10 @@ def add(technician: Any) -> Callable[..., HpfImage]:
         return services.image_add(actor=technician, slide=slide, data=picture(seed), name=name).image
 
     return make
+
+
+@pytest.fixture
+def blindfold() -> Iterator[Callable[..., None]]:
+    """``blindfold(patient)``: from now on, as in a request of somebody from whom the patient is hidden."""
+    yield lambda *patients: put_on(lambda: {patient.pk for patient in patients}, lambda: None)
+    lift()

@@ -250,6 +250,21 @@ def test_pixels_that_a_live_patient_also_has_stay(
     assert not blobs().exists(shared.content_sha256), "the last patient who had it is gone"
 
 
+def test_pixels_of_a_patient_who_is_hidden_from_whoever_withdraws_another_stay(
+    coordinator: Any, patient: Patient, slide: Slide, other_slide: Slide, add: Callable[..., HpfImage],
+    blindfold: Callable[..., None],
+) -> None:  # fmt: skip
+    """Whoever reads a study blinded does not see its patients; their pixels are there all the same."""
+    shared = add(slide, 1)
+    add(other_slide, 1)
+    quality_make(shared.content_sha256, seed=1)
+    blindfold(other_slide.patient)
+    assert services.patient_withdraw(actor=coordinator, patient=patient, reason="Consent withdrawn") == 0
+    assert sweeping.media_sweep(older_than_s=-1).files == 0
+    assert blobs().exists(shared.content_sha256)
+    assert ImageQuality.objects.exists()
+
+
 def test_a_withdrawn_patient_takes_nothing_more(
     coordinator: Any, patient: Patient, slide: Slide, other_slide: Slide, add: Callable[..., HpfImage]
 ) -> None:
