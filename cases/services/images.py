@@ -152,7 +152,7 @@ def images_move(*, actor: User, images: Sequence[HpfImage], slide: Slide, reason
     DomainError
         No image or no reason given.
     Conflict
-        A patient was withdrawn, or the slide has one of the images already.
+        A patient was withdrawn, an image is of another cohort, or the slide has one of the images already.
     """
     require_reason(reason)
     if not images:
@@ -162,6 +162,12 @@ def images_move(*, actor: User, images: Sequence[HpfImage], slide: Slide, reason
     rows = HpfImage.objects.select_for_update(of=("self",)).filter(pk__in=[image.pk for image in images])
     rows = rows.exclude(slide=slide).select_related("slide__patient").order_by("position", "id")
     moving = list(rows)
+    if any(row.slide.patient.cohort_id != slide.patient.cohort_id for row in moving):
+        raise Conflict(
+            f"Slide {slide.code} is of another cohort.", field="slide",
+            hint="A field moves inside of its cohort only: another cohort is another purpose. Remove it here and "
+            "upload it there.",
+        )  # fmt: skip
     here = HpfImage.objects.filter(slide=slide, content_sha256__in=[row.content_sha256 for row in moving])
     contents = [row.content_sha256 for row in moving]
     if here.exists() or len(set(contents)) < len(contents):

@@ -133,6 +133,18 @@ def test_images_move_behind_the_last_one(
     assert [row["position"] for row in event.data["moved"]] == [1, 3]
 
 
+def test_no_image_moves_to_another_cohort(technician: Any, slide: Slide, add: Callable[..., HpfImage]) -> None:
+    """From external validation into a training, for instance: a freeze looks at the cohort of today."""
+    image = add(slide, 1)
+    training = services.cohort_create(actor=technician, name="Training", purpose="development")
+    theirs = services.slide_ensure(actor=technician, cohort=training, patient_code="D-1", slide_code="D-1-S1")
+    with pytest.raises(Conflict, match="another cohort") as refused:
+        services.images_move(actor=technician, images=[image], slide=theirs, reason="Wrong folder")
+    assert refused.value.field == "slide"
+    assert list(slide.images.all()) == [image]
+    assert not AuditEvent.objects.filter(action="images.move").exists()
+
+
 def test_moving_an_image_to_where_it_is_already_is_refused(
     technician: Any, slide: Slide, other_slide: Slide, add: Callable[..., HpfImage]
 ) -> None:
