@@ -10,6 +10,7 @@ class CasesConfig(AppConfig):
         from cases.services.mending import register_name_holder
         from leukoweb.core.audit_targets import register_parts, register_target
         from leukoweb.core.audit_trail import register_details_action
+        from leukoweb.core.hooks import register_role_hook, register_role_question
         from leukoweb.core.jobs.daily import register_daily
         from leukoweb.core.jobs.registry import register_kind
 
@@ -35,6 +36,8 @@ class CasesConfig(AppConfig):
         )  # fmt: skip
         register_daily("cases.sweep_media", "Remove stored files that no record names")
         register_name_holder(imports_into)
+        register_role_hook("cases.services.sorting_tasks:role_changed")
+        register_role_question("cases.selectors.sorting_queue:seats_that_would_end")
         # A code is corrected, or goes, because something stood in it that should not.
         corrected = ("patient.recode", "slide.recode", "patient.remove", "slide.remove", "slide.move", "patient.slide_")
         for action in corrected:

@@ -16,7 +16,7 @@ from cases.models import Cohort, HpfImage, Patient, SortingItem, SortingSeat, So
 from cases.selectors.sorting import sortable_images
 from cases.services.checks import require_valid, unique_or_conflict
 from cases.services.taxonomies import taxonomy_ensure
-from leukoweb.core.audit import audit_record
+from leukoweb.core.audit import audit_record, audit_record_each
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound
 from leukoweb.core.models import User
 from leukoweb.core.permissions import has_action
@@ -222,10 +222,27 @@ def seat_stop(*, actor: User, seat: SortingSeat, reason: str) -> SortingSeat:
     seat = SortingSeat.objects.select_for_update().get(pk=seat.pk)
     if not seat.active:
         raise Conflict("This person has left already.")
-    seat.active = False
-    seat.save(update_fields=["active"])
-    audit_record(
-        actor=actor, action="sorting.seat_stop", target=f"sorting:{seat.task_id}", reason=reason.strip(),
-        data={"seat": seat.pk, "user": seat.user_id},
-    )  # fmt: skip
+    _stop(actor, [seat], reason.strip())
     return seat
+
+
+@transaction.atomic
+def role_changed(*, actor: User | None, user: User, reason: str = "") -> int:
+    """Whoever gets another role leaves the open tasks. Returns how many places were stopped.
+
+    One role sorts, and only it is kept from the patients meanwhile: as any other the person may have looked at all
+    that is still to be decided, and is no independent sorter on coming back.
+    """
+    seats = SortingSeat.objects.select_for_update(of=("self",)).filter(user=user, active=True, task__closed_at=None)
+    why = f"the sorter became {user.get_role_display().lower()}" + (f": {reason}" if reason else "")
+    return _stop(actor, list(seats.order_by("pk")), why)
+
+
+def _stop(actor: User | None, seats: Sequence[SortingSeat], reason: str) -> int:
+    for seat in seats:
+        seat.active = False
+        seat.save(update_fields=["active"])
+    entries = [(f"sorting:{seat.task_id}", {"seat": seat.pk, "user": seat.user_id}) for seat in seats]
+    if entries:
+        audit_record_each(actor=actor, action="sorting.seat_stop", entries=entries, reason=reason)
+    return len(seats)

@@ -21,11 +21,13 @@ from cases.models import (
     SortingTask,
 )
 from cases.selectors.sorting_queue import queue_of, seat_progress, seats_of, task_list
+from cases.services.sorting import Decision, decisions_save
 from cases.services.sorting_tasks import People, seat_stop, task_close, task_create
 from cases.services.taxonomies import taxonomy_ensure
 from leukoweb.core.blindfold import lift, put_on
-from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.exceptions import Conflict, DomainError, NotAllowed
 from leukoweb.core.models import AuditEvent
+from leukoweb.core.services.users import ReasonNeeded, user_change
 from tests.cases.sorting.conftest import images_make
 
 pytestmark = pytest.mark.django_db
@@ -154,6 +156,38 @@ def test_closing_and_leaving(make: Callable[..., SortingTask], admin_user: Any) 
     task_close(actor=admin_user, task=task)
     with pytest.raises(Conflict, match="was closed"):
         task_close(actor=admin_user, task=task)
+
+
+@pytest.mark.both_databases
+def test_another_role_ends_the_places_in_open_tasks(
+    make: Callable[..., SortingTask], images: list[HpfImage], sorters: list[Any], admin_user: Any, decide: Any
+) -> None:
+    """As a coordinator one sees every patient, label and result of the task; nobody sorts on after that."""
+    closed = make(name="Over")
+    task_close(actor=admin_user, task=closed)
+    task, anna = make(), sorters[0]
+    seat = task.seats.get(user=anna)
+    decide(seat, images[0], "AML")
+    with pytest.raises(ReasonNeeded, match=r"the place in the sorting task “First sorting” \(1 of 12 decided\)"):
+        user_change(actor=admin_user, user=anna, role="coordinator")
+    assert SortingSeat.objects.get(pk=seat.pk).active, "nothing ends before the admin knows it"
+    user_change(actor=admin_user, user=anna, role="coordinator", reason="runs the study")
+    user_change(actor=admin_user, user=anna, role="pathologist")
+    with pytest.raises(NotAllowed, match="not your place"):
+        decisions_save(
+            actor=anna, seat=seat, decisions=[Decision(images[1].public_id, uuid.uuid4(), "label", label="AML")]
+        )
+    assert list(seats_of(anna)) == [closed.seats.get(user=anna)]
+    [event] = AuditEvent.objects.filter(action="sorting.seat_stop")
+    assert (event.target, event.reason) == (
+        f"sorting:{task.pk}", "the sorter became study coordinator: runs the study",
+    )  # fmt: skip
+    assert SortingItem.objects.get(seat=seat, image=images[0]).current is not None, "what was decided stays"
+    # A place that is open although its owner came back from another role is of a time before: it ends, too.
+    SortingSeat.objects.filter(pk=seat.pk).update(active=True)
+    type(anna).objects.filter(pk=anna.pk).update(role="coordinator")
+    user_change(actor=admin_user, user=anna, role="pathologist", reason="back")
+    assert not SortingSeat.objects.get(pk=seat.pk).active
 
 
 def test_counts_leave_out_what_was_taken_back_and_withdrawn_patients(
