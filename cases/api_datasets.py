@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cases.consensus import RULES, ConsensusRule
+from cases.consensus import RULES
 from cases.dataset_choices import Settings
 from cases.models import Cohort, DatasetEntry, DatasetVersion, DuplicateSettlement, Exclusion, SortingTask
 from cases.selectors import datasets as selectors
@@ -85,7 +85,7 @@ class DatasetIn(serializers.Serializer):  # type: ignore[type-arg]
                 class_map=data["class_map"], min_images=data["min_images"], fraction=data["fraction"],
                 folds=data["folds"], seed=data["seed"],
             ),
-            rule=ConsensusRule(data["rule"]) if "rule" in data else None,
+            rule=data.get("rule", ""),
             sides_of=selectors.dataset_named(data["sides_of"]) if "sides_of" in data else None,
         )  # fmt: skip
 

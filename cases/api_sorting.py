@@ -170,8 +170,7 @@ class SortingConsensus(APIView):
     @extend_schema(responses={200: ConsensusOut, **_REFUSALS})
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         task = sorting_queue.task_get(pk)
-        asked = request.query_params.get("rule", "")
-        rule = ConsensusRule(rule=asked) if asked else rule_of(task)
+        rule = rule_of(task, request.query_params.get("rule", ""))
         found = consensus_for_task(task, rule)
         images = HpfImage.objects.filter(pk__in=found).values_list("pk", "public_id", "slide__patient_id")
         ids = {pk: public_id for pk, public_id, _ in images}

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from cases.consensus import RULES, ConsensusRule
+from cases.consensus import RULES
 from cases.dataset_choices import Settings
 from cases.models import Cohort, DatasetVersion, SortingTask, Taxonomy
 from cases.selectors.usable import Choices
@@ -26,8 +26,10 @@ class DatasetForm(forms.Form):
         label="Sorting tasks", help_text="Where an image is in several, they must agree on it.",
     )  # fmt: skip
     rule = forms.ChoiceField(
-        choices=[(TASKS_OWN, "as each task says"), *((rule, rule) for rule in RULES)], required=False, label="Consensus"
-    )
+        choices=[(TASKS_OWN, "as each task says"), *((rule, rule) for rule in RULES)],
+        required=False, label="Consensus",
+        help_text="One rule for all keeps how many sorters or adjudicators each task asks for.",
+    )  # fmt: skip
     class_map = forms.ChoiceField(
         label="Class map", help_text="For stratifying and counting. Every image keeps its own label."
     )
@@ -68,7 +70,7 @@ class DatasetForm(forms.Form):
                 class_map=data["class_map"], min_images=data["min_images"], fraction=data["percent"] / 100,
                 folds=data["folds"], seed=data["seed"],
             ),
-            rule=ConsensusRule(data["rule"]) if data["rule"] else None,
+            rule=data["rule"],
             sides_of=data["sides_of"],
         )  # fmt: skip
 

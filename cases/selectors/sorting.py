@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from django.db.models import OuterRef, Q, Subquery
 
@@ -21,9 +22,17 @@ from cases.models import (
 SORTING_PARTS = (SortingSeat.Part.SORTER, SortingSeat.Part.SENIOR)
 
 
-def rule_of(task: SortingTask) -> ConsensusRule:
-    """The rule that the task was made with."""
-    return ConsensusRule.from_dict(task.consensus)
+def rule_of(task: SortingTask, asked: str = "") -> ConsensusRule:
+    """The rule that the task was made with; with ``asked``, one of `RULES`, that one, by as many people as the task
+    asks for: another rule does not make one adjudicator a panel of three.
+
+    Raises
+    ------
+    BadRule
+        ``asked`` is no rule.
+    """
+    own = ConsensusRule.from_dict(task.consensus)
+    return replace(own, rule=asked) if asked else own
 
 
 def consensus_for_task(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cases.consensus import Consensus, ConsensusRule
+from cases.consensus import Consensus
 from cases.dataset_choices import Settings
 from cases.flow import KEPT, Passed, Step, flow_of
 from cases.manifests import Line
@@ -23,13 +23,14 @@ from leukoweb.core.exceptions import DomainError
 class Choices:
     """Rows and settings of a version to be. Several tasks: the first that settled an image gives its label.
 
-    Patients of ``sides_of`` stay on the side (and in the fold) that they have there.
+    ``rule`` is one of `cases.consensus.RULES` for all tasks, each with its own numbers of people; empty: as each task
+    says. Patients of ``sides_of`` stay on the side (and in the fold) that they have there.
     """
 
     cohorts: tuple[Cohort, ...]
     tasks: tuple[SortingTask, ...]
     settings: Settings = field(default_factory=Settings)
-    rule: ConsensusRule | None = None
+    rule: str = ""
     sides_of: DatasetVersion | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class Choices:
             **({"sides_of": f"{kept.name}:{kept.version}"} if kept is not None else {}),
             "cohorts": sorted(cohort.name for cohort in self.cohorts),
             "tasks": [task.name for task in self.tasks],
-            "rules": [(self.rule or rule_of(task)).as_dict() for task in self.tasks],
+            "rules": [rule_of(task, self.rule).as_dict() for task in self.tasks],
         }
 
 
@@ -132,7 +133,7 @@ def _consensus(choices: Choices) -> dict[int, Consensus]:
     found: dict[int, Consensus] = {}
     apart: set[int] = set()  # settled differently: no further task settles that
     for task in choices.tasks:
-        for image_id, this in consensus_for_task(task, choices.rule).items():
+        for image_id, this in consensus_for_task(task, rule_of(task, choices.rule)).items():
             known = found.get(image_id)
             if image_id in apart:
                 continue

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from cases.consensus import RULES, ConsensusRule
+from cases.consensus import RULES
 from cases.dataset_choices import Settings
 from cases.management.failures import told_in_one_line
 from cases.management.rows import cohorts_named, tasks_named
@@ -45,7 +45,7 @@ class Command(BaseCommand):
                     class_map=options["class_map"], min_images=options["min_images"], fraction=options["fraction"],
                     folds=options["folds"], seed=options["seed"],
                 ),
-                rule=ConsensusRule(options["rule"]) if options["rule"] else None,
+                rule=options["rule"] or "",
                 sides_of=dataset_named(options["sides_of"]) if options["sides_of"] else None,
             )  # fmt: skip
             plan = dataset_plan(choices)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.test import Client
 from django.utils import timezone
 
 from cases.consensus import ConsensusRule
+from cases.dataset_forms import DatasetForm
 from cases.models import (
     Cohort,
     DatasetEntry,
@@ -168,8 +171,27 @@ def test_two_tasks_that_contradict_leave_the_image_out(small: Small) -> None:
     third = labelled(cohort, {image.pk: "CML"}, name="Third look")
     plan = dataset_plan(choices_of([cohort], [task, other, third]))
     assert {step.step: step.n_images for step in plan.flow}["disputed"] == 1, "a third task does not settle it"
-    plan = dataset_plan(Choices((cohort,), (other,), rule=ConsensusRule("unanimous")))
+    plan = dataset_plan(Choices((cohort,), (other,), rule="unanimous"))
     assert {step.step: step.n_images for step in plan.flow}["not_sorted"] == 40
+
+
+def test_one_rule_for_all_keeps_how_many_each_task_asks_for(small: Small, as_role: Callable[[str], Client]) -> None:
+    """A task that wants two decisions of each image does not count one for enough because another rule was chosen."""
+    (cohort, task), admin = small, as_role("admin")
+    asked = ConsensusRule("adjudicated", min_decisions=2, panel_min=3)
+    SortingTask.objects.filter(pk=task.pk).update(consensus=asked.as_dict())
+    chosen = {"rule": "majority", "version": 1, "min_decisions": 2, "panel_min": 3}
+    form = DatasetForm(
+        {"name": "Set", "cohorts": [cohort.pk], "tasks": [task.pk], "rule": "majority", "class_map": "five",
+         "min_images": 1, "percent": 20, "folds": 0, "seed": 0}
+    )  # fmt: skip
+    assert form.is_valid(), form.errors
+    assert form.choices().as_dict()["rules"] == [chosen]
+    wanted = {"name": "Set", "cohorts": [cohort.name], "tasks": [task.name], "rule": "majority", "dry_run": True}
+    plan = admin.post("/api/v1/datasets/freeze/", wanted, "application/json").json()
+    assert (plan["n_images"], plan["problems"][0]["code"]) == (0, "E_EMPTY"), "nobody but one has decided"
+    told = admin.get(f"/api/v1/sorting/tasks/{task.public_id}/consensus/?rule=majority").json()
+    assert (told["rule"], told["counts"]) == (chosen, {"open": 41})
 
 
 def test_an_external_cohort_is_refused(small: Small) -> None:
