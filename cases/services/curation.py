@@ -140,7 +140,8 @@ def duplicate_settle(
     """Decide about two images that look the same; an image that is not kept is excluded as a duplicate.
 
     The newest settlement counts: what the one before took out and this one keeps comes back, unless another pair
-    still drops it, or it is out for another reason by now. Two images with identical bytes cannot be settled as
+    still drops it, or it is out for another reason by now. One that was out before it was a duplicate is out for that
+    reason again. Two images with identical bytes cannot be settled as
     different fields.
 
     Raises
@@ -176,8 +177,11 @@ def duplicate_settle(
     duplicate = Exclusion.Reason.DUPLICATE
     if dropped:
         images_exclude(actor=actor, images=dropped, reason=duplicate, note=note)
-    if again:
-        images_exclude(actor=actor, images=again, reason=duplicate, note=note or "Settled anew.", excluded=False)
+    for image in again:
+        if (earlier := _out_before(image)) is not None:
+            images_exclude(actor=actor, images=[image], reason=earlier.reason, note=earlier.note)
+        else:
+            images_exclude(actor=actor, images=[image], reason=duplicate, note=note or "Settled anew.", excluded=False)
     audit_record(
         actor=actor, action="duplicate.settle", target="curation", reason=note,
         data={"first": first.pk, "second": second.pk, "outcome": outcome},
@@ -203,6 +207,13 @@ def _no_pair_drops(image: HpfImage) -> bool:
     rows = DuplicateSettlement.objects.filter(Q(first=image) | Q(second=image)).order_by("pk")
     in_force = {(row.first_id, row.second_id): row for row in rows}
     return not any(image.pk in _dropped(row) for row in in_force.values())
+
+
+def _out_before(image: HpfImage) -> Exclusion | None:
+    """Why the image was out when a settlement took it out as a duplicate; None if it was in."""
+    rows = Exclusion.objects.filter(image=image).exclude(excluded=True, reason=Exclusion.Reason.DUPLICATE)
+    before = rows.order_by("-pk").first()
+    return before if before is not None and before.excluded else None
 
 
 def images_by_public_id(ids: Sequence[str]) -> list[HpfImage]:

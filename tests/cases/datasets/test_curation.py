@@ -259,6 +259,15 @@ def test_a_pair_that_is_settled_anew_brings_the_kept_image_back(small: Small) ->
     images_exclude(actor=None, images=[other], reason="blur")
     assert settle("keep_both") == {one.pk, other.pk}, "out for another reason by now"
     assert settle("keep_both", one, third) == {other.pk}
+    images_exclude(actor=None, images=[other], reason="blur", excluded=False)
+    images_exclude(actor=None, images=[one], reason="other", note="A pen mark")
+    assert settle("keep_second") == {one.pk}
+    assert settle("drop_both") == {one.pk, other.pk}
+    assert settle("keep_both") == {one.pk}, "it was out before it was a duplicate"
+    assert (excluded_images()[one.pk].reason, excluded_images()[one.pk].note) == ("other", "A pen mark")
+    images_exclude(actor=None, images=[one], reason="other", excluded=False)
+    assert settle("keep_second") == {one.pk}
+    assert settle("keep_both") == set(), "it was in when it became one"
 
 
 # -- exclusions -----------------------------------------------------------------------------------------------------
