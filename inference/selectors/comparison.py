@@ -9,7 +9,8 @@ from inference.selectors.results import ClassValue, Field, Result, slot_title
 
 @dataclass(frozen=True)
 class Difference:
-    """One image in two results: the largest change of probability, and the labels that differ."""
+    """One image in two results: the largest change of probability, and its labels. ``first`` or ``second`` is None for
+    an image that one of the two did not have."""
 
     position: int
     first: Field | None
@@ -19,7 +20,12 @@ class Difference:
 
     @property
     def label_changed(self) -> bool:
-        return any(a is None or b is None or a.name != b.name for _, a, b in self.slots)
+        """By a model that both have run on it: what one of them did not ask says nothing."""
+        return any(a is not None and b is not None and a.name != b.name for _, a, b in self.slots)
+
+    @property
+    def in_both(self) -> bool:
+        return self.first is not None and self.second is not None
 
 
 def same_diagnosis(first: Result, second: Result) -> bool:
@@ -32,7 +38,8 @@ def same_diagnosis(first: Result, second: Result) -> bool:
 
 
 def differences(first: Result, second: Result) -> list[Difference]:
-    """Images of either result, matched by content; changed labels first, then by the size of the change."""
+    """Images of either result, matched by content; changed labels first, then by the size of the change, then what one
+    of them alone has."""
     ours = {field.content_sha256: field for field in first.fields}
     theirs = {field.content_sha256: field for field in second.fields}
     found = []
@@ -47,4 +54,4 @@ def differences(first: Result, second: Result) -> list[Difference]:
                 largest = max([largest, *(abs(p[name] - q[name]) for name in p.keys() & q.keys())])
         position = (a or b).position  # type: ignore[union-attr]
         found.append(Difference(position, a, b, largest, tuple(slots)))
-    return sorted(found, key=lambda d: (not d.label_changed, -d.largest, d.position))
+    return sorted(found, key=lambda d: (not d.label_changed, not d.in_both, -d.largest, d.position))

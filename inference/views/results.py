@@ -108,6 +108,8 @@ def result_compare(request: HttpRequest, run: uuid.UUID, other: uuid.UUID) -> Ht
         "same": same_diagnosis(first, second),
         "differences": found,
         "n_changed": sum(d.label_changed for d in found),
+        "n_both": sum(d.in_both for d in found),
+        "n_alone": sum(not d.in_both for d in found),
     }
     return render(request, "inference/result_compare.html", context)
 

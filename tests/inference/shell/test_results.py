@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from cases.services.images import images_move
 from cases.services.withdrawals import patient_withdraw
 from inference.models import PipelineRun
 from inference.pipeline.rules import RULE_SETS
+from inference.selectors.comparison import differences
 from inference.selectors.results import ClassValue, Field, ModelValues, Result
 from inference.services.registry import pipeline_create
 from inference.services.runs import run_request
@@ -179,6 +181,27 @@ def test_two_runs_are_compared_field_by_field(
     elsewhere = run_request(actor=technician, slide=make_slide(3))
     run_jobs()
     assert client.get(reverse("result_compare", args=[run.public_id, elsewhere.public_id])).status_code == 400
+
+
+def test_only_what_both_runs_asked_can_have_changed() -> None:
+    """A cascade that stopped at the gate beside a full run; another label of model 1; a field that was added since."""
+
+    def result(**labels: dict[str, str]) -> Any:
+        fields = []
+        for content, said in labels.items():
+            models = tuple(ModelValues(slot, (ClassValue(name, 0.9, True),)) for slot, name in said.items())
+            fields.append(Field(len(fields), len(fields) + 1, content, uuid.uuid4(), None, (), models))
+        return SimpleNamespace(fields=fields, slots_run={slot: None for said in labels.values() for slot in said})
+
+    stopped = result(a={"model_1": "NO_LEUKEMIA"}, b={"model_1": "NO_LEUKEMIA"})
+    full = result(
+        a={"model_1": "NO_LEUKEMIA", "model_2": "NO_LEUKEMIA"}, b={"model_1": "LEUKEMIA", "model_2": "ACUTE"},
+        c={"model_1": "LEUKEMIA", "model_2": "ACUTE"},
+    )  # fmt: skip
+    for pair in ((stopped, full), (full, stopped)):
+        found = differences(*pair)
+        assert [d.label_changed for d in found] == [True, False, False]
+        assert [d.in_both for d in found] == [True, True, False]
 
 
 @pytest.mark.parametrize("slot", ["model_1", "single_model"])
