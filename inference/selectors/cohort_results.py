@@ -45,10 +45,10 @@ def result_pipelines(cohort: Cohort) -> list[tuple[PipelineVersion, int]]:
 
 def newest_run_ids(cohort: Cohort, pipeline: PipelineVersion) -> list[tuple[int, int]]:
     """(run, patient) of the newest result that each slide of a cohort has of a pipeline, by slide code. 1 query."""
-    done = PipelineRun.objects.filter(pipeline=pipeline, prediction__isnull=False)
-    newest = done.filter(slide=OuterRef("slide")).order_by("-id").values("pk")[:1]
-    here = done.filter(slide__patient__cohort=cohort, slide__patient__withdrawn_at=None, pk=Subquery(newest))
-    return list(here.order_by("slide__code").values_list("pk", "slide__patient"))
+    done = PatientPrediction.objects.filter(run__pipeline=pipeline, slide=OuterRef("slide"))
+    newest = done.order_by("-id").values("run")[:1]
+    here = PipelineRun.objects.filter(slide__patient__cohort=cohort, slide__patient__withdrawn_at=None)
+    return list(here.filter(pk=Subquery(newest)).order_by("slide__code").values_list("pk", "slide__patient"))
 
 
 def results_in_pieces(runs: Sequence[int]) -> Iterator[list[Result]]:

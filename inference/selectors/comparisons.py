@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Count, Q
 
-from cases.models import Cohort, DatasetVersion, HpfImage
+from cases.models import Cohort, DatasetEntry, DatasetVersion, HpfImage, Slide
 from cases.selectors.datasets import dataset_rows
 from inference.models import Evaluation, PipelineVersion, TrainingRun
-from inference.pipeline.evaluation import compare_reports
+from inference.pipeline.evaluation import compare_reports, was_chosen
 from inference.pipeline.rules import RuleSet
 from inference.pipeline.training_data import INTERNAL
 from inference.selectors.ancestry import Known, datasets_behind, known_patients, untold
+from inference.selectors.runs import current_slides
 from inference.selectors.training import evaluation_newest
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidate minus the other pipeline on shared patients. ``seen``: those that the other one has learned from.
+    """Candidate minus the other pipeline on shared patients. ``seen``: those that the other one has learned from;
+    ``n_chosen_on``: those on whom the other one's gate was chosen.
 
     ``changed``: the patients whom the two call otherwise, without those withdrawn since; ``named``: their ids, whose
     reference and result whoever opens the page has seen.
@@ -32,6 +35,7 @@ class Comparison:
     seen: Known
     changed: tuple[dict[str, Any], ...]
     named: tuple[int, ...]
+    n_chosen_on: int = 0
 
     @property
     def verdict(self) -> str:
@@ -61,7 +65,8 @@ def comparison_of(run: TrainingRun, other: PipelineVersion | None) -> Comparison
     live = dict(dataset_rows(run.dataset).filter(split=INTERNAL).values_list("patient_code", "patient_id"))
     changed = tuple(row for row in result.pop("changed") if row["patient"] in live)
     named = tuple(live[row["patient"]] for row in changed)
-    return Comparison(ours, theirs, result, known_to(other, run.dataset), changed, named)
+    seen, n_chosen_on = known_to(other, run.dataset), gate_chosen_on(other, run.dataset)
+    return Comparison(ours, theirs, result, seen, changed, named, n_chosen_on)
 
 
 def known_to(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Known:
@@ -69,6 +74,24 @@ def known_to(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Known
     read = RuleSet.from_dict(pipeline.rule_set).slots if pipeline is not None else ()
     models = [model for slot, model in pipeline.slots.items() if slot in read] if pipeline is not None else []
     return replace(known_patients(dataset, datasets_behind(models)), untold=untold(models))
+
+
+def gate_chosen_on(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> int:
+    """How many internal-validation patients of a version were looked at when the gate of these rules was chosen.
+
+    A gate that looked best on patients is too good on them. The rules are known by name and version, and the runs on
+    whose candidates they were chosen by the names that those have from them; other rules, or of elsewhere: 0.
+    """
+    rules = pipeline.rule_set if pipeline is not None else {}
+    if not was_chosen(rules):
+        return 0
+    rows = PipelineVersion.objects.filter(rule_set__name=rules["name"], rule_set__version=rules["version"])
+    versions = TrainingRun.objects.filter(name__in=rows.values("name")).values("dataset")
+    looked_at = DatasetEntry.objects.filter(dataset__in=versions, split=INTERNAL).order_by()
+    seen = dataset_rows(dataset).filter(split=INTERNAL).filter(
+        Q(patient__in=looked_at.values("patient")) | Q(content_sha256__in=looked_at.values("content_sha256"))
+    )  # fmt: skip
+    return seen.order_by().aggregate(n=Count("patient", distinct=True))["n"]
 
 
 def report_of(pipeline: PipelineVersion | None, dataset: DatasetVersion) -> Evaluation | None:
@@ -91,14 +114,17 @@ class CohortToRun:
 
 
 def cohorts_to_run_again(pipeline: PipelineVersion | None) -> list[CohortToRun]:
-    """Cohorts with results, and how many of their slides have one of ``pipeline``; one query."""
+    """Cohorts with results, and how many of their slides need no rerun, as the cohort's own page counts them; a
+    constant number of queries."""
     if pipeline is None:
         return []
     slides = "patients__slides"
     live = Q(patients__withdrawn_at=None)
     rows = Cohort.objects.annotate(
         n_any=Count(slides, filter=live & Q(patients__slides__predictions__isnull=False), distinct=True),
-        n_current=Count(slides, filter=live & Q(patients__slides__predictions__run__pipeline=pipeline), distinct=True),
         n_slides=Count(slides, filter=live, distinct=True),
     ).filter(n_any__gt=0)
-    return [CohortToRun(row, row.n_slides, row.n_current) for row in rows]
+    current = current_slides(pipeline)
+    cohorts = Slide.objects.filter(patient__withdrawn_at=None).values_list("pk", "patient__cohort")
+    n_current = Counter(cohort for slide, cohort in cohorts if slide in current)
+    return [CohortToRun(row, row.n_slides, n_current[row.pk]) for row in rows]

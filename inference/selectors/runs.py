@@ -50,13 +50,16 @@ def run_list() -> QuerySet[PipelineRun]:
 
 
 def newest_results(*, slide_code: str = "", cohort_name: str = "") -> list[PipelineRun]:
-    """The newest finished run of each slide of one slide or cohort, by slide code; withdrawn patients left out."""
+    """The run of the newest result of each slide of one slide or cohort, by slide code; withdrawn patients left out.
+
+    Results come in another order than their runs were asked for where one was tried again later.
+    """
     done = (
         run_list()
         .exclude(prediction=None)
         .filter(**({"slide__code": slide_code} if slide_code else {"slide__patient__cohort__name": cohort_name}))
     )
-    newest = done.filter(slide=OuterRef("slide")).order_by("-id").values("pk")[:1]
+    newest = PatientPrediction.objects.filter(slide=OuterRef("slide")).order_by("-id").values("run")[:1]
     return list(
         done.filter(pk=Subquery(newest))
         .select_related("pipeline__model_1", "pipeline__model_2", "pipeline__model_3", "pipeline__single_model")
@@ -135,6 +138,12 @@ def cohort_states(
     """Slide id -> state, of the slides whose state is ``wanted``; three queries of plain values, because a page asks
     again and again while runs go on. Images are read only of slides whose images changed since their result."""
     return _states(_slides(cohort), PatientPrediction.objects.filter(slide__patient__cohort=cohort), pipeline, wanted)
+
+
+def current_slides(pipeline: PipelineVersion) -> set[int]:
+    """Slides of all cohorts whose result by this pipeline is of today's images: those that no rerun is needed for."""
+    slides = Slide.objects.filter(patient__withdrawn_at=None)
+    return set(_states(slides, PatientPrediction.objects.all(), pipeline, (RunState.CURRENT,)))
 
 
 def states_of(slides: Collection[int], pipeline: PipelineVersion) -> dict[int, RunState]:

@@ -21,9 +21,11 @@ from cases.services.images import image_add, images_move
 from cases.services.removals import image_remove
 from inference.models import PatientPrediction, PipelineRun, PipelineVersion, SlideContents
 from inference.pipeline.rules import RULE_SETS
+from inference.selectors.cohort_results import newest_run_ids
+from inference.selectors.comparisons import cohorts_to_run_again
 from inference.selectors.images import images_sha256_by_slide
 from inference.selectors.registry import pipeline_active
-from inference.selectors.runs import RunState, cohort_slide_states, cohort_states
+from inference.selectors.runs import RunState, cohort_slide_states, cohort_states, newest_results
 from inference.services.archives import pipeline_export
 from inference.services.contents import contents_remember
 from inference.services.registry import pipeline_activate
@@ -77,15 +79,30 @@ def test_the_cohort_panel_counts_and_tells_what_needs_a_rerun(
     text = client.get(address).content.decode()
     assert "2 of 3" in text
     assert "1 needs a rerun" in text
+    assert [(row.n_current, row.n_slides) for row in cohorts_to_run_again(pipeline)] == [(2, 3)], "as promotions tell"
 
     pipeline_activate(actor=admin_user, pipeline=other_pipeline)
     text = client.get(address).content.decode()
     assert "0 of 3" in text
     assert "3 need a rerun" in text
+    assert [(row.n_current, row.n_slides) for row in cohorts_to_run_again(other_pipeline)] == [(0, 3)]
     assert PipelineRun.objects.filter(pipeline=pipeline, prediction__isnull=False).count() == 3, "old results stay"
     client.post(reverse("cohort_run_create", args=[cohort.pk]), headers={"HX-Request": "true"})
     assert run_jobs() == 3
     assert "3 of 3" in client.get(address).content.decode()
+
+
+@pytest.mark.both_databases
+def test_the_newest_result_is_the_one_that_came_last(pipeline: Any, make_slide: Any) -> None:
+    """The run that was asked for first was tried again after the second had its result."""
+    slide = make_slide(1)
+    first, second = (PipelineRun.objects.create(pipeline=pipeline, slide=slide) for _ in range(2))
+    for run, images in ((second, "0" * 64), (first, images_sha256_by_slide([slide.pk])[slide.pk])):
+        PatientPrediction.objects.create(run=run, patient=slide.patient, slide=slide, images_sha256=images)
+    cohort = slide.patient.cohort
+    assert {*cohort_states(cohort, pipeline).values()} == {RunState.CURRENT}
+    assert newest_run_ids(cohort, pipeline) == [(first.pk, slide.patient_id)]
+    assert newest_results(slide_code=slide.code) == newest_results(cohort_name=cohort.name) == [first]
 
 
 @pytest.mark.both_databases
