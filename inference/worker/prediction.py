@@ -43,6 +43,7 @@ def run_pipeline(context: JobContext) -> str:
     ).get(job_id=context.job_id)
     if PatientPrediction.objects.filter(run=run).exists():
         return "The result was there already."
+    _refuse_withdrawn(run, "This patient was withdrawn before the run began; nothing was computed.")
     images = slide_images(run.slide_id)
     if not images:
         _store(context, run, images, {}, None)
@@ -63,6 +64,11 @@ def run_pipeline(context: JobContext) -> str:
     )
     _store(context, run, images, used, decision)
     return f"{counted(len(images), 'image')} done."
+
+
+def _refuse_withdrawn(run: PipelineRun, words: str) -> None:
+    if not Patient.objects.filter(pk=run.slide.patient_id, withdrawn_at=None).exists():
+        raise PatientWithdrawn(words)
 
 
 def _slots(run: PipelineRun, rules: RuleSet) -> dict[str, ModelVersion]:
@@ -208,8 +214,7 @@ def _store(
     profile = _profiles(models)
     profiles = {slot: model.engine.profile for slot, model in models.items()}
     with context.write():
-        if not Patient.objects.filter(pk=run.slide.patient_id, withdrawn_at=None).exists():
-            raise PatientWithdrawn("This patient was withdrawn while the run worked; no result was stored.")
+        _refuse_withdrawn(run, "This patient was withdrawn while the run worked; no result was stored.")
         PatientPrediction.objects.create(
             run=run,
             patient=run.slide.patient,

@@ -312,6 +312,24 @@ def test_the_job_of_a_cascade_tells_of_no_model_while_it_runs(
     assert len({note.partition(" on ")[2] for _, _, note in told}) == 1, "the profiles of all models, in both passes"
 
 
+def test_a_queued_run_of_a_withdrawn_patient_says_so_and_computes_nothing(
+    pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, admin_user: Any
+) -> None:
+    """The pixels are gone: it would ask for the field to be uploaded again."""
+    from cases.services.withdrawals import patient_withdraw
+
+    slide = make_slide(2)
+    run = run_request(actor=technician, slide=slide)
+    patient_withdraw(actor=admin_user, patient=slide.patient, reason="asked to")
+    Job.objects.filter(pk=run.job_id).update(status="queued", cancel_requested=False)  # just taken by a worker
+    run_jobs()
+    run.job.refresh_from_db()
+    assert (run.job.status, run.job.error) == (
+        "failed", "This patient was withdrawn before the run began; nothing was computed."
+    )  # fmt: skip
+    assert not ImagePrediction.objects.exists()
+
+
 def test_a_patient_withdrawn_meanwhile_gets_no_result(
     pipeline: Any, make_slide: Any, run_jobs: Any, technician: Any, admin_user: Any, monkeypatch: Any
 ) -> None:
