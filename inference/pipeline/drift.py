@@ -88,6 +88,8 @@ def suggest(
         strong.append(f"{live} decides by models trained on drawn phantoms, for demonstration: {', '.join(drawn)}.")
     if n_training and n_new >= GROWTH * n_training:
         strong.append(f"{n_new} labelled images are new, {n_new / n_training:.0%} of the {n_training} trained on.")
+    elif n_new and not n_training:
+        weak.append(f"{n_new} labelled images are new; the images that it was trained on are not here.")
     elif n_new:
         weak.append(f"{n_new} labelled images are new; from {GROWTH:.0%} of {n_training} on they are worth a training.")
     drifted = list(dict.fromkeys(shift.device for shift in found if shift.notable))

@@ -17,7 +17,7 @@ from inference.selectors.ancestry import is_uuid
 from inference.selectors.evaluation import UNKNOWN_DEVICE
 from inference.selectors.registry import pipeline_active
 
-NEWEST = 3000  # incoming images that are looked at
+NEWEST = 3000  # incoming images that are looked at, and training images beside them
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Standing:
     dataset: DatasetVersion | None
     labels: list[LabelCount]
     n_incoming: int
+    most: int | None  # where there may be more incoming images than were looked at: that number
     n_unmeasured: int
     shifts: list[Shift]
     confidences: list[Confidence]
@@ -47,7 +48,8 @@ def retraining_standing() -> Standing:
     live = pipeline_active()
     dataset = dataset_of(live)
     labels, n_new = _labels(dataset)
-    incoming = _incoming(dataset)
+    incoming, n_rows = _incoming(dataset)
+    most = NEWEST if n_rows == NEWEST else None
     trained = _contents(dataset)
     quality = _quality([*incoming, *trained])
     found = shifts(
@@ -56,7 +58,8 @@ def retraining_standing() -> Standing:
     )
     confidences = _confidences(live, dataset, incoming)
     return Standing(
-        live, dataset, labels, len(incoming), sum(content not in quality for content in incoming), found, confidences,
+        live, dataset, labels, len(incoming), most, sum(content not in quality for content in incoming), found,
+        confidences,
         suggest(
             live=str(live) if live else None, drawn=_drawn(live),
             n_training=sum(row.n_training for row in labels), n_new=n_new, found=found,
@@ -84,7 +87,10 @@ def _drawn(live: PipelineVersion | None) -> list[str]:
 
 def _labels(dataset: DatasetVersion | None) -> tuple[list[LabelCount], int]:
     """By label: images and patients trained on, and images that the version has not and to which somebody's decision
-    that counts now gives it. And the number of those images: two people may have given one two labels."""
+    that counts now gives it. And the number of those images: two people may have given one two labels.
+
+    What was labelled when the version was frozen is not new: the freeze left it out.
+    """
     entries = DatasetEntry.objects.filter(dataset=dataset, split="train").order_by()
     rows = entries.values("label").annotate(n=Count("id"), people=Count("patient", distinct=True))
     trained = {row["label"]: (row["n"], row["people"]) for row in rows}
@@ -99,16 +105,19 @@ def _labels(dataset: DatasetVersion | None) -> tuple[list[LabelCount], int]:
         .filter(Q(taken_out=None) | Q(taken_out=False))
         .order_by()
     )  # fmt: skip
+    if dataset is not None:
+        labelled = labelled.filter(current__decided_at__gt=dataset.created_at)
     new = dict(labelled.values_list("current__label").annotate(n=Count("image", distinct=True)))
     names = dict.fromkeys([*trained, *new])
     counts = [LabelCount(name, *trained.get(name, (0, 0)), new.get(name, 0)) for name in names]
     return counts, labelled.aggregate(n=Count("image", distinct=True))["n"]
 
 
-def _incoming(dataset: DatasetVersion | None) -> dict[str, str]:
-    """Content -> device of the newest images that the version has not, of all cohorts."""
-    rows = _newest(dataset).values_list("content_sha256", "slide__device__camera", "slide__device__microscope")
-    return {content: " on ".join(filter(None, (camera, scope))) or UNKNOWN_DEVICE for content, camera, scope in rows}
+def _incoming(dataset: DatasetVersion | None) -> tuple[dict[str, str], int]:
+    """Content -> device of the newest images that the version has not, of all cohorts; and how many images they are."""
+    rows = list(_newest(dataset).values_list("content_sha256", "slide__device__camera", "slide__device__microscope"))
+    found = {content: " on ".join(filter(None, (camera, scope))) or UNKNOWN_DEVICE for content, camera, scope in rows}
+    return found, len(rows)
 
 
 def _newest(dataset: DatasetVersion | None) -> QuerySet[HpfImage]:
@@ -119,8 +128,11 @@ def _newest(dataset: DatasetVersion | None) -> QuerySet[HpfImage]:
 
 
 def _contents(dataset: DatasetVersion | None) -> list[str]:
+    """Training images evenly through the version, which is in the order of its patients: the first ones alone would be
+    one centre's or one class's."""
     rows = DatasetEntry.objects.filter(dataset=dataset, split="train", patient__withdrawn_at=None)
-    return list(rows.order_by("number").values_list("content_sha256", flat=True)[:NEWEST])
+    contents = list(rows.order_by("number").values_list("content_sha256", flat=True))
+    return contents[:: max(1, -(-len(contents) // NEWEST))]
 
 
 def _quality(contents: Iterable[str]) -> dict[str, tuple[float, ...]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from cases.models import Exclusion, HpfImage, SortingDecision, SortingItem, SortingSeat, SortingTask
 from inference.models import ImagePrediction, ModelVersion, PipelineVersion
@@ -57,9 +60,12 @@ def test_labels_that_do_not_count_are_not_new(admin_user: Any, technician: Any) 
     for excluded, expected in ((True, {"AML": 0, "NO_LEUKEMIA": 0}), (False, {"AML": 1, "ALL": 1, "NO_LEUKEMIA": 0})):
         Exclusion.objects.create(image=first, excluded=excluded, reason="blur")
         assert {row.label: row.n_new for row in retraining_standing().labels} == expected
+    assert retraining._labels(write_version("later", small.taxonomy, rows))[1] == 0, "left out by the freeze, not new"
 
 
-def test_the_alarm_still_knows_the_validation_images_after_many_predictions(monkeypatch: Any) -> None:
+def test_the_alarm_still_knows_the_validation_images_after_many_predictions(
+    monkeypatch: Any, as_role: Callable[[str], Client]
+) -> None:
     """More predictions since than are looked at: the validation images' are older than all of them."""
     monkeypatch.setattr(retraining, "NEWEST", 12)
     dataset = freeze({"AML": 1, "NO_LEUKEMIA": 1}, n_images=2)
@@ -84,3 +90,8 @@ def test_the_alarm_still_knows_the_validation_images_after_many_predictions(monk
     found = retraining_standing().confidences
     assert sum(row.n_images for row in found) == 12
     assert {round(row.drop, 6) for row in found} == {0.3}
+    page = as_role("admin").get(reverse("training_when")).content.decode()
+    assert "The newest 12 images that are not part of the training are looked at" in page
+    monkeypatch.setattr(retraining, "NEWEST", 2)
+    looked_at = dataset.entries.filter(content_sha256__in=retraining._contents(dataset))
+    assert set(looked_at.values_list("patient_code", flat=True)) == {"tiny-AML-0", "tiny-NO_L-0"}, "not the first alone"
