@@ -78,24 +78,31 @@ def pipeline_create(
         )  # fmt: skip
     content: dict[str, Any] = {"rule_set": rule_set.as_dict()}
     content |= {f"{slot}_id": models[slot].pk if slot in models else None for slot in SLOT_CLASSES}
-    known = PipelineVersion.objects.filter(name=name, version=version).first()
-    if known is not None:
-        if any(getattr(known, key) != value for key, value in content.items()):
-            raise _taken("pipeline", name, version)
+    if known := _known_pipeline(name, version, content):
         return known
     try:
         with transaction.atomic():
             pipeline = PipelineVersion.objects.create(
                 name=name, version=version, description=description, created_by=actor, **content
             )
-    except IntegrityError as error:
-        raise _taken("pipeline", name, version) from error
+    except IntegrityError:
+        if known := _known_pipeline(name, version, content):
+            return known  # the second of two clicks at once
+        raise
     audit_record(
         actor=actor, action="pipeline.create", target=f"pipeline:{pipeline.pk}",
         data={"name": name, "version": version, "rules": rule_set.sha256,
               "models": {slot: str(model) for slot, model in models.items()}},
     )  # fmt: skip
     return pipeline
+
+
+def _known_pipeline(name: str, version: str, content: Mapping[str, Any]) -> PipelineVersion | None:
+    """The version of that name, if it is there and the same; VersionTaken if it is another."""
+    known = PipelineVersion.objects.filter(name=name, version=version).first()
+    if known is not None and any(getattr(known, key) != value for key, value in content.items()):
+        raise _taken("pipeline", name, version)
+    return known
 
 
 @transaction.atomic

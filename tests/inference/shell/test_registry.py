@@ -19,7 +19,7 @@ from django.urls import reverse
 from inference.models import ModelVersion, PipelineVersion
 from inference.pipeline.errors import WeightsFormat, WeightsSha
 from inference.pipeline.rules import RULE_SETS
-from inference.services import archives, files
+from inference.services import archives, files, registry
 from inference.services.archives import archive_import, model_export, pipeline_export
 from inference.services.errors import ArchiveRefused, ModelFilesMissing, VersionTaken
 from inference.services.registry import (
@@ -65,6 +65,17 @@ def test_importing_again_changes_nothing(pipeline: PipelineVersion, pipeline_fol
     events = AuditEvent.objects.count()
     assert pipeline_import(actor=None, folder=pipeline_folder) == pipeline
     assert AuditEvent.objects.count() == events
+
+
+def test_two_clicks_at_once_make_one_pipeline(pipeline: PipelineVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second looked before the first was through: the unique names tell it, and it gets what the first made."""
+    look, looks = registry._known_pipeline, iter([True])
+    monkeypatch.setattr(registry, "_known_pipeline", lambda *what: None if next(looks, False) else look(*what))
+    given = {"actor": None, "name": pipeline.name, "version": pipeline.version, "models": pipeline.slots}
+    assert pipeline_create(**given, rule_set=RULE_SETS[pipeline.rule_set["name"]]) == pipeline
+    looks = iter([True])
+    with pytest.raises(VersionTaken):
+        pipeline_create(**given, rule_set=RULE_SETS["paper-fig1"])
 
 
 def test_a_version_never_changes(pipeline: PipelineVersion, copy: Path) -> None:
