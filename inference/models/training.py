@@ -69,6 +69,12 @@ class TrainingPart(models.Model):
     def __str__(self) -> str:
         return f"{self.run_id}: {self.part}"
 
+    @property
+    def macro_f1(self) -> float | None:
+        """Of the registered model, whose batch norm was measured anew over all training images; while the part trains
+        that of its best epoch."""
+        return self.report["macro"]["f1"]["estimate"] if self.model_id and self.report else self.best_macro_f1
+
 
 @append_only()
 class TrainingEpoch(models.Model):

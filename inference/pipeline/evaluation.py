@@ -153,10 +153,19 @@ def sweep(cases: Sequence[Case], tables: Tables, rules: RuleSet) -> list[dict[st
     return rows
 
 
-def chosen_rules(rules: RuleSet, gate: Mapping[str, Any], version: int) -> RuleSet:
-    """The rules with another gate, under a name of their own: a choice is a new version, never a change."""
-    base = rules.name.removesuffix("-swept")
-    return replace(rules, name=f"{base}-swept"[:64], version=version, gate=Threshold.from_dict(gate, "gate"))
+CHOSEN: Final = "-swept"
+
+
+def was_chosen(rules: Mapping[str, Any]) -> bool:
+    """Whether a stored rule set is one that ``chosen_rules`` made."""
+    return str(rules.get("name", "")).endswith(CHOSEN)
+
+
+def chosen_rules(rules: RuleSet, gate: Mapping[str, Any]) -> RuleSet:
+    """The rules with another gate, under a name of their own, whose free version the caller knows: a choice is a new
+    version, never a change."""
+    base = rules.name.removesuffix(CHOSEN)[: 64 - len(CHOSEN)]
+    return replace(rules, name=base + CHOSEN, gate=Threshold.from_dict(gate, "gate"))
 
 
 def _gate_figures(cases: Sequence[Case], calls: Sequence[str | None]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from inference.pipeline.train_batches import (
     split,
 )
 from inference.pipeline.train_state import Epoch, State, read_state, write_state
-from inference.pipeline.training_config import TrainingSettings
+from inference.pipeline.training_config import ConfigInvalid, TrainingSettings
 from leukoweb.statistics.classification import accuracy, class_metrics, macro_average
 from leukoweb.statistics.confusion import confusion_matrix
 
@@ -110,6 +110,7 @@ class Trainer:
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         require_apart(training, validation)
+        require_precision(settings, torch.device(device).type)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.training, self.validation, self.settings = training, validation, settings
@@ -130,7 +131,7 @@ class Trainer:
             raise DatasetInvalid(f"{n} training images are too few for {self.world.size} devices.", field="training")
         self.schedule = make_schedule(self.optimiser, settings, settings.epochs * self.steps_per_epoch)
         self.scaler = torch.amp.GradScaler(
-            self.device.type, enabled=settings.precision == "fp16" and self.device.type == "cuda"
+            self.device.type, enabled=settings.precision == "fp16"
         )
         self.steps, self.accumulate = 0, settings.accumulate
         self.history: list[Epoch] = []
@@ -301,9 +302,16 @@ class Trainer:
 
     def autocast(self) -> AbstractContextManager[None]:
         kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
-        if kind is None or (kind is torch.float16 and self.device.type != "cuda"):
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=kind)
+        return nullcontext() if kind is None else torch.autocast(self.device.type, dtype=kind)
+
+
+def require_precision(settings: TrainingSettings, device: str) -> None:
+    """ConfigInvalid for fp16 on a CPU, which has no use for it: it would be fp32 under a wrong name on the card."""
+    if settings.precision == "fp16" and device != "cuda":
+        raise ConfigInvalid(
+            "fp16 needs a GPU, and there is none on this machine.", field="precision",
+            hint="Choose bf16, which is as fast on a CPU that has it, or fp32.",
+        )  # fmt: skip
 
 
 def train(

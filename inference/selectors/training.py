@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db.models import Min, QuerySet
+from django.db.models import Min, Q, QuerySet
 
 from cases.models import DatasetEntry, DatasetVersion
 from cases.selectors.datasets import dataset_rows
@@ -129,10 +129,14 @@ def evaluation_job(pipeline: PipelineVersion | None, dataset: DatasetVersion) ->
     return None if report is not None and job.finished_at is not None and report.created_at > job.finished_at else job
 
 
-def comparators_of(run: TrainingRun) -> dict[str, ModelVersion]:
-    """The single models that a run has trained, by part; one query."""
-    rows = run.parts.select_related("model")
-    return {part.part: part.model for part in rows if part.part.startswith("single") and part.model}
+def comparators_of(pipeline: PipelineVersion) -> dict[str, ModelVersion]:
+    """The single models of the run whose candidate this is, by part; one query.
+
+    A candidate has its run's name, also where its gate was chosen later and it gave way to another version.
+    """
+    runs = TrainingRun.objects.filter(Q(pipeline=pipeline) | Q(name=pipeline.name))
+    rows = TrainingPart.objects.filter(run__in=runs, part__startswith="single").exclude(model=None)
+    return {part.part: part.model for part in rows.select_related("model") if part.model}
 
 
 def promotions() -> QuerySet[Promotion]:

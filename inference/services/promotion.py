@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.db import transaction
 
 from cases.models import DatasetVersion
@@ -9,7 +11,7 @@ from inference.models import PipelineVersion, Promotion, TrainingRun
 from inference.pipeline.evaluation import chosen_rules
 from inference.pipeline.rules import RuleSet
 from inference.selectors.registry import version_free
-from inference.selectors.training import comparators_of, evaluation_key, evaluation_newest
+from inference.selectors.training import evaluation_key, evaluation_newest
 from inference.services.registry import pipeline_activate, pipeline_create
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
@@ -51,7 +53,8 @@ def rules_choose(*, actor: User | None, run: TrainingRun, measure: str, at_least
 
     Only a threshold that the sweep on internal-validation patients has looked at can be chosen.
     """
-    run = TrainingRun.objects.select_for_update(of=("self",)).select_related("pipeline", "dataset").get(pk=run.pk)
+    # The pipeline is read behind the lock: who waited for it must see what the other one has chosen.
+    run = TrainingRun.objects.select_for_update().get(pk=run.pk)
     if run.pipeline is None:
         raise Conflict(f"{run.name} has no candidate pipeline.")
     gate = run.pipeline.rule_set.get("gate") or {}
@@ -65,10 +68,11 @@ def rules_choose(*, actor: User | None, run: TrainingRun, measure: str, at_least
             f"The sweep has no gate of {measure or 'no measure'} {at_least or ''}".strip() + ".",
             code="E_SWEEP", hint="Choose one of the listed thresholds.", field="at_least",
         )  # fmt: skip
-    version = int(version_free(PipelineVersion, run.pipeline.name))
-    rules = chosen_rules(RuleSet.from_dict(run.pipeline.rule_set), row["gate"], version)
+    rules = chosen_rules(RuleSet.from_dict(run.pipeline.rule_set), row["gate"])
+    rules = replace(rules, version=_rules_version_free(rules.name))
     pipeline = pipeline_create(
-        actor=actor, name=run.pipeline.name, version=str(version), rule_set=rules, models=run.pipeline.slots,
+        actor=actor, name=run.pipeline.name, version=version_free(PipelineVersion, run.pipeline.name), rule_set=rules,
+        models=run.pipeline.slots,
         description=f"{run.pipeline.description} Gate {measure} {at_least}, chosen on internal validation.",
     )  # fmt: skip
     TrainingRun.objects.filter(pk=run.pk).update(pipeline=pipeline)
@@ -79,14 +83,17 @@ def rules_choose(*, actor: User | None, run: TrainingRun, measure: str, at_least
     return pipeline
 
 
-def evaluate_request(
-    *, actor: User | None, pipeline: PipelineVersion, dataset: DatasetVersion, run: TrainingRun | None = None
-) -> Job:
-    """Queue a pipeline's evaluation on a dataset version's internal-validation patients; the candidate of ``run``
-    together with the run's single models."""
-    extra = comparators_of(run) if run is not None and run.pipeline == pipeline else {}
+def _rules_version_free(name: str) -> int:
+    """The version that no stored rule set of this name has yet, of whatever pipeline; choices come one by one."""
+    list(PipelineVersion.objects.select_for_update().order_by("pk").values_list("pk"))
+    stored = PipelineVersion.objects.filter(rule_set__name=name).values_list("rule_set", flat=True)
+    return max((rules["version"] for rules in stored), default=0) + 1
+
+
+def evaluate_request(*, actor: User | None, pipeline: PipelineVersion, dataset: DatasetVersion) -> Job:
+    """Queue a pipeline's evaluation on a dataset version's internal-validation patients."""
     return job_create(
         kind=EVALUATE_KIND, title=f"Evaluate {pipeline} on {dataset}", actor=actor,
         key=evaluation_key(pipeline, dataset),
-        payload={"pipeline": pipeline.pk, "dataset": dataset.pk, "extra": {k: v.pk for k, v in extra.items()}},
+        payload={"pipeline": pipeline.pk, "dataset": dataset.pk},
     )  # fmt: skip

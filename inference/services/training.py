@@ -15,7 +15,7 @@ from django.db.models import Q
 from cases.models import DatasetVersion, Patient
 from cases.selectors.datasets import dataset_moved
 from cases.services.exposures import exposure_record, exposures_record
-from inference.models import ModelVersion, TrainingPart, TrainingRun
+from inference.models import ModelVersion, TrainingNote, TrainingPart, TrainingRun
 from inference.pipeline.errors import EngineUnavailable
 from inference.pipeline.rules import rule_set_named
 from inference.pipeline.training_config import PARTS, ConfigInvalid, TrainingConfig
@@ -85,7 +85,7 @@ def training_create(
         The name is a run's already, or a registered model's or pipeline's.
     """
     require_trainable()
-    rule_set_named(config.rules)
+    lacking = _check_rules(config)
     check_dataset(dataset, config)
     config, bases = _resolve_start(config)
     check_start(dataset, datasets_behind(bases.values()))
@@ -119,6 +119,11 @@ def training_create(
     TrainingPart.objects.bulk_create(
         [TrainingPart(run=run, part=part, position=i) for i, part in enumerate(config.models)]
     )
+    if lacking:
+        TrainingNote.objects.create(
+            run=run, text=f"As things are, no candidate pipeline will come of this run: the rules {config.rules} also "
+            f"read {' and '.join(lacking)}, and no active pipeline has that. The models will be registered.",
+        )  # fmt: skip
     audit_record(
         actor=actor, action="training.create", target=f"training:{run.pk}",
         data={"name": name, "dataset": str(dataset), "manifest": dataset.manifest_sha256, "config": config.as_dict()},
@@ -199,6 +204,24 @@ def estimate_request(*, actor: User | None, run: TrainingRun) -> Job:
     )  # fmt: skip
     TrainingRun.objects.filter(pk=run.pk).update(estimate_job=job)
     return job
+
+
+def _check_rules(config: TrainingConfig) -> list[str]:
+    """Slots that the rules read and that neither the run nor the active pipeline fills: without them no candidate.
+
+    ConfigInvalid where the rules read none of what the run trains either, or none of it though the run trains more than
+    comparators: then other models would decide for the candidate.
+    """
+    rules, active = rule_set_named(config.rules), pipeline_active()
+    trained = {PARTS[part][0] for part in config.models}
+    lacking = [slot for slot in rules.slots if slot not in trained and (active is None or slot not in active.slots)]
+    if not trained & set(rules.slots) and (lacking or trained != {"single_model"}):
+        more = f", and no active pipeline has {' and '.join(lacking)}" if lacking else ""
+        raise ConfigInvalid(
+            f"The rules {rules.name} read {', '.join(rules.slots)}: none of that is trained here{more}.", field="rules",
+            hint="Choose other rules, or other models.",
+        )  # fmt: skip
+    return lacking
 
 
 def _resolve_start(config: TrainingConfig) -> tuple[TrainingConfig, dict[str, ModelVersion]]:

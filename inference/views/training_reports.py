@@ -14,7 +14,14 @@ from cases.curation_forms import ExcludeForm
 from inference.models import PipelineVersion, Promotion, TrainingRun
 from inference.pipeline import figures
 from inference.pipeline.training_config import PARTS
-from inference.selectors.comparisons import cohorts_to_run_again, comparison_of, known_to, report_of, worst_images
+from inference.selectors.comparisons import (
+    cohorts_to_run_again,
+    comparison_of,
+    gate_chosen_on,
+    known_to,
+    report_of,
+    worst_images,
+)
 from inference.selectors.registry import pipeline_active, pipeline_list
 from inference.selectors.training import evaluation_job, promotions
 from inference.services import promotion
@@ -64,6 +71,7 @@ def training_compare(request: HttpRequest, run: uuid.UUID) -> HttpResponse:
         "run": row, "other": other, "active": pipeline_active(), "others": pipeline_list()[:30],
         "report": report_of(row.pipeline, row.dataset), "comparison": comparison,
         "other_report": report_of(other, row.dataset), "known": known_to(row.pipeline, row.dataset),
+        "n_chosen_on": gate_chosen_on(row.pipeline, row.dataset),
         "job": evaluation_job(row.pipeline, row.dataset), "other_job": evaluation_job(other, row.dataset),
         "form": PromoteForm(initial={"instead_of": getattr(pipeline_active(), "pk", None)}),
     }  # fmt: skip
@@ -86,7 +94,7 @@ def training_evaluate(request: HttpRequest, run: uuid.UUID, pipeline: int) -> Ht
     """Queue the evaluation of a pipeline on the run's internal-validation patients."""
     row = _finished(run)
     chosen = get_object_or_404(PipelineVersion, pk=pipeline)
-    ring(promotion.evaluate_request(actor=person(request), pipeline=chosen, dataset=row.dataset, run=row).pk)
+    ring(promotion.evaluate_request(actor=person(request), pipeline=chosen, dataset=row.dataset).pk)
     messages.info(request, f"The evaluation of {chosen} is queued; this page shows how far it is.")
     against = f"?against={chosen.pk}" if chosen != row.pipeline else ""
     return redirect(reverse("training_compare", args=[run]) + against)

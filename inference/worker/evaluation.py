@@ -18,6 +18,7 @@ from inference.pipeline.evaluation import Case, Comparator, pipeline_report
 from inference.pipeline.rules import RuleSet
 from inference.pipeline.runner import softmax
 from inference.selectors.evaluation import KnownPatient, internal_patients
+from inference.selectors.training import comparators_of
 from inference.services.training import check_moved
 from inference.worker.engines import OpenModel, open_model
 from inference.worker.images import batches
@@ -49,25 +50,23 @@ class Hooks:
 
 
 def evaluate_job(context: JobContext) -> str:
-    """The job ``training.evaluate``; the payload is {pipeline, dataset, extra: {comparator: model}}."""
+    """The job ``training.evaluate``; the payload is {pipeline, dataset}."""
     pipeline = PipelineVersion.objects.get(pk=context.payload["pipeline"])
     dataset = DatasetVersion.objects.get(pk=context.payload["dataset"])
     hooks = Hooks(lambda done, total: context.progress(done, total, f"{pipeline} on {dataset}"), context.write)
-    wanted = context.payload.get("extra", {})
-    models = ModelVersion.objects.in_bulk(wanted.values())
-    evaluation = evaluate_dataset(pipeline, dataset, hooks, {name: models[pk] for name, pk in wanted.items()})
+    evaluation = evaluate_dataset(pipeline, dataset, hooks)
     return f"{counted(evaluation.report['n_patients'], 'patient')} evaluated."
 
 
 def evaluate_dataset(
-    pipeline: PipelineVersion, dataset: DatasetVersion, hooks: Hooks, extra: Mapping[str, ModelVersion] | None = None
+    pipeline: PipelineVersion, dataset: DatasetVersion, hooks: Hooks
 ) -> Evaluation:
-    """Run what is missing on the internal-validation patients and store the report. ``extra``: more comparators.
+    """Run what is missing on the internal-validation patients and store the report.
 
     TrainingRefused where images of the version are another patient's now.
     """
     check_moved(dataset)
-    report, profile = evaluate_patients(pipeline, internal_patients(dataset), hooks, extra)
+    report, profile = evaluate_patients(pipeline, internal_patients(dataset), hooks)
     with hooks.write():
         return Evaluation.objects.create(
             pipeline=pipeline, dataset=dataset, report=report, engine_profile=profile[:240]
@@ -78,16 +77,18 @@ def evaluate_patients(
     pipeline: PipelineVersion,
     patients: Sequence[KnownPatient],
     hooks: Hooks,
-    extra: Mapping[str, ModelVersion] | None = None,
 ) -> tuple[dict[str, object], str]:
-    """The report of ``inference.pipeline.evaluation`` and the numeric profiles that computed it."""
+    """The report of ``inference.pipeline.evaluation`` and the numeric profiles that computed it.
+
+    Whoever asks: a candidate has the single models of its run beside it, since the newest report counts.
+    """
     if not patients:
         raise NobodyKnown(
             "No patient with images has a known diagnosis here, so there is nothing to evaluate on.",
             hint="Enter reference diagnoses, or choose another dataset.",
         )
     models = dict(pipeline.slots)
-    models |= {name: row for name, row in (extra or {}).items() if row not in models.values()}
+    models |= {name: row for name, row in comparators_of(pipeline).items() if row not in models.values()}
     images = [image for patient in patients for image in patient.images]
     tables, profile = predict_images(images, models, hooks)
     cases, start = [], 0

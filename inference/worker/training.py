@@ -42,6 +42,13 @@ def train_run(context: JobContext) -> str:
     """The job ``training.run``. Returns the closing words of the job."""
     run = TrainingRun.objects.select_related("dataset__taxonomy", "pipeline").get(pk=context.payload["run"])
     require_torch("Training")
+    from inference.pipeline.threads import threads_given_back
+
+    with threads_given_back():
+        return _train(context, run)
+
+
+def _train(context: JobContext, run: TrainingRun) -> str:
     plan = run.plan
     maps = {part.part: part for part in check_dataset(run.dataset, plan)}
     entries = training_entries(run.dataset)
@@ -50,8 +57,7 @@ def train_run(context: JobContext) -> str:
         gone = dataset_withdrawn(run.dataset)
         left = f" {counted(gone, 'image')} left out, of patients withdrawn after the freeze." if gone else ""
         say(f"Started: {counted(len(entries), 'image')} of {run.dataset}, {', '.join(plan.models)}.{left}")
-        run.environment = environment(plan) | run.environment
-        run.save(update_fields=["environment"])
+    _note_environment(run, say)
     _progress(context, run, "checking the files of the dataset")
     verify_manifest(run.dataset)
     verify_files(entries, context.check)
@@ -70,6 +76,7 @@ def train_run(context: JobContext) -> str:
 def estimate_run(context: JobContext) -> str:
     """The job ``training.estimate``: a few steps on made-up pixels, times what the run would take."""
     require_torch("Training")
+    from inference.pipeline.threads import threads_given_back
     from inference.pipeline.train_measure import measure_part
 
     run = TrainingRun.objects.select_related("dataset__taxonomy").get(pk=context.payload["run"])
@@ -78,7 +85,8 @@ def estimate_run(context: JobContext) -> str:
     found: list[dict[str, Any]] = []
     for part in maps:
         context.check()
-        found.append(measure_part(plan, part, entries))
+        with threads_given_back():
+            found.append(measure_part(plan, part, entries))
         context.progress(len(found), len(maps))
     total = sum(item["seconds"] for item in found)
     estimate = {"seconds": total, "parts": found, "environment": environment(plan)}
@@ -116,6 +124,21 @@ def environment(plan: TrainingConfig) -> dict[str, Any]:
         "torch": torch.__version__, "torchvision": torchvision.__version__,
         "python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(),
     }  # fmt: skip
+
+
+def _note_environment(run: TrainingRun, say: Log) -> None:
+    """That of the first attempt, and under ``later`` each other one in which the run went on."""
+    now, known = environment(run.plan), run.environment
+    later = list(known.get("later", ()))
+    if "device" not in known:
+        run.environment = now | known
+    elif now in later or now == {key: known.get(key) for key in now}:
+        return
+    else:
+        run.environment = known | {"later": [*later, now]}
+        words = f"{now['device']}, {counted(now['threads'], 'thread')}, torch {now['torch']}"
+        say(f"Goes on in other surroundings than it began in: {words}.")
+    run.save(update_fields=["environment"])
 
 
 def _train_part(context: JobContext, run: TrainingRun, part: TrainingPart, data: Any, say: Log) -> None:

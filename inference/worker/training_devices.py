@@ -22,6 +22,7 @@ from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
 
 POLL_S = 1.0
+END_S = 60  # torchrun gives its processes 30 s, then kills them; killed before that, it leaves them behind
 
 
 class DevicesFailed(DomainError):
@@ -74,7 +75,7 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
     if process is not None and process.poll() is None:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(END_S)
         except subprocess.TimeoutExpired:
             process.kill()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,16 @@ from leukoweb.statistics.results import to_json_value
 def train_quick(
     context: JobContext, run: TrainingRun, part: TrainingPart, data: tuple[ImageSet, ImageSet], start: Start, say: Any
 ) -> Any:
-    """The backbone with its new head, as a full training would return it; after a kill it starts over (seconds)."""
+    """The backbone with its new head, as a full training would return it; after a kill it starts over (seconds).
+
+    ``part`` gets its figures unsaved: they and the epochs are written with the registration (``save_epochs``), so that
+    an attempt which came to nothing leaves none.
+    """
     import torch
 
     from inference.pipeline import head as heads
     from inference.pipeline.networks import build_network
-    from inference.pipeline.train import Epoch, TrainedModel, evaluate, logits_of
+    from inference.pipeline.train import Epoch, TrainedModel, evaluate, logits_of, require_precision
     from inference.pipeline.train_batches import Normalise
 
     plan, (training, validation) = run.plan, data
@@ -36,6 +41,7 @@ def train_quick(
     if plan.settings.threads:
         torch.set_num_threads(plan.settings.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    require_precision(plan.settings, device)
     network = build_network(plan.architecture, len(training.classes), initial_weights=start.source).to(device)
     normalise = Normalise(plan.recipe, device)
     if plan.recalibrate_frozen:
@@ -61,7 +67,7 @@ def train_quick(
         features[0], training.targets, len(training.classes), plan.settings, validate, features[1]
     )
     network = heads.put_head(network.cpu(), trained)
-    _save(context, part, history, best[-1].number)
+    part.epochs_done, part.best_epoch, part.best_macro_f1 = len(history), best[-1].number, best[-1].macro_f1
     logits = logits_of(network, validation, Normalise(plan.recipe))
     settings = {name: getattr(plan.settings, name) for name in heads.HEAD_SETTINGS}
     settings |= {"optimiser": "AdamW", "method": "quick: frozen backbone, new head"}
@@ -105,19 +111,16 @@ class _Features:
         return np.stack([self.cache.get(sha) for sha in images.contents]).astype(np.float32)
 
 
-def _save(context: JobContext, part: TrainingPart, history: list[Any], best_epoch: int) -> None:
-    """All epochs of the head in one transaction: they take milliseconds each and are one piece of progress."""
-    with context.write():
-        TrainingEpoch.objects.bulk_create(
-            [
-                TrainingEpoch(
-                    part=part, number=e.number, loss=e.loss, macro_f1=e.macro_f1, accuracy=e.accuracy,
-                    class_f1=to_json_value(e.class_f1), learning_rate=e.learning_rate, images_per_s=0, seconds=0,
-                )
-                for e in history
-            ],
-            ignore_conflicts=True,
-        )  # fmt: skip
-        part.epochs_done, part.best_epoch = len(history), best_epoch
-        part.best_macro_f1 = history[best_epoch - 1].macro_f1
-        part.save(update_fields=["epochs_done", "best_epoch", "best_macro_f1"])
+def save_epochs(part: TrainingPart, history: Sequence[Any]) -> None:
+    """All epochs of the head, within the caller's transaction: they take milliseconds each and are one piece of
+    progress. Those that an earlier release wrote for an attempt that came to nothing stay: epochs never change."""
+    TrainingEpoch.objects.bulk_create(
+        [
+            TrainingEpoch(
+                part=part, number=e.number, loss=e.loss, macro_f1=e.macro_f1, accuracy=e.accuracy,
+                class_f1=to_json_value(e.class_f1), learning_rate=e.learning_rate, images_per_s=0, seconds=0,
+            )
+            for e in history
+        ],
+        ignore_conflicts=True,
+    )  # fmt: skip

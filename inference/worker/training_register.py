@@ -15,18 +15,20 @@ from inference.pipeline.dataset import ImageSet
 from inference.pipeline.rules import rule_set_named
 from inference.pipeline.runner import softmax
 from inference.pipeline.training_config import PARTS
-from inference.pipeline.training_data import INTERNAL, TRAIN, Entry, TrainingRefused, class_counts, part_map
+from inference.pipeline.training_data import INTERNAL, TRAIN, Entry, class_counts, part_map
 from inference.pipeline.validation import model_report
 from inference.selectors.comparisons import known_to
 from inference.selectors.evaluation import entry_groups
 from inference.selectors.registry import pipeline_active, version_free
-from inference.selectors.training import comparators_of, evaluation_newest
+from inference.selectors.training import evaluation_newest
 from inference.services.registry import model_import, pipeline_create
 from inference.services.training import model_name
 from inference.services.version import app_version
-from inference.worker.evaluation import Hooks, NobodyKnown, evaluate_dataset
+from inference.worker.evaluation import Hooks, evaluate_dataset
+from inference.worker.training_quick import save_epochs
 from inference.worker.training_start import Start
 from inference.worker.training_withdrawals import entries_still
+from leukoweb.core.exceptions import DomainError
 from leukoweb.core.jobs.context import JobContext
 
 CONTROL = "CONTROL trained on shuffled labels: it must stay at chance and is never to be used. "
@@ -64,7 +66,11 @@ def register_part(
             entries_still(run, data)
             model = model_import(actor=run.created_by, folder=folder.path)
             part.model, part.report, part.state_name = model, report, ""
-            part.save(update_fields=["model", "report", "state_name"])
+            fields = ["model", "report", "state_name"]
+            if run.plan.method == "quick":
+                save_epochs(part, trained.history)
+                fields += ["epochs_done", "best_epoch", "best_macro_f1"]
+            part.save(update_fields=fields)
     best = f"epoch {part.best_epoch}, macro F1 {trained.metrics['macro_f1']:.3f} on {report['n_patients']} patients"
     say(f"{PARTS[part.part][2]}: registered as {model} ({best}).")
     return model
@@ -77,13 +83,12 @@ def candidate_ensure(context: JobContext, run: TrainingRun, entries: list[Entry]
     if run.pipeline is None:
         return "The models are registered; there is no candidate pipeline."
     hooks = Hooks(lambda done, total: context.check(), context.write)
-    extra = comparators_of(run)
     live = pipeline_active()
     for pipeline in dict.fromkeys([run.pipeline, *([live] if live else [])]):
         if evaluation_newest(pipeline, run.dataset) is None:
             try:
-                evaluate_dataset(pipeline, run.dataset, hooks, extra if pipeline == run.pipeline else None)
-            except (NobodyKnown, TrainingRefused) as error:
+                evaluate_dataset(pipeline, run.dataset, hooks)
+            except DomainError as error:  # the training is done all the same; its page offers the evaluation again
                 say(f"{pipeline} was not evaluated: {error.message}")
             else:
                 say(f"{pipeline} was evaluated on the internal-validation patients.")
@@ -99,8 +104,8 @@ def _make_candidate(context: JobContext, run: TrainingRun, say: Any) -> None:
     for part in ("single_3", "single_5", "model_1", "model_2", "model_3"):
         if part in trained:
             models[PARTS[part][0]] = trained[part]
-    if "model_3" in trained and not trained.keys() & {"single_3", "single_5"}:
-        models.pop("single_model", None)
+    if "model_3" in trained and not trained.keys() & {"single_3", "single_5"} and "single_model" not in rules.slots:
+        models.pop("single_model", None)  # an older one would be taken for the new models' comparator
     lacking = [slot for slot in rules.slots if slot not in models]
     if lacking:
         say(f"No candidate pipeline: the rules {rules.name} also need {', '.join(lacking)}, and none is live.")

@@ -117,9 +117,9 @@ def test_the_sweep_shows_what_a_stricter_gate_buys_and_costs() -> None:
     found = [row["sensitivity"].estimate for row in counts]
     assert found == sorted(found, reverse=True)
     assert {group["name"] for group in counts[0]["by_size"]} == {"under 10", "10 to 29"}
-    rules = chosen_rules(RULE_SETS["paper-fig2"], rows["count", 2]["gate"], 2)
-    assert (rules.name, rules.version, rules.gate.at_least) == ("paper-fig2-swept", 2, 2)
-    assert chosen_rules(rules, rows["count", 3]["gate"], 3).name == "paper-fig2-swept"
+    rules = chosen_rules(RULE_SETS["paper-fig2"], rows["count", 2]["gate"])
+    assert (rules.name, rules.version, rules.gate.at_least) == ("paper-fig2-swept", 1, 2)
+    assert chosen_rules(rules, rows["count", 3]["gate"]).name == "paper-fig2-swept"
 
 
 def test_two_pipelines_on_the_patients_that_both_have() -> None:
@@ -178,6 +178,8 @@ def test_drift_and_the_suggestion_that_follows() -> None:
     assert any("less sure on images of DP74: by 0.30" in reason for reason in strong.reasons)
     assert not Confidence("DP74", 9, 0.6, 0.9).notable, "too few images"
     assert suggest(**base | {"live": None}).title == "No pipeline is active: train one."
+    (unknown,) = suggest(**base | {"n_training": 0, "n_new": 5}).reasons
+    assert unknown == "5 labelled images are new; the images that it was trained on are not here."
     phantoms = suggest(**base | {"drawn": ["m 1"]})
     assert phantoms.level == "retrain"
     assert "trained on drawn phantoms, for demonstration: m 1." in phantoms.reasons[0]

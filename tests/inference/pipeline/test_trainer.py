@@ -20,7 +20,7 @@ from inference.pipeline.train import Diverged, Epoch, OutOfMemory, TrainedModel,
 from inference.pipeline.train_batches import Normalise, epoch_order, split
 from inference.pipeline.train_memory import OVERHEAD, SHARE, fit_to_memory, kept_bytes_per_image
 from inference.pipeline.train_state import StateUnreadable
-from inference.pipeline.training_config import TrainingSettings
+from inference.pipeline.training_config import ConfigInvalid, TrainingSettings
 from tests.inference.pipeline.test_train import ARCHITECTURE, RECIPE, coloured
 
 SETTINGS = TrainingSettings(epochs=4, batch_size=8, learning_rate=5e-3, seed=3, threads=1, recalibration_images=16)
@@ -243,6 +243,11 @@ def test_the_need_for_memory_is_known_before_the_first_step() -> None:
         architecture=ARCHITECTURE, recipe=replace(RECIPE, size_px=64), settings=SETTINGS,
     )  # fmt: skip
     assert kept_bytes_per_image(double) / need == pytest.approx(4, rel=0.1)
+
+
+def test_fp16_without_a_gpu_is_refused_instead_of_computed_as_fp32() -> None:
+    with pytest.raises(ConfigInvalid, match="fp16 needs a GPU"):
+        trainer(replace(SETTINGS, precision="fp16"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ from inference.pipeline.dataset import ImageSet
 from inference.pipeline.train import Trainer
 from inference.selectors.training import withdrawn_since
 from inference.services.training import NEW_RUN, training_continue, training_create, training_start
-from inference.worker import training_devices
+from inference.worker import training, training_devices
 from inference.worker.training import run_folder, save_epoch
 from inference.worker.training_start import Start
 from leukoweb.core.exceptions import Conflict
@@ -155,6 +156,26 @@ def test_a_training_on_devices_that_fails_leaves_no_pixels(run: TrainingRun, mon
     assert seen == ["training.npy", "validation.npy"], "those of the killed attempt went before"
     assert not list(folder.rglob("*.npy"))
     assert state.exists()
+
+
+def test_what_a_run_went_on_in_is_on_record(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four attempts on two machines: the card will name both."""
+    said: list[str] = []
+    for device in ("CPU", "CPU", "A100", "A100"):
+        surroundings = {"device": device, "threads": 2, "torch": "2.0"}
+        monkeypatch.setattr(training, "environment", lambda plan, now=surroundings: now)
+        training._note_environment(run, said.append)  # type: ignore[arg-type]
+    run.refresh_from_db()
+    assert (run.environment["device"], [later["device"] for later in run.environment["later"]]) == ("CPU", ["A100"])
+    assert said == ["Goes on in other surroundings than it began in: A100, 2 threads, torch 2.0."]
+
+
+def test_torchrun_has_the_time_to_end_its_own_processes() -> None:
+    """They are in sessions of their own: killed with it unasked, none of them would end."""
+    from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+
+    theirs = inspect.signature(LocalElasticAgent._shutdown).parameters["timeout"].default
+    assert theirs < training_devices.END_S
 
 
 def test_the_bar_of_several_devices_counts_the_whole_run(frozen: Any, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,15 @@ from django.utils import timezone
 from cases.models import Exclusion, Exposure, Patient
 from cases.services.withdrawals import patient_withdraw
 from inference.models import Evaluation, ModelVersion, PipelineVersion, Promotion, TrainingEpoch, TrainingRun
+from inference.pipeline.rules import rule_set_named
+from inference.selectors.comparisons import gate_chosen_on
+from inference.selectors.training import comparators_of
+from inference.services.registry import pipeline_create
 from inference.services.training import training_create
+from inference.worker.evaluation import Hooks, NobodyKnown, evaluate_dataset
 from leukoweb.core.models import Job
 from tests.inference.training.conftest import config
+from tests.inference.training.test_ancestry import descendant, drawn_anew
 
 pytestmark = pytest.mark.django_db
 
@@ -107,6 +114,7 @@ def check_what_a_run_leaves(trained: TrainingRun, data_dir: Path) -> None:
     for part in trained.parts.all():  # every epoch is there once
         assert list(part.epochs.values_list("number", flat=True)) == [1, 2, 3]
         assert part.epochs.get(number=part.best_epoch).macro_f1 == part.best_macro_f1
+        assert part.macro_f1 == part.report["macro"]["f1"]["estimate"], "one figure on every page: the model's"
     assert TrainingEpoch.objects.count() == 9
     assert trained.notes.first().text.startswith("Started: 63 images")
     assert not list((data_dir / "training").rglob("*.safetensors")), "states are dropped once the model is registered"
@@ -158,6 +166,7 @@ def test_from_the_report_to_promotion_and_back(
     run_jobs()
     page = admin.get(compare).content.decode()
     assert "7 patients compared" in page
+    assert "whom no model of the candidate has learned from" in page
     gate = {"measure": "count", "at_least": "2"}
     for _ in range(2):
         assert admin.post(reverse("training_rules", args=[trained.public_id]), gate).status_code == 302
@@ -165,6 +174,12 @@ def test_from_the_report_to_promotion_and_back(
     candidate = PipelineVersion.objects.get(pk=trained.pipeline_id)
     assert (candidate.version, candidate.rule_set["gate"]["at_least"]) == ("2", 2)
     assert candidate.rule_set["name"] == "paper-fig2-swept"
+    page = admin.get(compare).content.decode()
+    assert "The candidate's gate was chosen on 7 of these patients" in page
+    assert "whom no model of the candidate has learned from" not in page
+    versions = (trained.dataset, drawn_anew(trained.dataset))
+    assert [gate_chosen_on(candidate, version) for version in versions] == [7, 0], "others are judged on fairly"
+    assert gate_chosen_on(pipeline, trained.dataset) == 0
 
     slide = make_slide(3)
     admin.post(reverse("cohort_run_create", args=[slide.patient.cohort_id]), {"mode": "full"})
@@ -231,12 +246,10 @@ def test_an_evaluation_that_was_asked_for_has_a_state(
     assert "is queued; this page shows how far it is" in page
     assert f'id="job-{theirs.pk}"' in page
     assert button.format(pipeline) not in page
-    assert theirs.payload["extra"] == {}, "the single models of the run are the candidate's"
     Evaluation.objects.create(pipeline=pipeline, dataset=frozen, report={"patients": []}, engine_profile="t")
     Job.objects.filter(pk=theirs.pk).update(status="done")
     ours, page = asked(other_pipeline)
     assert f"{pipeline} has its report on these patients; the candidate has none yet" in page
-    assert ours.payload["extra"] == {"single_5": pipeline.slots["model_3"].pk}
     Job.objects.filter(pk=ours.pk).update(status="failed", error="The disk is full.", finished_at=timezone.now())
     page = admin.get(reverse("training_compare", args=[run.public_id])).content.decode()
     assert "The disk is full." in page
@@ -246,6 +259,30 @@ def test_an_evaluation_that_was_asked_for_has_a_state(
     page = admin.get(reverse("training_compare", args=[run.public_id])).content.decode()
     assert f"Evaluate {other_pipeline} again" in page
     assert f'id="job-{ours.pk}"' not in page, "a report came after the failure"
+
+
+def test_a_candidate_is_evaluated_beside_its_single_models_whoever_asks(
+    frozen: Any, pipeline: PipelineVersion, other_pipeline: PipelineVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest report counts, so none may lack them; also after the run's gate was chosen, in another version."""
+    run = training_create(actor=None, dataset=frozen, config=config(models=["model_1", "single_5"]), name="with s5")
+    single = descendant(pipeline.slots["model_3"], "s5")
+    run.parts.filter(part="single_5").update(model=single)
+    TrainingRun.objects.filter(pk=run.pk).update(pipeline=other_pipeline)
+    rules = rule_set_named("paper-fig2")
+    earlier = pipeline_create(actor=None, name="with s5", version="1", rule_set=rules, models=pipeline.slots)
+    asked: list[set[str]] = []
+
+    def predict(images: Any, models: Any, hooks: Any) -> Any:
+        asked.append(set(models) - {"model_1", "model_2", "model_3"})
+        raise NobodyKnown("That is all that is asked here.")
+
+    monkeypatch.setattr("inference.worker.evaluation.predict_images", predict)
+    for row in (other_pipeline, earlier, pipeline):
+        with pytest.raises(NobodyKnown):
+            evaluate_dataset(row, frozen, Hooks(lambda done, total: None, nullcontext))
+    assert ["single_5" in names for names in asked] == [True, True, False]
+    assert comparators_of(earlier) == {"single_5": single}
 
 
 def test_lists_take_a_constant_number_of_queries(as_role: Callable[[str], Client], frozen: Any) -> None:

@@ -18,13 +18,17 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from inference.models import ModelVersion, PipelineVersion, Promotion
-from inference.pipeline.rules import RULE_SETS
-from inference.services.promotion import pipeline_promote, pipeline_roll_back
+from inference.models import Evaluation, ModelVersion, PipelineVersion, Promotion, TrainingRun
+from inference.pipeline.classes import SLOT_CLASSES
+from inference.pipeline.rules import RULE_SETS, Threshold
+from inference.services.promotion import pipeline_promote, pipeline_roll_back, rules_choose
+from inference.services.registry import pipeline_create
+from inference.services.training import training_create
 from leukoweb.core.audit import chain_verify
 from leukoweb.core.exceptions import Conflict
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.storage import blobs
+from tests.inference.training.conftest import config, freeze
 
 
 def bare(name: str, **training: Any) -> PipelineVersion:
@@ -127,6 +131,43 @@ def test_who_clicks_twice_has_done_it_once(admin_user: Any) -> None:
     assert Promotion.objects.count() == 3
     with pytest.raises(Conflict, match="somebody was faster"):
         pipeline_promote(actor=None, pipeline=two, instead_of=two.pk)
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_a_gate_is_chosen_once_by_two_clicks_and_other_rules_have_another_version() -> None:
+    """Two runs; in each somebody clicks twice at once."""
+    dataset = freeze({"AML": 1, "NO_LEUKEMIA": 1}, n_images=1)
+    rules = RULE_SETS["paper-fig1"]
+    models = {}
+    for slot in rules.slots:
+        models[slot] = ModelVersion.objects.create(
+            name=slot, version="1", slot=slot, classes=list(SLOT_CLASSES[slot][0]), card={}, recipe_sha256="0" * 64,
+            weights_sha256="0" * 64, onnx_sha256="0" * 64,
+        )  # fmt: skip
+    found = []
+    for least in (2, 5):
+        run = training_create(actor=None, dataset=dataset, config=config(), name=f"least {least}")
+        run.pipeline = pipeline_create(actor=None, name=run.name, version="1", rule_set=rules, models=models)
+        run.save()
+        gate = Threshold("count", least).as_dict()
+        Evaluation.objects.create(
+            pipeline=run.pipeline, dataset=dataset, report={"sweep": [{"gate": gate}]}, engine_profile="t"
+        )
+        ready = threading.Barrier(2)
+
+        def choose(_: int, run: TrainingRun = run, least: int = least, ready: threading.Barrier = ready) -> str:
+            try:
+                ready.wait(30)
+                return str(rules_choose(actor=None, run=run, measure="count", at_least=str(least)))
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(choose, range(2))) == [f"least {least} 2"] * 2
+        run.refresh_from_db()
+        found.append((run.pipeline.rule_set["name"], run.pipeline.rule_set["version"]))
+    assert found == [("paper-fig1-swept", 1), ("paper-fig1-swept", 2)]
 
 
 @pytest.mark.django_db

@@ -14,14 +14,16 @@ from django.utils import timezone
 
 from cases.models import DatasetEntry, Patient, Slide, Taxonomy
 from cases.services.images import images_move
-from inference.models import ModelVersion, TrainingEpoch, TrainingRun
+from inference.models import ModelVersion, PipelineVersion, TrainingEpoch, TrainingRun
 from inference.pipeline.errors import EngineUnavailable
 from inference.pipeline.training_config import ConfigInvalid, TrainingConfig, TrainingSettings
 from inference.pipeline.training_data import Entry, PartMap, TrainingRefused, check_entries, part_map
 from inference.selectors.training import training_entries
 from inference.services import training
+from inference.services.errors import ModelFilesMissing
 from inference.services.promotion import evaluate_request
 from inference.services.training import training_create, training_start
+from inference.worker import training_register
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import AuditEvent
 from leukoweb.core.storage import blobs
@@ -95,6 +97,53 @@ def test_a_configuration_survives_json_and_command_line_options() -> None:
     assert (changed.settings.epochs, changed.architecture, changed.temperature) == (5, {"name": "resnet18"}, True)
     with pytest.raises(ConfigInvalid, match="epochs cannot be 'many'"):
         plan.with_options({"epochs": "many"})
+
+
+@pytest.mark.django_db
+def test_rules_that_read_nothing_of_the_run_are_refused_and_a_lacking_slot_is_told(
+    frozen: Any, pipeline: PipelineVersion
+) -> None:
+    """The active pipeline has a model in every slot; without one nothing fills what the run does not train."""
+    three = ["model_1", "model_2", "model_3"]
+
+    def refused(words: str, **changes: Any) -> None:
+        with pytest.raises(ConfigInvalid, match=words) as no:
+            training_create(actor=None, dataset=frozen, config=config(**changes))
+        assert no.value.field == "rules"
+
+    refused(r"read single_model: none of that is trained here\.", models=three, rules="single-model-majority")
+    assert not training_create(actor=None, dataset=frozen, config=config(models=["single_5"])).notes.exists()
+    run = training_create(actor=None, dataset=frozen, config=config(models=three))
+    for part in run.parts.all():
+        run.parts.filter(pk=part.pk).update(model=pipeline.slots[part.part])
+    for rules, kept in (("single-model-majority", True), ("paper-fig2", False)):
+        run.pipeline, run.config = None, run.config | {"rules": rules}
+        training_register._make_candidate(SimpleNamespace(write=nullcontext), run, print)  # type: ignore[arg-type]
+        assert ("single_model" in run.pipeline.slots) == kept, "what the rules read stays"
+    PipelineVersion.objects.filter(is_active=True).update(is_active=False)
+    refused("trained here, and no active pipeline has model_1 and model_2 and model_3", models=["single_5"])
+    told = training_create(actor=None, dataset=frozen, config=config()).notes.get().text
+    assert "the rules paper-fig2 also read model_2 and model_3, and no active pipeline has that" in told
+
+
+@pytest.mark.django_db
+def test_a_report_that_cannot_be_made_does_not_fail_a_finished_training(
+    frozen: Any, pipeline: PipelineVersion, other_pipeline: PipelineVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of the active pipeline's models are lost: every attempt would have failed, with nothing left to do."""
+
+    def evaluate(row: PipelineVersion, *rest: Any) -> None:
+        if row == pipeline:
+            raise ModelFilesMissing("A stored file of the model is missing.")
+
+    monkeypatch.setattr(training_register, "evaluate_dataset", evaluate)
+    run = training_create(actor=None, dataset=frozen, config=config())
+    run.pipeline = other_pipeline
+    said: list[str] = []
+    context = SimpleNamespace(check=lambda: None, write=nullcontext)
+    closing = training_register.candidate_ensure(context, run, [], said.append)  # type: ignore[arg-type]
+    assert closing == f"Candidate {other_pipeline} is ready to be compared."
+    assert f"{pipeline} was not evaluated: A stored file of the model is missing." in said
 
 
 @pytest.mark.django_db
@@ -173,8 +222,6 @@ def test_a_patient_withdrawn_while_the_run_works_is_in_no_registered_model(
     frozen: Any, split: str, late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of either side: the card would deny whom the weights have learned from. What is around is played."""
-    from inference.worker import training_register
-
     def withdraw(*args: Any) -> Any:
         Patient.objects.filter(code=f"tiny-AML-{0 if split == 'train' else 2}").update(withdrawn_at=timezone.now())
         return folder

@@ -8,26 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from inference.models import PipelineVersion, TrainingRun
+from inference.models import PipelineVersion, TrainingEpoch, TrainingRun
 from inference.pipeline.errors import WeightsKeys
 from inference.pipeline.networks import build_network
 from inference.pipeline.rules import rule_set_named
 from inference.pipeline.training_config import PRESETS, ConfigInvalid
 from inference.services.files import model_folder
 from inference.services.registry import pipeline_create
-from inference.services.training import training_create, training_request, training_start
+from inference.services.training import training_continue, training_create, training_request, training_start
 from inference.worker.training_start import initial_weights
-from leukoweb.core.exceptions import Conflict
+from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import Job
-from tests.inference.training.conftest import TINY, admin_run, config, freeze
+from tests.inference.training.conftest import TINY, config, freeze
 from tests.inference.training.test_ancestry import ELSEWHERE, descendant
 
 pytestmark = pytest.mark.django_db
 
 
 def test_a_local_file_of_another_task_gives_all_but_the_classifier(frozen: Any, weights_folder: Path) -> None:
-    import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(7)
@@ -71,13 +71,27 @@ def test_a_promotion_in_between_does_not_change_what_a_run_starts_from(
 
 
 def test_a_quick_retraining_changes_the_last_layer_alone_and_says_so(
-    pipeline: PipelineVersion, run_jobs: Callable[[], int], admin_user: Any, data_dir: Path
-) -> None:
+    pipeline: PipelineVersion, run_jobs: Callable[[], int], admin_user: Any, data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     plan = PRESETS["quick"].with_options(
-        {"models": "model_1", "epochs": "15", "recalibrate_frozen": "false", "schedule": "constant"}
+        {"models": "model_1", "epochs": "15", "threads": "1", "recalibrate_frozen": "false", "schedule": "constant"}
     )
     descendant(pipeline.slots["model_1"], "its twin", same_weights=True, start_datasets=[ELSEWHERE])
-    run = admin_run(admin_user, freeze(n_images=2, synthetic=False), run_jobs, plan, name="fast")
+    def fail(*args: Any) -> None:
+        raise DomainError("Anything.", code="E_ANY")
+
+    torch.set_num_threads(2)
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.pipeline.export.save_model_folder", fail)
+        run = training_create(actor=None, dataset=freeze(n_images=2, synthetic=False), config=plan, name="fast")
+        training_start(actor=None, run=run)
+        run_jobs()
+    assert run.parts.get().epochs_done == TrainingEpoch.objects.count() == 0, "an attempt that came to nothing"
+    training_continue(actor=admin_user, run=TrainingRun.objects.get(pk=run.pk))
+    run_jobs()
+    assert torch.get_num_threads() == 2, "the worker computes on with its own number"
+    run.refresh_from_db()
     part = run.parts.select_related("model").get()
     card = part.model.card
     assert card["intended_use"].startswith("QUICK retraining")
