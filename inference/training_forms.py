@@ -12,6 +12,7 @@ from cases.selectors.datasets import dataset_list
 from inference.pipeline.rules import RULE_SETS
 from inference.pipeline.training_config import (
     CLASS_WEIGHTS,
+    LIVE_RULES,
     PARTS,
     PRECISIONS,
     PRESETS,
@@ -65,7 +66,9 @@ class TrainingForm(forms.Form):
     )
     colour_jitter = forms.FloatField(min_value=0, max_value=1)
     seed = forms.IntegerField(min_value=0)
-    rules = forms.ChoiceField(choices=_choices(RULE_SETS), label="Rules of the candidate")
+    rules = forms.ChoiceField(
+        choices=[(LIVE_RULES, "Those of the active pipeline"), *_choices(RULE_SETS)], label="Rules of the candidate"
+    )
     temperature = forms.BooleanField(required=False, label="Temperature scaling on the internal-validation images")
     shuffled_labels = forms.BooleanField(required=False, label="Control: shuffle the training labels")
 

@@ -9,7 +9,8 @@ from django.db import models
 
 from cases.models import DatasetVersion
 from inference.models.registry import ModelVersion, PipelineVersion
-from inference.pipeline.training_config import PARTS, TrainingConfig
+from inference.pipeline.rules import RuleSet, rule_set_named
+from inference.pipeline.training_config import LIVE_RULES, PARTS, TrainingConfig
 from leukoweb.core.guards import append_only
 from leukoweb.core.models import Job
 
@@ -42,11 +43,17 @@ class TrainingRun(models.Model):
         return TrainingConfig.from_dict(self.config)
 
     @property
+    def rules(self) -> RuleSet:
+        """Of the candidate; those of the active pipeline were pinned when the run was made."""
+        plan = self.plan
+        return RuleSet.from_dict(self.environment["rules"]) if plan.rules == LIVE_RULES else rule_set_named(plan.rules)
+
+    @property
     def state(self) -> str:
         """draft, or the status of the job; "lost" when a started run's job is gone."""
         if self.job is not None:
             return str(self.job.status)
-        return "done" if self.pipeline_id or "device" in self.environment else "draft"  # a draft may pin live models
+        return "done" if self.pipeline_id or "device" in self.environment else "draft"  # a draft may pin what is live
 
 
 class TrainingPart(models.Model):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from inference.pipeline.architecture import densenet_parameters
 from inference.pipeline.preprocess import Recipe
+from inference.pipeline.rules import DEFAULT_RULE_SET
 from leukoweb.core.exceptions import DomainError
 
 COLOUR_JITTER: Final = 0.08  # "light": brightness, contrast, saturation and each channel's gain, at most this share
@@ -22,6 +23,8 @@ SCHEDULES: Final = ("constant", "cosine", "one-cycle")
 PRECISIONS: Final = ("fp32", "bf16", "fp16")
 CLASS_WEIGHTS: Final = ("none", "balanced")
 METHODS: Final = ("full", "quick")
+LIVE_RULES: Final = "live"  # those of the pipeline that is active when the run is made
+PINS: Final = ("live", "rules")  # what a run keeps of it beside its surroundings, and no card shows among those
 #: What can be trained: part -> (slot of the registry, class map of the taxonomy, title).
 PARTS: Final[dict[str, tuple[str, str, str]]] = {
     "model_1": ("model_1", "two", "Model 1 (leukemia or not)"),
@@ -111,7 +114,7 @@ class TrainingConfig:
     architecture: dict[str, Any] = field(default_factory=lambda: {"name": "densenet121"})
     size_px: int = 448
     initial_weights: str = ""
-    rules: str = "paper-fig2"
+    rules: str = DEFAULT_RULE_SET  # or LIVE_RULES
     temperature: bool = False
     shuffled_labels: bool = False
     recalibrate_frozen: bool = True
@@ -228,6 +231,7 @@ PRESETS: Final[dict[str, TrainingConfig]] = {
     "quick": TrainingConfig(
         method="quick",
         initial_weights="live",
+        rules=LIVE_RULES,
         settings=TrainingSettings(epochs=60, batch_size=64, schedule="cosine", weight_decay=1e-2),
     ),
 }

@@ -14,6 +14,7 @@ from cases.selectors.datasets import dataset_rows
 from inference.models import Evaluation, PipelineVersion, TrainingRun
 from inference.pipeline.evaluation import compare_reports, was_chosen
 from inference.pipeline.rules import RuleSet
+from inference.pipeline.training_config import LIVE_RULES
 from inference.pipeline.training_data import INTERNAL
 from inference.selectors.ancestry import Known, datasets_behind, known_patients, untold
 from inference.selectors.runs import current_slides
@@ -80,13 +81,16 @@ def gate_chosen_on(pipeline: PipelineVersion | None, dataset: DatasetVersion) ->
     """How many internal-validation patients of a version were looked at when the gate of these rules was chosen.
 
     A gate that looked best on patients is too good on them. The rules are known by name and version, and the runs on
-    whose candidates they were chosen by the names that those have from them; other rules, or of elsewhere: 0.
+    whose candidates they were chosen by the names that those have from them; other rules, or of elsewhere: 0. A run
+    that kept the active pipeline's rules chose nothing, unless it is the first that has them.
     """
     rules = pipeline.rule_set if pipeline is not None else {}
     if not was_chosen(rules):
         return 0
     rows = PipelineVersion.objects.filter(rule_set__name=rules["name"], rule_set__version=rules["version"])
-    versions = TrainingRun.objects.filter(name__in=rows.values("name")).values("dataset")
+    first = rows.order_by("pk").values("name")[:1]
+    runs = TrainingRun.objects.filter(Q(name__in=rows.values("name")) & ~Q(config__rules=LIVE_RULES) | Q(name=first))
+    versions = runs.values("dataset")
     looked_at = DatasetEntry.objects.filter(dataset__in=versions, split=INTERNAL).order_by()
     seen = dataset_rows(dataset).filter(split=INTERNAL).filter(
         Q(patient__in=looked_at.values("patient")) | Q(content_sha256__in=looked_at.values("content_sha256"))

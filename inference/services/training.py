@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -17,8 +18,8 @@ from cases.selectors.datasets import dataset_moved
 from cases.services.exposures import exposure_record, exposures_record
 from inference.models import ModelVersion, TrainingNote, TrainingPart, TrainingRun
 from inference.pipeline.errors import EngineUnavailable
-from inference.pipeline.rules import rule_set_named
-from inference.pipeline.training_config import PARTS, ConfigInvalid, TrainingConfig
+from inference.pipeline.rules import RuleSet, rule_set_named
+from inference.pipeline.training_config import LIVE_RULES, PARTS, PINS, ConfigInvalid, TrainingConfig
 from inference.pipeline.training_data import PartMap, check_entries, part_map, refuse_known, refuse_moved
 from inference.selectors.ancestry import datasets_behind, known_patients
 from inference.selectors.registry import names_registered, pipeline_active
@@ -85,12 +86,15 @@ def training_create(
         The name is a run's already, or a registered model's or pipeline's.
     """
     require_trainable()
-    lacking = _check_rules(config)
+    rules = _resolve_rules(config)
+    lacking = _check_rules(config, rules)
     check_dataset(dataset, config)
     config, bases = _resolve_start(config)
     check_start(dataset, datasets_behind(bases.values()))
     live = config.initial_weights == "live"
-    pins = {"live": {part: model.pk for part, model in bases.items()}} if live else {}
+    pins: dict[str, Any] = {"live": {part: model.pk for part, model in bases.items()}} if live else {}
+    if config.rules == LIVE_RULES:
+        pins["rules"] = rules.as_dict()
     asked = name.strip()
     if twin := _twin(actor, dataset, config, asked, pins):
         return twin
@@ -121,7 +125,7 @@ def training_create(
     )
     if lacking:
         TrainingNote.objects.create(
-            run=run, text=f"As things are, no candidate pipeline will come of this run: the rules {config.rules} also "
+            run=run, text=f"As things are, no candidate pipeline will come of this run: the rules {rules.name} also "
             f"read {' and '.join(lacking)}, and no active pipeline has that. The models will be registered.",
         )  # fmt: skip
     audit_record(
@@ -206,13 +210,25 @@ def estimate_request(*, actor: User | None, run: TrainingRun) -> Job:
     return job
 
 
-def _check_rules(config: TrainingConfig) -> list[str]:
+def _resolve_rules(config: TrainingConfig) -> RuleSet:
+    """The rules of the candidate; those of the active pipeline as they are now, which the caller pins."""
+    if config.rules != LIVE_RULES:
+        return rule_set_named(config.rules)
+    active = pipeline_active()
+    if active is None:
+        raise ConfigInvalid(
+            "No pipeline is active, so there are no rules to keep.", field="rules", hint="Choose other rules."
+        )
+    return RuleSet.from_dict(active.rule_set)
+
+
+def _check_rules(config: TrainingConfig, rules: RuleSet) -> list[str]:
     """Slots that the rules read and that neither the run nor the active pipeline fills: without them no candidate.
 
     ConfigInvalid where the rules read none of what the run trains either, or none of it though the run trains more than
     comparators: then other models would decide for the candidate.
     """
-    rules, active = rule_set_named(config.rules), pipeline_active()
+    active = pipeline_active()
     trained = {PARTS[part][0] for part in config.models}
     lacking = [slot for slot in rules.slots if slot not in trained and (active is None or slot not in active.slots)]
     if not trained & set(rules.slots) and (lacking or trained != {"single_model"}):
@@ -283,17 +299,17 @@ def _free_name(dataset: DatasetVersion) -> str:
 
 
 def _twin(
-    actor: User | None, dataset: DatasetVersion, config: TrainingConfig, name: str, pins: dict[str, dict[str, int]]
+    actor: User | None, dataset: DatasetVersion, config: TrainingConfig, name: str, pins: dict[str, Any]
 ) -> TrainingRun | None:
-    """The same training, from the same live models, that the same person asked for and that is queued, measured or
-    running now; not one that is being cancelled."""
+    """The same training, from the same live models and rules, that the same person asked for and that is queued,
+    measured or running now; not one that is being cancelled."""
     if actor is None:
         return None
     at_work = Q(job__status__in=Job.ACTIVE) | Q(job=None, estimate_job__status__in=Job.ACTIVE)
     rows = TrainingRun.objects.select_related("job").filter(at_work, created_by=actor, dataset=dataset)
     same = (run for run in rows if name in ("", run.name) and run.plan == config)
     return next(
-        (run for run in same if run.environment.get("live") == pins.get("live")
+        (run for run in same if all(run.environment.get(key) == pins.get(key) for key in PINS)
          and not (run.job is not None and run.job.cancel_requested)),
         None,
     )  # fmt: skip

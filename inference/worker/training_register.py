@@ -12,9 +12,8 @@ from django.conf import settings
 from inference.models import ModelVersion, PipelineVersion, TrainingPart, TrainingRun
 from inference.pipeline.card import ModelCard
 from inference.pipeline.dataset import ImageSet
-from inference.pipeline.rules import rule_set_named
 from inference.pipeline.runner import softmax
-from inference.pipeline.training_config import PARTS
+from inference.pipeline.training_config import PARTS, PINS
 from inference.pipeline.training_data import INTERNAL, TRAIN, Entry, class_counts, part_map
 from inference.pipeline.validation import model_report
 from inference.selectors.comparisons import known_to
@@ -98,7 +97,7 @@ def candidate_ensure(context: JobContext, run: TrainingRun, entries: list[Entry]
 def _make_candidate(context: JobContext, run: TrainingRun, say: Any) -> None:
     """Trained slots over those of the live pipeline; comparators go to the single-model slot, five classes first."""
     live, plan = pipeline_active(), run.plan
-    rules = rule_set_named(plan.rules)
+    rules = run.rules
     models = dict(live.slots) if live is not None else {}  # those that the rules do not read stay for what comes later
     trained = {part.part: part.model for part in run.parts.select_related("model") if part.model is not None}
     for part in ("single_3", "single_5", "model_1", "model_2", "model_3"):
@@ -160,7 +159,7 @@ def _card(
             "start_synthetic": start.synthetic,
             "best_epoch": part.best_epoch, "epochs_trained": part.epochs_done,
             "shuffled_labels": plan.shuffled_labels, "temperature": temperature,
-            "environment": {k: v for k, v in run.environment.items() if k != "live"}, "software": app_version(),
+            "environment": {k: v for k, v in run.environment.items() if k not in PINS}, "software": app_version(),
         },
     )  # fmt: skip
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,17 +14,20 @@ import torch
 
 from inference.models import PipelineVersion, TrainingEpoch, TrainingRun
 from inference.pipeline.errors import WeightsKeys
+from inference.pipeline.evaluation import chosen_rules
 from inference.pipeline.networks import build_network
-from inference.pipeline.rules import rule_set_named
+from inference.pipeline.rules import Threshold, rule_set_named
 from inference.pipeline.training_config import PRESETS, ConfigInvalid
+from inference.selectors.comparisons import gate_chosen_on
 from inference.services.files import model_folder
-from inference.services.registry import pipeline_create
+from inference.services.registry import pipeline_activate, pipeline_create
 from inference.services.training import training_continue, training_create, training_request, training_start
+from inference.worker.training_register import _make_candidate
 from inference.worker.training_start import initial_weights
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import Job
 from tests.inference.training.conftest import TINY, config, freeze
-from tests.inference.training.test_ancestry import ELSEWHERE, descendant
+from tests.inference.training.test_ancestry import ELSEWHERE, descendant, drawn_anew
 
 pytestmark = pytest.mark.django_db
 
@@ -61,13 +66,31 @@ def test_a_start_that_is_not_there_or_of_another_network_is_refused(frozen: Any,
 def test_a_promotion_in_between_does_not_change_what_a_run_starts_from(
     frozen: Any, pipeline: PipelineVersion, other_pipeline: PipelineVersion
 ) -> None:
-    from inference.services.registry import pipeline_activate
-
     run = training_create(actor=None, dataset=frozen, config=config(initial_weights="live"))
     assert run.state == "draft"
     pinned = pipeline.slots["model_1"]
     pipeline_activate(actor=None, pipeline=other_pipeline)
     assert initial_weights(run, run.parts.get()).sha256 == pinned.weights_sha256
+
+
+def test_a_gate_that_was_chosen_once_stays_with_the_next_training(frozen: Any, pipeline: PipelineVersion) -> None:
+    """The active pipeline has the gate of an earlier run; what is promoted meanwhile changes nothing."""
+    earlier = training_create(actor=None, dataset=drawn_anew(frozen), config=config(), name="earlier")
+    rules = chosen_rules(rule_set_named("paper-fig2"), Threshold("count", 3).as_dict())
+    live = pipeline_create(actor=None, name=earlier.name, version="2", rule_set=rules, models=pipeline.slots)
+    pipeline_activate(actor=None, pipeline=live)
+    plan = config(models=["model_1", "model_2", "model_3"], rules="live")
+    run = training_create(actor=None, dataset=frozen, config=plan, name="next")
+    pipeline_activate(actor=None, pipeline=pipeline)
+    for part in run.parts.all():
+        run.parts.filter(pk=part.pk).update(model=pipeline.slots[part.part])
+    _make_candidate(SimpleNamespace(write=nullcontext), run, print)  # type: ignore[arg-type]
+    assert run.pipeline.rule_set == rules.as_dict()
+    assert gate_chosen_on(run.pipeline, frozen) == 0, "kept, not chosen, and on other patients"
+    assert gate_chosen_on(run.pipeline, earlier.dataset) == 7
+    PipelineVersion.objects.update(is_active=False)
+    with pytest.raises(ConfigInvalid, match="there are no rules to keep"):
+        training_create(actor=None, dataset=frozen, config=plan)
 
 
 def test_a_quick_retraining_changes_the_last_layer_alone_and_says_so(
@@ -100,6 +123,7 @@ def test_a_quick_retraining_changes_the_last_layer_alone_and_says_so(
     assert set(part.epochs.values_list("learning_rate", flat=True)) == {card["training"]["learning_rate"]}
     assert "colour_jitter" not in card["training"], "no variants are drawn"
     assert card["training"]["initial_weights"] == f"model {pipeline.slots['model_1']}"
+    assert not card["training"]["environment"].keys() & {"live", "rules"}
     assert card["training"]["start_datasets"] == [ELSEWHERE], "what the start has learned from goes along"
     assert (part.model.synthetic, card["training"]["start_synthetic"]) == (False, True), "it learned from people"
     assert card["recipe"] == pipeline.slots["model_1"].card["recipe"]
