@@ -37,7 +37,7 @@ def sorting_task(request: HttpRequest, task_id: uuid.UUID) -> HttpResponse:
     disputed, consensus = agreement.dispute_ids(task)
     context = {
         "task": task,
-        "seats": sorting_queue.seat_progress(task),
+        "seats": sorting_queue.seats_settling(task, set(disputed)),
         "rule": rule_of(task),
         "counts": agreement.consensus_counts(task, consensus),
         "n_images": len(consensus),

@@ -20,7 +20,14 @@ from cases.models import (
     SortingSeat,
     SortingTask,
 )
-from cases.selectors.sorting_queue import queue_of, seat_progress, seats_of, task_list
+from cases.selectors.sorting_queue import (
+    queue_of,
+    seat_progress,
+    seats_not_through,
+    seats_of,
+    seats_settling,
+    task_list,
+)
 from cases.services.sorting import Decision, decisions_save
 from cases.services.sorting_tasks import People, seat_stop, task_close, task_create
 from cases.services.taxonomies import taxonomy_ensure
@@ -203,6 +210,13 @@ def test_counts_leave_out_what_was_taken_back_and_withdrawn_patients(
     assert [(row.n_items, row.n_decided, row.n_seats) for row in task_list()] == [(24, 3, 2)]
     Patient.objects.filter(pk=images[-1].slide.patient_id).update(withdrawn_at=timezone.now())
     assert [(row.n_items, row.n_decided) for row in seats_of(sorters[0])] == [(8, 2)]
+    assert [(row.n_items, row.n_decided) for row in task_list()] == [(16, 2)]
+    assert [(row.n_items, row.n_decided) for row in seat_progress(task)] == [(8, 2), (8, 0), (0, 0)]
+    for image in images[2:8]:
+        decide(seat, image, "AML")
+    assert seats_not_through(task) == [task.seats.get(user=sorters[1])], "nobody waits for images that are gone"
+    for image in images[2:8]:
+        decide(seat, image, verdict="cleared")
     put_on(lambda: {image.slide.patient_id for image in images}, lambda: sorters[0].pk)  # as on the start page
     try:
         assert [(row.n_items, row.n_decided) for row in seats_of(sorters[0])] == [(8, 2)]
@@ -223,14 +237,22 @@ def test_counts_of_staff_are_those_of_the_rows(
     decide(first, images[1], "CML")
     decide(second, images[2], verdict="cleared")
     decide(other.seats.order_by("pk")[0], images[2], "AML")
-    for image in (images[3], images[3], images[4]):
+
+    def settle(image: HpfImage, label: str = "AML") -> None:
+        verdict = "label" if label else "cleared"
         AdjudicationDecision.objects.create(
-            task=task, seat=settles, image=image, key=uuid.uuid4(), verdict="label", label="AML", blind=True
+            task=task, seat=settles, image=image, key=uuid.uuid4(), verdict=verdict, label=label, blind=True
         )
+
+    for image in (images[3], images[3], images[4], images[1]):
+        settle(image)
     assert [(one.n_items, one.n_decided, one.n_seats) for one in task_list()] == [(24, 1, 2), (24, 4, 2)]
-    assert [(seat.n_items, seat.n_decided, seat.n_settled) for seat in seat_progress(task)] == [
+    disputed = {image.pk for image in images[3:6]}  # images[1] no longer is: a sorter said something else since
+    assert [(seat.n_items, seat.n_decided, seat.n_settled) for seat in seats_settling(task, disputed)] == [
         (12, 4, 0), (12, 0, 0), (0, 0, 2),
     ]  # fmt: skip
+    settle(images[3], "")
+    assert seats_settling(task, disputed)[2].n_settled == 1, "what was taken back is not settled"
 
 
 def test_lists_count_in_one_query_however_many_there_are(
