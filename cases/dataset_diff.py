@@ -33,9 +33,13 @@ class Change:
         return line
 
 
-def diff(first: Iterable[Line], second: Iterable[Line]) -> list[Change]:
-    """Changes by patient and image bytes, in the order of `KINDS`; a slide's new code alone is no change."""
-    old = {(line.patient, line.content_sha256): line for line in first}
+def diff(first: Iterable[Line], second: Iterable[Line], recoded: Mapping[str, str] | None = None) -> list[Change]:
+    """Changes by patient and image bytes, in the order of `KINDS`; a new code alone, of slide or patient, is none.
+
+    ``recoded``: code of a patient in the first version -> the one in the second, where they differ.
+    """
+    now = recoded or {}
+    old = {(now.get(line.patient, line.patient), line.content_sha256): line for line in first}
     new = {(line.patient, line.content_sha256): line for line in second}
     changes = []
     for key in sorted(old.keys() | new.keys()):

@@ -95,6 +95,12 @@ def manifest_lines(version: DatasetVersion) -> list[Line]:
     return [Line(*values) for values in version.entries.order_by("number").values_list(*LINE_FIELDS)]
 
 
+def patients_recoded(first: DatasetVersion, second: DatasetVersion) -> dict[str, str]:
+    """Code in the first version -> code in the second, of patients of both who got another one between. 2 queries."""
+    codes = [dict(v.entries.order_by().values_list("patient_id", "patient_code").distinct()) for v in (first, second)]
+    return {code: codes[1][pk] for pk, code in codes[0].items() if codes[1].get(pk, code) != code}
+
+
 def _rows(version: DatasetVersion) -> list[list[Any]]:
     """As `manifest_lines`, as plain rows: hundreds of thousands are only compared."""
     return list(map(list, version.entries.order_by("number").values_list(*LINE_FIELDS)))

@@ -17,10 +17,11 @@ from cases.dataset_diff import changed_choices, diff, rules_in_words, transition
 from cases.drift import Mix, difference, ks_distance
 from cases.figures import drift_svg, flow_svg
 from cases.manifests import Line
-from cases.models import CaptureDevice, Cohort, DatasetVersion, HpfImage, Slide, SortingTask
+from cases.models import CaptureDevice, Cohort, DatasetVersion, HpfImage, Patient, Slide, SortingTask
 from cases.selectors.comparisons import table_one_of
 from cases.selectors.duplicates import duplicates_find, live_seen
 from cases.services.datasets import dataset_freeze
+from cases.services.patients import patient_recode
 from leukoweb.core.exceptions import DomainError
 from tests.cases.datasets.rows import choices_of, cohort_make, labelled, quality_make
 
@@ -220,6 +221,11 @@ def test_pages_of_a_version(version: DatasetVersion, small: Small, as_role: Any)
         reverse("dataset_diff", args=[version.public_id, second.public_id]), {"kind": "moved"}
     ).content.decode()  # fmt: skip
     assert "Show all" in moved
+    patient_recode(actor=coordinator.user, patient=Patient.objects.get(code="P-4"), code="N-4", reason="A typing error")
+    third = dataset_freeze(actor=None, name="Set", choices=choices_of([small[0]], [small[1]], seed=6))
+    same = coordinator.get(reverse("dataset_diff", args=[second.public_id, third.public_id])).content.decode()
+    for title in ("Only in the second", "Only in the first", "Other label"):
+        assert f"<dt>{title}</dt><dd>0</dd>" in same, "a patient's new code alone is no change"
     assert "<td>moved</td>" in moved
     for name in ("dataset_flow_figure", "dataset_drift_figure"):
         figure = coordinator.get(reverse(name, args=args))
