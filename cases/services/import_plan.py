@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from django.utils.crypto import salted_hmac
 
 from cases.acquisition_csv import SlideRow
 from cases.naming import NamePattern, NameRefused, natural_key
@@ -145,9 +146,12 @@ def _merge(group: PlannedSlide, row: SlideRow) -> None:
     group.reference = row.reference or group.reference
 
 
-def unnamed_code(cohort_name: str, folder: str) -> str:
-    """The code of a folder's unnamed patient: the same at every import, and without a word of the folder's name."""
-    return f"UNNAMED-{hashlib.sha256(f'{cohort_name}/{folder}'.encode()).hexdigest()[:8]}"
+def unnamed_code(cohort_id: int, folder: str) -> str:
+    """The code of a folder's unnamed patient: the same at every import, whatever the cohort is called by then.
+
+    Keyed, because a folder is often called like a diagnosis, and a plain hash of it could be guessed.
+    """
+    return f"UNNAMED-{salted_hmac('cases.unnamed', f'{cohort_id}/{folder}', algorithm='sha256').hexdigest()[:8]}"
 
 
 def codes_free(patient: str, taken: Iterable[str]) -> Iterator[str]:

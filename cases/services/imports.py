@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,12 @@ from pathlib import Path
 from django.db import transaction
 
 from cases.imaging import DEFAULT_LIMITS, ImageTooLarge, accept_image
-from cases.models import Cohort, HpfImage, Patient, Slide
+from cases.models import Cohort, Patient, Slide
 from cases.naming import printable
+from cases.services.checks import require_live
 from cases.services.cohorts import cohort_create
 from cases.services.images import image_add
+from cases.services.import_known import Known, cohort_number, known_of, removed_files
 from cases.services.import_plan import Plan, PlannedSlide, Refusal, codes_free, unnamed_code
 from cases.services.references import reference_add
 from cases.services.slides import slide_change
@@ -25,7 +26,10 @@ from leukoweb.core.models import User
 
 @dataclass
 class ImportReport:
-    """What became of a folder; ``duplicates`` are (file, where the identical image is)."""
+    """What became of a folder; ``duplicates`` are (file, where the identical image is).
+
+    ``elsewhere`` are files that were taken in before and are in another slide by now: (file, where).
+    """
 
     new: int = 0
     already: int = 0
@@ -33,6 +37,7 @@ class ImportReport:
     new_references: int = 0
     refusals: list[Refusal] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
+    elsewhere: list[tuple[str, str]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -83,26 +88,30 @@ def read_bounded(path: Path) -> bytes:
 def import_check(plan: Plan, cohort_name: str) -> ImportReport:
     """A dry run: check every file as an import would, and write nothing. ``new`` counts what would be taken in."""
     report = ImportReport(refusals=list(plan.refusals), left_out=plan.left_out)
-    images = HpfImage.objects.filter(slide__patient__cohort__name=cohort_name, slide__patient__withdrawn_at=None)
-    stored = set(images.values_list("received_sha256", flat=True))
+    cohort, removed = cohort_number(cohort_name), removed_files()
     for planned in plan.slides:
-        seen: dict[str, str] = {}
-        new_before, known = report.new, False
+        content: dict[str, str] = {}
+        hashes: dict[str, str] = {}
         for path, _ in planned.files:
             try:
                 accepted = accept_image(read_bounded(plan.root / path), path)
             except DomainError as error:
                 report.refusals.append(Refusal.of(path, error))
                 continue
-            first = seen.setdefault(accepted.content_sha256, path)
-            known = known or accepted.received_sha256 in stored
+            content[path], hashes[path] = accepted.content_sha256, accepted.received_sha256
+        known = known_of(hashes.values(), removed)
+        target = _target(planned, known, cohort, hashes)
+        wanted, seen, new_before = _wanted(planned, known, cohort, target, hashes, report), dict[str, str](), report.new
+        stored = set(target.images.values_list("received_sha256", flat=True)) if target else set()
+        for path, sha256 in wanted.items():
+            first = seen.setdefault(content[path], path)
             if first != path:
                 report.duplicates.append((path, f"{first} (the same slide)"))
-            elif accepted.received_sha256 in stored:
+            elif sha256 in stored:
                 report.already += 1
             else:
                 report.new += 1
-        report.new_slides += report.new > new_before and not known
+        report.new_slides += report.new > new_before and target is None
     return report
 
 
@@ -119,10 +128,16 @@ def import_run(
         Called with one line after each slide.
     """
     report = ImportReport(refusals=list(plan.refusals), left_out=plan.left_out)
+    removed = removed_files()
     for number, planned in enumerate(plan.slides, start=1):
         hashes = _hash_files(plan.root, planned, report)
+        known = known_of(hashes.values(), removed)
+        target = _target(planned, known, cohort.pk, hashes)
+        hashes = _wanted(planned, known, cohort.pk, target, hashes, report)
+        if not hashes:
+            continue  # nothing to take in: no slide, no patient
         try:
-            slide = _slide_for(actor, cohort, planned, hashes, report)
+            slide = _slide_for(actor, cohort, planned, target, report)
             if planned.reference and _reference_is_new(slide.patient, planned.reference):
                 reference_add(actor=actor, patient=slide.patient, diagnosis=planned.reference, source=source)
                 report.new_references += 1
@@ -145,27 +160,62 @@ def _hash_files(root: Path, planned: PlannedSlide, report: ImportReport) -> dict
     return hashes
 
 
+def _patient_code(planned: PlannedSlide, cohort: int | None) -> str:
+    return planned.patient or unnamed_code(cohort or 0, planned.folder)
+
+
+def _target(planned: PlannedSlide, known: Known, cohort: int | None, hashes: dict[str, str]) -> Slide | None:
+    """The slide that is there already for these files: the named one, or the one that they are in."""
+    slides = Slide.objects.select_related("patient")
+    if planned.slide and (named := slides.filter(code=planned.slide, patient__code=planned.patient).first()):
+        return named
+    number = known.slide_of(_patient_code(planned, cohort), cohort, hashes)
+    return slides.get(pk=number) if number else None
+
+
+def _wanted(
+    planned: PlannedSlide, known: Known, cohort: int | None, target: Slide | None, hashes: dict[str, str],
+    report: ImportReport,
+) -> dict[str, str]:  # fmt: skip
+    """The files that are still to be taken in, or are in the slide already. The others are in the report."""
+    found = {path: known.against(path, sha256, cohort, target) for path, sha256 in hashes.items()}
+    settled = {hashes[path]: path for path, what in reversed(found.items()) if what is not None}
+    wanted = {}
+    for path, what in found.items():
+        if isinstance(what, Refusal):
+            report.refusals.append(what)
+        elif what is not None:
+            report.already += 1
+            report.elsewhere.append((path, what))
+        elif hashes[path] in settled:
+            report.duplicates.append((path, f"{settled[hashes[path]]} (the same slide)"))
+        elif target and planned.slide not in ("", target.code) and not known.holds(target, hashes[path]):
+            told = f"The other files of slide {planned.slide!r} are in slide {target.code} by now."
+            report.refusals.append(Refusal(path, "E_MOVED", told, "Name that slide for it, or upload it there."))
+        else:
+            wanted[path] = hashes[path]
+    return wanted
+
+
 @transaction.atomic
 def _slide_for(
-    actor: User | None, cohort: Cohort, planned: PlannedSlide, hashes: dict[str, str], report: ImportReport
+    actor: User | None, cohort: Cohort, planned: PlannedSlide, target: Slide | None, report: ImportReport
 ) -> Slide:
-    patient = planned.patient or unnamed_code(cohort.name, planned.folder)
-    code = planned.slide or _known_slide(patient, hashes) or _next_code(patient)
-    exists = Slide.objects.filter(code=code).exists()
-    slide = slide_ensure(
-        actor=actor, cohort=cohort, patient_code=patient, slide_code=code, **({} if exists else planned.acquisition)
-    )
-    if exists and planned.acquisition:
-        slide = slide_change(actor=actor, slide=slide, reason="Import", **planned.acquisition)
-    report.new_slides += not exists
-    return slide
-
-
-def _known_slide(patient: str, hashes: dict[str, str]) -> str:
-    """The slide of this patient that holds most of these files already; empty if none holds any."""
-    images = HpfImage.objects.filter(slide__patient__code=patient, received_sha256__in=hashes.values())
-    counts = Counter(images.values_list("slide__code", flat=True))
-    return counts.most_common(1)[0][0] if counts else ""
+    if target is None:
+        patient = _patient_code(planned, cohort.pk)
+        code = planned.slide or _next_code(patient)
+        exists = Slide.objects.filter(code=code).exists()
+        slide = slide_ensure(
+            actor=actor, cohort=cohort, patient_code=patient, slide_code=code,
+            **({} if exists else planned.acquisition),
+        )  # fmt: skip
+        report.new_slides += not exists
+        return slide
+    require_live(target.patient)
+    target = slide_ensure(actor=actor, cohort=cohort, patient_code=target.patient.code, slide_code=target.code)
+    if planned.acquisition:
+        return slide_change(actor=actor, slide=target, reason="Import", **planned.acquisition)
+    return target
 
 
 def _next_code(patient: str) -> str:

@@ -55,7 +55,7 @@ def image_remove(*, actor: User, image: HpfImage, reason: str) -> bool:
         for freezer in _freezers:
             if held := freezer(image):
                 raise _frozen(image, held)
-        content, number = image.content_sha256, image.pk
+        content, received, number = image.content_sha256, image.received_sha256, image.pk
         try:
             with transaction.atomic():
                 image.delete()
@@ -64,7 +64,7 @@ def image_remove(*, actor: User, image: HpfImage, reason: str) -> bool:
         review_reset(slide.pk)
         audit_record(
             actor=actor, action="image.remove", target=f"slide:{slide.pk}", reason=reason.strip(),
-            data={"image": number, "position": image.position, "content_sha256": content},
+            data={"image": number, "position": image.position, "content_sha256": content, "received_sha256": received},
         )  # fmt: skip
     return bool(contents_purge([content]))
 

@@ -20,7 +20,8 @@ from leukoweb.core.exceptions import DomainError
 class Command(BaseCommand):
     help = (
         "Import the images of a folder. Without a CSV or a pattern, a folder is one slide of one unnamed patient. "
-        "Run it again at any time: what is there already is left alone. "
+        "Run it again at any time: what is there already is left alone, also where it was moved or got another code, "
+        "and what was removed or withdrawn stays out. "
         "Exit codes: 0 everything is in, 1 some files were refused, 2 nothing could be done."
     )
 
@@ -43,6 +44,8 @@ class Command(BaseCommand):
             report = self._import(options)
         for path, where in report.duplicates:
             self.stdout.write(f"duplicate  {path}  {where}")
+        for path, where in report.elsewhere:
+            self.stdout.write(f"elsewhere  {path}  {where}")
         for refusal in report.refusals:
             self.stderr.write(f"refused  {refusal.path}  {refusal.code}  {refusal.message} {refusal.hint}".rstrip())
         counts, *more = report.lines()

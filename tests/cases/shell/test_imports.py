@@ -286,3 +286,84 @@ def test_a_withdrawn_patient_takes_no_import(folder: Path, capsys: Any, coordina
     services.patient_withdraw(actor=coordinator, patient=Patient.objects.get(code="4"), reason="Consent withdrawn")
     status, _, err = run(capsys, "import_slides", *args)
     assert (status, err.count("E_WITHDRAWN")) == (1, 2)
+
+
+def patient_of(code: str) -> Patient:
+    return Patient.objects.get(slides__code=code)
+
+
+def recode_patient(by: Any) -> None:
+    services.patient_recode(actor=by, patient=patient_of("4-S1"), code="P-4", reason="A typing error")
+
+
+def move_slide(by: Any) -> None:
+    other = services.patient_create(actor=by, cohort=Cohort.objects.get(), code="P-9")
+    services.slide_move(actor=by, slide=Slide.objects.get(code="4-S1"), patient=other, reason="Another patient's")
+
+
+def move_image(by: Any) -> None:
+    slide = Slide.objects.get(code="4-S1")
+    services.images_move(
+        actor=by, images=[slide.images.get(position=2)], slide=Slide.objects.get(code="15-S1"), reason="Wrong name"
+    )
+
+
+@pytest.mark.parametrize("correct", [recode_patient, move_slide, move_image])
+def test_a_second_import_leaves_corrections_alone(folder: Path, capsys: Any, admin_user: Any, correct: Any) -> None:
+    args = (folder, "--cohort", "New", "--patient-pattern", r"^(\d+)_")
+    run(capsys, "import_slides", *args)
+    correct(admin_user)
+    before = sorted(HpfImage.objects.values_list("pk", "slide_id"))
+    patients = set(Patient.objects.values_list("code", flat=True))
+    for dry in (["--dry-run"], []):
+        code, out, _ = run(capsys, "import_slides", *args, *dry)
+        assert (code, "0 new images in 0 new slides, 4 already there" in out) == (0, True), out
+        assert ("elsewhere  ALL/4_10.png  field 2 of slide 15-S1, patient 15" in out) == (correct is move_image)
+    (folder / "ALL" / "4_11.png").write_bytes(picture(9))
+    run(capsys, "import_slides", *args)
+    assert sorted(HpfImage.objects.values_list("pk", "slide_id"))[:-1] == before
+    assert HpfImage.objects.latest("pk").slide.code == "4-S1", "a new file goes with the others of its folder"
+    assert set(Patient.objects.values_list("code", flat=True)) == patients
+
+
+def test_a_cohort_with_another_name_has_its_unnamed_patients(folder: Path, capsys: Any, admin_user: Any) -> None:
+    run(capsys, "import_slides", folder, "--cohort", "New")
+    gone, stays = Patient.objects.order_by("slides__images__original_name__name").distinct()[:4:3]
+    services.patient_withdraw(actor=admin_user, patient=gone, reason="Consent withdrawn")
+    cohort = services.cohort_change(actor=admin_user, cohort=Cohort.objects.get(), name="Newer")
+    for name in ("Newer", "New"):
+        (folder / "ALL" / f"later in {name}.png").write_bytes(picture(20 + len(name)))
+        code, out, err = run(capsys, "import_slides", folder, "--cohort", name)
+        assert (code, "0 new images in 0 new slides" in out) == (1, True)
+        assert err.count("E_WITHDRAWN") == 3 + 1 + (name == "New")
+        assert ("AML/15_2.png  E_TAKEN  It is in slide" in err) == (name == "New")
+    assert set(Patient.objects.all()) == {gone, stays}
+    assert blobs().exists(HpfImage.objects.get(slide__patient=stays).content_sha256)
+    assert len(list(blobs().names())) == 1
+    assert cohort.patients.count() == 2
+
+
+def test_a_removed_field_stays_out(folder: Path, capsys: Any, admin_user: Any) -> None:
+    args = (folder, "--cohort", "New", "--patient-pattern", r"^(\d+)_")
+    run(capsys, "import_slides", *args)
+    image = HpfImage.objects.get(original_name__name="ALL/4_2.png")
+    services.image_remove(actor=admin_user, image=image, reason="A name in the picture")
+    for dry in (["--dry-run"], []):
+        code, out, err = run(capsys, "import_slides", *args, *dry)
+        assert (code, "0 new images in 0 new slides, 3 already there" in out) == (1, True)
+        assert "ALL/4_2.png  E_REMOVED  It was removed on " in err
+    services.image_add(actor=admin_user, slide=image.slide, data=picture(1), name="4_2.png")
+    assert run(capsys, "import_slides", *args)[0] == 0, "whoever uploads it wants it"
+
+
+def test_a_file_that_two_smears_have_does_not_make_them_one(folder: Path, capsys: Any) -> None:
+    for path, seed in {"ALL 2/4_7.png": 2, "ALL 2/4_8.png": 11, "ALL 2/4_9.png": 12}.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(picture(seed))
+    args = (folder, "--cohort", "New", "--patient-pattern", r"^(\d+)_")
+    for new in ("7 new images in 4 new slides", "0 new images in 0 new slides, 7 already there"):
+        code, out, _ = run(capsys, "import_slides", *args)
+        assert (code, new in out) == (0, True), out
+    assert sorted(i.original_name.name for i in Slide.objects.get(code="4-S2").images.all()) in (
+        ["ALL 2/4_7.png", "ALL 2/4_8.png", "ALL 2/4_9.png"], ["ALL/4_10.png", "ALL/4_2.png"],
+    )  # fmt: skip

@@ -26,13 +26,15 @@ pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 def test_a_field_goes_with_its_name_and_pixels_and_leaves_a_record(technician: Any, slide: Slide, add: Any) -> None:
     image, other = add(slide, 1, "DOE.png"), add(slide, 2)
     services.slide_review(actor=technician, slide=slide, no_identity=True, complete=True, in_order=True)
-    content, number = image.content_sha256, image.pk
+    content, received, number = image.content_sha256, image.received_sha256, image.pk
     assert services.image_remove(actor=technician, image=image, reason=" A label ")
     assert list(slide.images.all()) == [other]
     assert not ImageOriginalName.objects.filter(name="DOE.png").exists()
     assert not blobs().exists(content)
     event = AuditEvent.objects.get(action="image.remove")
-    assert event.data == {"image": number, "position": 1, "content_sha256": content}
+    assert event.data == {
+        "image": number, "position": 1, "content_sha256": content, "received_sha256": received,
+    }  # fmt: skip
     assert event.reason == "A label"
     assert "DOE" not in str(event.data)
     slide.refresh_from_db()
