@@ -136,8 +136,8 @@ def dataset_diff(request: HttpRequest, public_id: uuid.UUID, other: uuid.UUID) -
     first, second = selectors.dataset_get(public_id), selectors.dataset_get(other)
     for version in (first, second):
         labels_seen(person(request), version)
-    lines = (selectors.manifest_lines(version) for version in (first, second))
-    changes = diff(*lines, selectors.patients_recoded(first, second))
+    before, after = (selectors.manifest_lines(version) for version in (first, second))
+    changes = diff(before, after, selectors.patients_recoded(first, second))
     counted = [(kind, title, sum(c.kind == kind for c in changes)) for kind, title in KINDS.items()]
     kind = request.GET.get("kind", "")
     shown = [change for change in changes if change.kind == kind] if kind in KINDS else changes
