@@ -11,7 +11,7 @@ from cases.models import AdjudicationDecision, DatasetEntry, Exposure, HpfImage,
 from inference.models import PipelineVersion
 from inference.selectors.ancestry import datasets_behind, is_uuid
 from leukoweb.core.models import User
-from reader_study.models import CaseIdentity, Reading, Study
+from reader_study.models import CaseIdentity, Reading, ReadingSession, Study
 
 _SEEN = {
     Exposure.Kind.RESULT: "saw the AI result",
@@ -29,7 +29,7 @@ class Overlap:
 
 
 def overlaps(user: User, patients: Collection[int], *, study: Study | None = None) -> list[Overlap]:
-    """Every contact of ``user`` with these patients outside of ``study``. 6 queries, whatever the number."""
+    """Every contact of ``user`` with these patients outside of ``study``, and what is laid out elsewhere. 7 queries."""
     found: set[Overlap] = set()
 
     def add(codes: Iterable[str], reason: str) -> None:
@@ -46,10 +46,13 @@ def overlaps(user: User, patients: Collection[int], *, study: Study | None = Non
     here = Q(study_case__study=study) if study else Q(pk=None)
     read = Reading.objects.filter(session__reader__user=user, study_case__patient__in=patients).exclude(here)
     add(read.order_by().values_list("study_case__patient__code", flat=True).distinct(), "read the patient elsewhere")
-    opened = CaseIdentity.objects.filter(
-        case__session__reader__user=user, case__opened_at__isnull=False, study_case__patient__in=patients
-    ).exclude(here)
+    laid_out = CaseIdentity.objects.filter(case__session__reader__user=user, study_case__patient__in=patients)
+    opened = laid_out.filter(case__opened_at__isnull=False).exclude(here)
     add(opened.order_by().values_list("study_case__patient__code", flat=True).distinct(), "read the patient elsewhere")
+    unfinished = [ReadingSession.State.PLANNED, ReadingSession.State.OPEN]
+    due = laid_out.filter(case__opened_at=None, case__session__state__in=unfinished).exclude(here)
+    codes = due.order_by().values_list("study_case__patient__code", flat=True).distinct()
+    add(codes, "is to read the patient elsewhere")
     return sorted(found)
 
 

@@ -70,6 +70,7 @@ def _lock(study: Study, actor: User | None, signature: Signature, sha256: str) -
         raise Conflict(
             "The protocol was changed after you opened it.", code="E_STALE", hint="Read it again, then sign."
         )
+    _hold_readers(document["readers"])
     found = feasibility(study, document)
     if found.problems:
         raise ProtocolRefused(list(found.problems))
@@ -162,6 +163,12 @@ def _reader(
     return reader
 
 
+def _hold_readers(readers: Iterable[dict[str, Any]]) -> None:
+    """Two studies that are laid out at the same moment for one reader follow one another; the second sees the first."""
+    people = User.objects.select_for_update(no_key=True).filter(username__in=[r["username"] for r in readers])
+    list(people.order_by("pk").values_list("pk"))
+
+
 def _sessions(reader: StudyReader, arms: list[str], protocol: ProtocolVersion) -> None:
     for number, arm in enumerate(arms, start=1):
         seed = session_seed(protocol.document["order_seed"], reader.label, number)
@@ -202,6 +209,7 @@ def protocol_amend(
         raise DomainError("Nothing differs from the locked protocol.", hint="Change something, then sign.")
     # Nobody begins while the text changes: whoever opens waits here, and is then told to read it again.
     list(ReadingSession.objects.select_for_update().filter(reader__study=study).order_by("pk").values_list("pk"))
+    _hold_readers(_added(before.document, document))
     if problems := amendment_refusals(study, before.document, document):
         raise ProtocolRefused(problems)
     protocol = _version(study, before.version + 1, document, signature, reason)

@@ -86,13 +86,18 @@ def plant_reference(who: User, patient: Patient) -> None:
     ReferenceDiagnosis.objects.create(patient=patient, diagnosis="AML", source="x", entered_by=who)
 
 
+def plant_laid_out(who: User, patient: Patient) -> Study:
+    only = {"cohort": "External", "patients": [patient.code], "training": []}
+    readers = [reader("A", who.username, ("blinded", "blinded"))]
+    return make_locked(user("coordinator", "c2"), "Elsewhere", readers=readers, cases=only)
+
+
 def plant_other_study(who: User, patient: Patient) -> None:
-    other = make_locked(
-        user("coordinator", "c2"), "Elsewhere", readers=[reader("A", who.username, ("blinded", "blinded"))]
-    )
+    other = plant_laid_out(who, patient)
     mark(sessions(other)[0], "open")
     identity = CaseIdentity.objects.get(case__session=sessions(other)[0], study_case__patient=patient)
     SessionCase.objects.filter(pk=identity.case_id).update(opened_at=timezone.now())
+    mark(sessions(other)[1], "void")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +109,7 @@ def plant_other_study(who: User, patient: Patient) -> None:
         (plant_exposure(Exposure.Kind.LABEL), "saw a sorting label"),
         (plant_reference, "entered the reference diagnosis"),
         (plant_other_study, "read the patient elsewhere"),
+        (plant_laid_out, "is to read the patient elsewhere"),
     ],
 )
 def test_a_reader_who_met_a_patient_is_refused_with_the_overlap(coordinator: User, plant: Any, words: str) -> None:

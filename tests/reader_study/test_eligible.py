@@ -21,6 +21,7 @@ from tests.reader_study.protocols import reader
 from tests.reader_study.studies import make_locked, make_study, sessions, sign, user, world
 from tests.reader_study.test_eligibility import (
     plant_exposure,
+    plant_laid_out,
     plant_other_study,
     plant_reference,
     plant_sorting,
@@ -53,6 +54,7 @@ PLANTS: dict[str, Plant] = {
     "saw a label": plant_exposure(Exposure.Kind.LABEL),
     "entered the reference": plant_reference,
     "read elsewhere": plant_other_study,
+    "is to read elsewhere": plant_laid_out,
 }
 
 
