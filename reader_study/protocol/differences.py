@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from reader_study.protocol.computable import uncomputable
 from reader_study.protocol.document import canonical
-from reader_study.protocol.nodes import Problem, join
+from reader_study.protocol.nodes import Problem
 
 ABSENT: Final = "(absent)"
 
 # While somebody reads, only these may change, and readers may be added. Never classes or cases: answers hang on them.
-_WHILE_READING: Final = re.compile(r"closes_on|readers\.[^.]+(\.(years|specialty|training))?")
-_NEVER: Final = re.compile(r"(schema|classes|cases|images_per_case|order_seed|arms)(\..*)?")
+_PROFILE: Final = frozenset({"years", "specialty", "training"})
+_NEVER: Final = frozenset({"schema", "classes", "cases", "images_per_case", "order_seed", "arms"})
+_BY_CODE: Final = (("cases", "patients"), ("cases", "training"))
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``old`` or ``new`` is ABSENT where the item was added or removed."""
+    """``old`` or ``new`` is ABSENT where the item was added or removed. ``parts`` are the names on the way to it: a
+    label may hold a dot, so rules go by them and not by the path."""
 
     path: str
     old: Any
     new: Any
+    parts: tuple[str, ...]
 
     def __str__(self) -> str:
         return f"{self.path}: {_shown(self.old)} -> {_shown(self.new)}"
@@ -49,38 +51,43 @@ def diff(old: Any, new: Any) -> list[Change]:
 
 def differing(old: Any, new: Any) -> list[Change]:
     """``diff`` of two documents as they stand, also of those that an earlier program wrote."""
-    return list(_walk("", old, new))
+    return list(_walk((), old, new))
 
 
-def _walk(path: str, old: Any, new: Any) -> Iterator[Change]:
+def _change(parts: tuple[str, ...], old: Any, new: Any, *, order: bool = False) -> Change:
+    path = ".".join(parts) + (" (order)" if order else "")
+    return Change(path, old, new, parts)
+
+
+def _walk(parts: tuple[str, ...], old: Any, new: Any) -> Iterator[Change]:
     if old == new:
         return
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(k for k in new if k not in old)]:
-            yield from _walk(join(path, key), old.get(key, ABSENT), new.get(key, ABSENT))
+            yield from _walk((*parts, str(key)), old.get(key, ABSENT), new.get(key, ABSENT))
     elif isinstance(old, list) and isinstance(new, list):
-        yield from _walk_lists(path, old, new)
+        yield from _walk_lists(parts, old, new)
     else:
-        yield Change(path, old, new)
+        yield _change(parts, old, new)
 
 
-def _walk_lists(path: str, old: list[Any], new: list[Any]) -> Iterator[Change]:
-    if path == "readers" and _unique(old, "label") and _unique(new, "label"):
+def _walk_lists(parts: tuple[str, ...], old: list[Any], new: list[Any]) -> Iterator[Change]:
+    if parts == ("readers",) and _unique(old, "label") and _unique(new, "label"):
         before, after = ({reader["label"]: reader for reader in readers} for readers in (old, new))
-        yield from _walk(path, before, after)
+        yield from _walk(parts, before, after)
         if list(before) != list(after) and set(before) == set(after):
-            yield Change(f"{path} (order)", list(before), list(after))
-    elif path in ("cases.patients", "cases.training") and len(set(old)) == len(old) and len(set(new)) == len(new):
+            yield _change(parts, list(before), list(after), order=True)
+    elif parts in _BY_CODE and len(set(old)) == len(old) and len(set(new)) == len(new):
         for code in [*(c for c in old if c not in new), *(c for c in new if c not in old)]:
             gone = code in old
-            yield Change(f"{path}.{code}", code if gone else ABSENT, ABSENT if gone else code)
+            yield _change((*parts, code), code if gone else ABSENT, ABSENT if gone else code)
         if set(old) == set(new):
-            yield Change(f"{path} (order)", old, new)
+            yield _change(parts, old, new, order=True)
     else:
         for index in range(max(len(old), len(new))):
             left = old[index] if index < len(old) else ABSENT
             right = new[index] if index < len(new) else ABSENT
-            yield from _walk(join(path, index + 1), left, right)
+            yield from _walk((*parts, str(index + 1)), left, right)
 
 
 def _unique(readers: list[Any], key: str) -> bool:
@@ -97,14 +104,15 @@ def amendment_problems(old: Any, new: Any, *, reading_started: bool) -> list[Pro
     """
     problems = []
     for change in diff(old, new):
-        path = change.path
-        if path.startswith("readers.") and path.count(".") == 1 and change.new == ABSENT:
+        path, parts = change.path, change.parts
+        reader, whole = parts[0] == "readers" and len(parts) > 1, len(parts) == 2
+        if reader and whole and change.new == ABSENT:
             problems.append(Problem(path, "A reader cannot be taken out.", "Replace the reader instead."))
-        elif _NEVER.fullmatch(path.removesuffix(" (order)")):
+        elif parts[0] in _NEVER:
             problems.append(Problem(path, f"{path} cannot change after the lock.", "Design a new study for this."))
-        elif re.fullmatch(r"readers\.[^.]+\.(username|sessions.*)", path):
+        elif reader and not whole and parts[2] in ("username", "sessions"):
             problems.append(Problem(path, "Who reads what was laid out at the lock.", "Replace the reader instead."))
-        elif reading_started and not _WHILE_READING.fullmatch(path.removesuffix(" (order)")) and path != "readers":
+        elif reading_started and parts != ("closes_on",) and not (reader and (whole or parts[2] in _PROFILE)):
             problems.append(
                 Problem(path, f"{path} cannot change while reading is open.",
                         "Only the closing day can move, readers' profiles be corrected and readers be added.")

@@ -338,11 +338,21 @@ def test_what_an_amendment_may_change(path, value, before, during, started):
     assert (found == []) == (during if started else before), found
 
 
-def test_a_reader_may_be_added_but_not_taken_out_while_reading():
-    old = complete()
-    added = complete(readers=[*old["readers"], reader("P4", "p4")])
+@pytest.mark.parametrize("label", ["P4", "Dr. A", "A.username"])
+def test_a_reader_may_be_added_but_not_taken_out_while_reading(label):
+    """Whatever dots a label has: it is one name on the way to what changed."""
+    old = complete(readers=[*complete()["readers"], reader("A", "p5")])
+    added = complete(readers=[*old["readers"], reader(label, "p4")])
     assert amendment_problems(old, added, reading_started=True) == []
-    assert amendment_problems(added, old, reading_started=False)
+    assert [p.message for p in amendment_problems(added, old, reading_started=False)] == [
+        "A reader cannot be taken out."
+    ]
+    for change, started, may in (
+        ({"years": 3}, True, True), ({"username": "p9"}, False, False), ({"sessions": ["ai_assisted"]}, False, False),
+    ):  # fmt: skip
+        other = complete(readers=[*old["readers"], reader(label, "p4") | change])
+        assert (amendment_problems(added, other, reading_started=started) == []) == may
+    assert str(diff(old, added)[0]).startswith(f"readers.{label}: (absent)")
 
 
 @pytest.mark.parametrize(
