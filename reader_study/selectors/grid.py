@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q
 
 from leukoweb.core.words import when_text
+from reader_study.answers import CONFIDENCE
 from reader_study.models import CaseIdentity, Reading, ReadingSession, SessionImage, Study, StudyCase
 from reader_study.selectors.studies import PANEL
 
@@ -77,6 +78,16 @@ def session_lines(study: Study) -> list[str]:
     ]
 
 
+def _answered(sure: set[int]) -> Q:
+    """Nothing is missing (``answer_missing``), asked of the database. ``sure``: sessions that ask for a confidence."""
+    answer = "case__draft__answer__"
+    undecided = Q(**{f"{answer}cannot_decide": True})
+    reason = Q(**{f"{answer}has_key": "reason"}) & ~Q(**{f"{answer}reason": ""})
+    diagnosis = Q(**{f"{answer}has_key": "diagnosis"}) & ~Q(**{f"{answer}diagnosis": ""})
+    confident = Q(**{f"{answer}confidence__in": list(CONFIDENCE)}) | ~Q(case__session__in=sure)
+    return (undecided & reason) | (diagnosis & confident)
+
+
 def study_grid(study: Study) -> tuple[list[str], list[Row]]:
     """Codes of the cases and a row for each session. 4 queries, whatever the number of readers and cases.
 
@@ -91,11 +102,10 @@ def study_grid(study: Study) -> tuple[list[str], list[Row]]:
         .order_by("reader__label", "number")
     )
     rows = {session.pk: Row(session) for session in sessions}
-    answered = ~Q(case__draft__answer__diagnosis="") & Q(case__draft__answer__has_key="diagnosis")
-    answered |= Q(case__draft__answer__cannot_decide=True)
     found: dict[tuple[int, int], dict[str, Any]] = {}
     identities = CaseIdentity.objects.filter(case__session__reader__study=study, case__training=False)
-    decided = set(identities.filter(answered).values_list("case", flat=True))
+    sure = {pk for pk, row in rows.items() if row.session.rules.get("answers", {}).get("confidence")}
+    decided = set(identities.filter(_answered(sure)).values_list("case", flat=True))
     # A session that waits for a file has no rules: nobody reads it here.
     whole = {pk for pk, row in rows.items() if row.session.rules.get("require_all_viewed")}
     identities = identities.annotate(unseen=Exists(SessionImage.objects.filter(case=OuterRef("case"), seen_at=None)))
