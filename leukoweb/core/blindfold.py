@@ -16,6 +16,7 @@ from typing import TypeVar
 from django.db import models
 
 Hidden = Callable[[], Collection[int]]
+Row = TypeVar("Row", bound=models.Model)
 _hidden: ContextVar[Hidden | None] = ContextVar("hidden_patients", default=None)
 _person: ContextVar[Callable[[], int | None]] = ContextVar("person", default=lambda: None)
 
@@ -43,6 +44,17 @@ def hidden_patients() -> Collection[int]:
     return hidden() if hidden else ()
 
 
+def hides_any(patients: Collection[int] | models.QuerySet[Row]) -> bool:
+    """Whether one of ``patients`` (ids, or their rows unfiltered) is hidden: what is worked out from them would look
+    whole and not be it."""
+    hidden = hidden_patients()
+    if not hidden:
+        return False
+    if isinstance(patients, models.QuerySet):
+        return patients.filter(among("pk", hidden)).exists()
+    return not frozenset(hidden).isdisjoint(patients)
+
+
 MOST_RUNS = 100
 
 
@@ -64,9 +76,6 @@ def among(path: str, ids: Collection[int]) -> models.Q:
     for first, last in runs:
         found |= models.Q(**{f"{path}__gte": first, f"{path}__lte": last})
     return found
-
-
-Row = TypeVar("Row", bound=models.Model)
 
 
 class BlindfoldManager(models.Manager[Row]):

@@ -8,10 +8,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from cases.models import Cohort, DatasetEntry
+from cases.models import Cohort, DatasetEntry, Patient
 from inference.models import PipelineVersion
 from inference.pipeline.classes import SLOT_CLASSES
 from inference.selectors.ancestry import datasets_absent, untold
+from leukoweb.core.blindfold import hides_any
 from leukoweb.core.models import Role, User
 from leukoweb.core.words import counted
 from reader_study.models import ReadingSession, Study
@@ -43,7 +44,8 @@ def feasibility(study: Study, document: dict[str, Any]) -> Feasibility:
     """All checks of a draft: the document's own, then the database's."""
     cases = case_list(document)
     problems, refused = readers_problems(study, document["readers"], cases)
-    problems = [*lock_problems(document), *cases.problems, *problems, *_pipeline_problems(document, cases)]
+    own = _open_eyes_problems(cases)
+    problems = [*lock_problems(document), *own, *cases.problems, *problems, *_pipeline_problems(document, cases)]
     warnings = [*notices(document), *cases.warnings, *_last_day_warnings(document, timezone.localdate())]
     warnings += _untold_warnings(document)
     if missing := without_reference(cases.patients):
@@ -78,6 +80,8 @@ def amendment_feasibility(
     """What the database says against an amendment: the ``added`` readers, and other pipelines, on the frozen cases."""
     cases = frozen_cases(study)
     problems, _ = readers_problems(study, added, cases)
+    if added or after["ai"] != before["ai"]:
+        problems += _open_eyes_problems(cases)
     if after["ai"] != before["ai"]:
         problems += _pipeline_problems(after, cases)
     if after["ai"]["primary"] != before["ai"]["primary"] and _shows_ai(study):
@@ -86,6 +90,17 @@ def amendment_feasibility(
                     "Keep the pipeline, or design a new study for another one.")
         )  # fmt: skip
     return problems
+
+
+def _open_eyes_problems(cases: CaseList) -> list[Problem]:
+    """Whoever is still blindfolded for one of these patients would freeze a list, and check it, without them."""
+    cohort = Patient._base_manager.filter(cohort=cases.cohort) if cases.cohort else Patient._base_manager.none()
+    if not hides_any([patient.pk for patient in cases.everybody]) and not hides_any(cohort):
+        return []
+    return [
+        Problem("cases", "Some of these patients are hidden from you: you read or sort them blinded, or did until now.",
+                "Another coordinator has to do this, or it waits until that study is unblinded or the task is closed.")
+    ]  # fmt: skip
 
 
 def _shows_ai(study: Study) -> bool:

@@ -24,7 +24,7 @@ from reader_study.models import Analysis, AnalysisResult, ImportedEvaluator, Imp
 from reader_study.selectors.ai_results import predictions_of
 from reader_study.selectors.analysis_inputs import study_inputs
 from reader_study.selectors.studies import protocol_current
-from reader_study.services.guard import require_coordinator, require_reason
+from reader_study.services.guard import require_coordinator, require_open_eyes, require_reason
 
 KIND = "analysis.run"
 MAX_FILE_BYTES = 5_000_000
@@ -50,6 +50,7 @@ def analysis_create(*, actor: User, study: Study, interim: bool = False, reason:
             hint="Freeze the data and unblind the study first, or ask for an interim analysis with a reason.",
         )  # fmt: skip
     reason = require_reason(reason) if interim else ""
+    require_open_eyes(study)
     return _store(actor, study, study_inputs(study, interim=interim, reason=reason), interim=interim, reason=reason)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from cases.models import Patient
+from leukoweb.core.blindfold import hides_any
 from leukoweb.core.exceptions import Conflict, DomainError, NotAllowed
 from leukoweb.core.models import Role, User
 from leukoweb.core.signing import Signature
@@ -41,6 +43,21 @@ def require_state(study: Study, states: Collection[str], what: str) -> None:
 def require_signature(actor: User, signature: Signature) -> None:
     if signature.user is None or signature.user.pk != actor.pk:
         raise NotAllowed("The signature is somebody else's.", code="E_SIGNATURE")
+
+
+def require_open_eyes(study: Study) -> None:
+    """Who is still blindfolded for a patient of the study would analyse it without them.
+
+    Raises
+    ------
+    NotAllowed
+    """
+    cohort = Patient._base_manager.filter(cohort=study.cohort_id) if study.cohort_id else Patient._base_manager.none()
+    if hides_any(list(study.cases.values_list("patient", flat=True))) or hides_any(cohort):
+        raise NotAllowed(
+            "Some patients of this study are hidden from you: you read or sort them blinded, or did until now.",
+            hint="Another coordinator can ask for it, or you can when that study is unblinded or the task is closed.",
+        )
 
 
 def title_taken(title: str) -> Conflict:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 
 from cases.models import HpfImage, Patient, Slide
 from inference.models import PatientPrediction, PipelineRun, PipelineVersion
@@ -16,10 +16,12 @@ from leukoweb.core.blindfold import hidden_patients
 from leukoweb.core.middleware import required_action
 from leukoweb.core.models import Job
 from leukoweb.core.permissions import ACTIONS
-from reader_study.models import Study, StudyReader
+from reader_study.models import ProtocolVersion, Study, StudyCase, StudyReader
+from reader_study.services.studies import study_create
 from tests.conftest import BACKEND
 from tests.core.test_access import OURS
 from tests.reader_study.factories import MadeStudy, make_patients, make_study
+from tests.reader_study.protocols import complete
 
 pytestmark = pytest.mark.django_db
 MakeUser = Callable[..., Any]
@@ -138,6 +140,25 @@ def test_a_later_role_does_not_lift_it(made: MadeStudy) -> None:
     client = client_of(user)
     assert client.get(f"/patients/{made.cases[0].patient_id}/references/").status_code == 404
     assert client.get(f"/patients/{made.cases[0].patient_id}/").status_code == 404
+
+
+@pytest.mark.parametrize("blind", [True, False])
+def test_who_sees_a_part_of_the_patients_neither_locks_nor_analyses_them(made: MadeStudy, blind: bool) -> None:
+    """A list, a check or a table from what they see would look whole: the third patient alone."""
+    user = made.readers[0].user
+    user.role = "coordinator"
+    user.save()
+    Study.objects.filter(pk=made.study.pk).update(state="frozen" if blind else "unblinded")
+    cases = {"cohort": made.study.cohort.name, "patients": "all", "training": []}
+    draft = study_create(actor=user, title="On the same patients", document=complete(cases=cases))
+    read = Study.objects.create(title="Read already", cohort=made.study.cohort, state="unblinded")
+    read.coordinators.add(user)
+    StudyCase.objects.create(study=read, patient=made.cases[0].patient, code="C-1", manifest=[], manifest_sha256="")
+    ProtocolVersion.objects.create(study=read, version=1, document=complete(cases=cases), sha256="0" * 64)
+    client, words = client_of(user), b"hidden from you"
+    assert (words in client.get(reverse("study_lock", args=[draft.public_id])).content) == blind
+    asked = client.post(reverse("analysis_list", args=[read.public_id]))
+    assert (words in asked.content, asked.status_code == 403) == (blind, blind)
 
 
 def test_outside_of_a_request_nothing_is_hidden(made: MadeStudy) -> None:
