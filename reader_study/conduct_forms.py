@@ -37,6 +37,7 @@ class ExtendForm(SignatureForm):
 
 
 class AmendForm(SignatureForm):
+    version = forms.IntegerField(widget=forms.HiddenInput)
     protocol = forms.CharField(widget=forms.Textarea(attrs={"rows": 24, "class": "code", "spellcheck": "false"}))
     reason = reason_field("Reason of the amendment")
 
@@ -46,7 +47,7 @@ class AmendForm(SignatureForm):
 class FreezeForm(SignatureForm):
     stop_reason = forms.CharField(
         required=False, max_length=2_000, label="Reason to stop early", widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Needed if a session is not finished; those sessions become void.",
+        help_text="Needed if a session is not finished, or if nothing was read; unfinished sessions become void.",
     )  # fmt: skip
 
     field_order = ["stop_reason"]

@@ -132,8 +132,9 @@ class StudyAmend(StudyView):
         study, data = self.study(request, public_id), self.read(request, shapes.AmendIn)
         signed = self.signed(request, data, guard.AMEND_MEANING)
         locking.protocol_amend(
-            actor=person(request), study=study, document=data["protocol"], reason=data["reason"], signature=signed
-        )
+            actor=person(request), study=study, base=data["version"], document=data["protocol"], reason=data["reason"],
+            signature=signed,
+        )  # fmt: skip
         return Response(shapes.ProtocolOut(_protocol(study)).data, status=201)
 
 

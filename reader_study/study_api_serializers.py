@@ -87,6 +87,7 @@ class LockIn(SignatureIn):
 
 
 class AmendIn(SignatureIn):
+    version = serializers.IntegerField(min_value=1, help_text="Of the locked protocol that your document comes from")
     protocol = serializers.JSONField()
     reason = serializers.CharField(max_length=2000)
 

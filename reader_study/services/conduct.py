@@ -30,11 +30,12 @@ from reader_study.services.voiding import reader_withdraw, session_void
 _STATE = ReadingSession.State
 
 
-def _document(study: Study) -> dict[str, Any]:
+def _document(study: Study) -> tuple[int, dict[str, Any]]:
+    """The newest version's number, and a copy of its document to change."""
     protocol = protocol_current(study)
     if protocol is None:
         raise Conflict("The protocol is not locked yet, so edit the draft instead.", code="E_STATE")
-    return copy.deepcopy(protocol.document)
+    return protocol.version, copy.deepcopy(protocol.document)
 
 
 @transaction.atomic
@@ -48,8 +49,9 @@ def study_extend(*, actor: User, study: Study, closes_on: date | None, reason: s
     """
     if closes_on is not None and closes_on < timezone.localdate():
         raise DomainError(f"{closes_on:%Y-%m-%d} is over already.", field="closes_on", code="E_DATE")
-    document = _document(study) | {"closes_on": closes_on.isoformat() if closes_on else None}
-    protocol_amend(actor=actor, study=study, document=document, reason=reason, signature=signature)
+    base, document = _document(locked_study(study))
+    document["closes_on"] = closes_on.isoformat() if closes_on else None
+    protocol_amend(actor=actor, study=study, base=base, document=document, reason=reason, signature=signature)
     return Study.objects.get(pk=study.pk)
 
 
@@ -59,12 +61,13 @@ def reader_replace(
 ) -> ProtocolVersion:
     """Somebody else reads in a reader's place: new sessions, orders and tokens; the unfinished ones become void.
 
-    ``replacement`` has label, username and profile; the sessions are the replaced reader's.
+    ``replacement`` has label, username and profile; the sessions are the replaced reader's. Who left on their own (by
+    another role, or as a coordinator) can be replaced as well.
 
     Raises
     ------
     Conflict
-        The reader left already.
+        Somebody reads in the reader's place already.
     ProtocolRefused
         The new reader cannot read these patients.
     """
@@ -73,15 +76,18 @@ def reader_replace(
     reason = require_reason(reason)
     study = locked_study(study)
     require_state(study, READING_STATES, "nobody can be replaced")
-    if StudyReader.objects.filter(pk=reader.pk).exclude(withdrawn_at=None).exists():
-        raise Conflict(f"{reader.label} has left the study already.")
-    document = _document(study)
-    sessions = next(r["sessions"] for r in document["readers"] if r["label"] == reader.label)
+    if in_place := StudyReader.objects.filter(replaces=reader).first():
+        raise Conflict(
+            f"{in_place.label} reads in the place of {reader.label} already.", hint=f"Replace {in_place.label}."
+        )
+    base, document = _document(study)
+    sessions = list(reader.sessions.order_by("number").values_list("arm", flat=True))
     document["readers"].append(replacement | {"sessions": sessions})
     protocol = protocol_amend(
-        actor=actor, study=study, document=document, reason=reason, signature=signature, replaces=reader
+        actor=actor, study=study, base=base, document=document, reason=reason, signature=signature, replaces=reader
     )
-    reader_withdraw(actor=actor, reader=reader, reason=reason)
+    if StudyReader.objects.filter(pk=reader.pk, withdrawn_at=None).exists():
+        reader_withdraw(actor=actor, reader=reader, reason=reason)
     return protocol
 
 
@@ -89,31 +95,37 @@ def reader_replace(
 def study_freeze(*, actor: User, study: Study, signature: Signature, stop_reason: str = "") -> Study:
     """No answer comes in any more. With ``stop_reason`` the study is stopped early: unfinished sessions become void.
 
+    A study that everybody has left unread is stopped as well. Where everything is sealed the reason is not needed, and
+    the study is frozen.
+
     Raises
     ------
     Conflict
-        Sessions are unfinished and no reason to stop was given, or nothing was read.
+        Sessions are unfinished, or nothing was read, and no reason to stop was given.
     """
     require_coordinator(actor, study)
     require_signature(actor, signature)
     study = locked_study(study)
     require_state(study, READING_STATES, "the data cannot be frozen")
     sessions = ReadingSession.objects.filter(reader__study=study)
-    unfinished = list(
-        sessions.filter(state__in=[_STATE.PLANNED, _STATE.OPEN]).select_related("reader").order_by("pk")
-    )  # fmt: skip
+    # Whoever signs or begins at this moment is through before, or is told afterwards; never half of each.
+    held = sessions.select_for_update(of=("self",)).select_related("reader").order_by("pk")
+    unfinished = [session for session in held if session.state in (_STATE.PLANNED, _STATE.OPEN)]
+    sealed = sessions.filter(state=_STATE.SEALED).count()
     if unfinished and not stop_reason.strip():
         raise Conflict(
             f"{counted(len(unfinished), 'session')} not finished, the first is session {unfinished[0].number} of "
             f"{unfinished[0].reader.label}.", code="E_UNFINISHED",
             hint="Wait for them, or give a reason to stop the study early.",
         )  # fmt: skip
-    reason = require_reason(stop_reason) if unfinished else ""
+    if not unfinished and not sealed and not stop_reason.strip():
+        raise Conflict(
+            "Nobody has read anything, so there are no data to freeze.", code="E_NOTHING",
+            hint="Replace a reader who left, or give a reason to stop the study.",
+        )  # fmt: skip
+    reason = require_reason(stop_reason) if unfinished or not sealed else ""
     for session in unfinished:
         session_void(actor=actor, session=session, reason=f"study stopped early: {reason}")
-    sealed = sessions.filter(state=_STATE.SEALED).count()
-    if not sealed and not reason:
-        raise Conflict("Nobody has read anything, so there are no data to freeze.", code="E_NOTHING")
     study.state = Study.State.STOPPED if reason else Study.State.FROZEN
     study.save(update_fields=["state"])
     audit_record(

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
@@ -181,15 +182,20 @@ def _sessions(reader: StudyReader, arms: list[str], protocol: ProtocolVersion) -
 
 @transaction.atomic
 def protocol_amend(
-    *, actor: User, study: Study, document: Any, reason: str, signature: Signature,
+    *, actor: User, study: Study, base: int, document: Any, reason: str, signature: Signature,
     replaces: StudyReader | None = None,
 ) -> ProtocolVersion:  # fmt: skip
     """A new version of a locked protocol, with a reason, signed. ``replaces``: whom the added reader stands in for.
 
+    Parameters
+    ----------
+    base
+        Number of the version that ``document`` was written from. On an older one it would undo what came since.
+
     Raises
     ------
     Conflict
-        Not locked, or frozen already, or the new title is taken.
+        Not locked, or frozen already, or the new title is taken; E_STALE: ``base`` is not the newest version.
     ProtocolRefused
         A change that no amendment may make, or a new reader or pipeline that has met these patients.
     DomainError
@@ -203,6 +209,7 @@ def protocol_amend(
     before = protocol_current(study)
     if before is None:  # pragma: no cover  a locked study has one
         raise Conflict("The study has no locked protocol.")
+    require_newest(before, base)
     document = canonical(document)
     changes = diff(before.document, document)
     if not changes:
@@ -224,12 +231,28 @@ def protocol_amend(
     return protocol
 
 
+def require_newest(newest: ProtocolVersion, base: int) -> None:
+    if newest.version != base:
+        raise Conflict(
+            f"The protocol was amended meanwhile: your text comes from version {base}, and version {newest.version} is "
+            "in force.", code="E_STALE", hint="Open the page again and make your changes there; these were not signed.",
+        )  # fmt: skip
+
+
 def amendment_refusals(study: Study, before: dict[str, Any], document: dict[str, Any]) -> list[Problem]:
     """Everything that speaks against this amendment now; ``document`` in its canonical form."""
     return [
         *amendment_problems(before, document, reading_started=reading_started(study)),
-        *validate(document), *amendment_feasibility(study, before, document, _added(before, document)),
+        *_past_day(before, document), *validate(document),
+        *amendment_feasibility(study, before, document, _added(before, document)),
     ]  # fmt: skip
+
+
+def _past_day(before: dict[str, Any], after: dict[str, Any]) -> list[Problem]:
+    day = _closing_day(after)
+    if day is None or after["closes_on"] == before["closes_on"] or day >= timezone.localdate():
+        return []
+    return [Problem("closes_on", f"{day} is over already.", "To end the reading, freeze the data.")]
 
 
 def _added(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:

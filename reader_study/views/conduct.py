@@ -14,11 +14,11 @@ from django.views.decorators.http import require_http_methods
 
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError, NotFound
-from leukoweb.core.http import person
+from leukoweb.core.http import person, whole_number
 from leukoweb.core.permissions import requires
 from leukoweb.core.signing import SignatureForm
 from reader_study import conduct_forms as forms
-from reader_study.models import Study
+from reader_study.models import ProtocolVersion, Study
 from reader_study.protocol import canonical, diff, dump_yaml, load_yaml, protocol_sha256
 from reader_study.selectors.confounders import confounders
 from reader_study.selectors.feasibility import feasibility
@@ -41,6 +41,9 @@ def _page(
             deed(form.cleaned_data, form.signed)
         except DomainError as error:
             add_errors(form, error)
+            if error.code == "E_STALE" and "sha256" in context:  # what is shown now is what the next signature is for
+                form.data = form.data.copy()
+                form.data["sha256"] = context["sha256"]
         else:
             messages.success(request, done)
             return redirect("study_detail", study.public_id)
@@ -77,37 +80,40 @@ def study_amend(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     study = study_get(public_id, for_user=person(request))
     locked = _locked(study)
     if request.POST.get("do") == "preview":
-        form = forms.AmendForm(request=request, meaning=guard.AMEND_MEANING,
-                               initial={key: request.POST.get(key, "") for key in ("protocol", "reason")})  # fmt: skip
-        context = {"study": study, "form": form, "previewed": True} | _preview(study, request.POST.get("protocol", ""))
+        typed = {key: request.POST.get(key, "") for key in ("version", "protocol", "reason")}
+        form = forms.AmendForm(request=request, meaning=guard.AMEND_MEANING, initial=typed)
+        base = whole_number(typed["version"]) or 0
+        shown = _preview(locked, base, study, typed["protocol"])
+        context = {"study": study, "form": form, "previewed": True} | shown
         return render(request, "reader_study/study_amend.html", context)
     form = forms.AmendForm(
         request.POST or None, request=request, meaning=guard.AMEND_MEANING,
-        initial={"protocol": dump_yaml(locked.document)},
+        initial={"protocol": dump_yaml(locked.document), "version": locked.version},
     )
     return _page(
         request, study, form,
         lambda data, signature: locking.protocol_amend(
-            actor=person(request), study=study, document=load_yaml(data["protocol"]), reason=data["reason"],
-            signature=signature,
+            actor=person(request), study=study, base=data["version"], document=load_yaml(data["protocol"]),
+            reason=data["reason"], signature=signature,
         ),
         done="The amendment is signed.", template="reader_study/study_amend.html",
     )  # fmt: skip
 
 
-def _locked(study: Study) -> Any:
+def _locked(study: Study) -> ProtocolVersion:
     locked = protocol_current(study)
     if locked is None:
         raise NotFound("This protocol is not locked yet.", hint="Edit the draft in the designer.")
     return locked
 
 
-def _preview(study: Study, text: str) -> dict[str, Any]:
+def _preview(locked: ProtocolVersion, base: int, study: Study, text: str) -> dict[str, Any]:
     try:
+        locking.require_newest(locked, base)
         document = canonical(load_yaml(text))
     except DomainError as error:
         return {"refusal": error}
-    before = _locked(study).document
+    before = locked.document
     return {"changes": diff(before, document), "problems": locking.amendment_refusals(study, before, document)}
 
 

@@ -61,7 +61,7 @@ def study_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "running": study.state in ("locked", "reading"), "frozen": study.state in ("frozen", "stopped"),
         "waiting": any(row.session.imported and row.session.state == "planned" for row in rows),
         "coordinator_form": CoordinatorForm(study=study), "mail": mail_configured(),
-        "readers": study.readers.exclude(label=PANEL).select_related("user").order_by("label"),
+        "readers": study.readers.exclude(label=PANEL).select_related("user", "replaced_by").order_by("label"),
     }  # fmt: skip
     return render(request, "reader_study/study_detail.html", context)
 

@@ -29,8 +29,8 @@ def coordinator(db: None) -> User:
 
 def amend(study: Study, coordinator: User, **changes: Any) -> None:
     locking.protocol_amend(
-        actor=coordinator, study=study, document=document_of(study) | changes, reason="it was planned otherwise",
-        signature=sign(coordinator),
+        actor=coordinator, study=study, base=study.protocols.count(), document=document_of(study) | changes,
+        reason="it was planned otherwise", signature=sign(coordinator),
     )  # fmt: skip
 
 
@@ -70,6 +70,20 @@ def test_an_amendment_to_another_pipeline_passes_the_checks_of_the_lock(coordina
     met["found"] = []
     amend(study, coordinator, ai=OTHER)
     assert document_of(study)["ai"] == OTHER
+
+
+def test_an_amendment_from_an_older_text_undoes_nothing(coordinator: User) -> None:
+    study = make_locked(coordinator)
+    text = document_of(study)
+    amend(study, coordinator, closes_on="2090-01-01")
+    with pytest.raises(Conflict, match="comes from version 1, and version 2 is in force") as refused:
+        locking.protocol_amend(
+            actor=coordinator, study=study, base=1, document=text | {"washout_days": 50}, reason="it was planned so",
+            signature=sign(coordinator),
+        )  # fmt: skip
+    assert (refused.value.code, document_of(study)["closes_on"]) == ("E_STALE", "2090-01-01")
+    with pytest.raises(ProtocolRefused, match="2020-01-01 is over already"):
+        amend(study, coordinator, closes_on="2020-01-01")
 
 
 def test_the_pipeline_that_sessions_show_stays(coordinator: User) -> None:

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from cases.models import Patient
@@ -20,6 +22,7 @@ from reader_study.models import (
 from reader_study.protocol import ProtocolRefused
 from reader_study.selectors.studies import study_get, study_list
 from reader_study.services import conduct, locking, studies, voiding
+from tests.conftest import BACKEND
 from tests.reader_study.protocols import reader
 from tests.reader_study.studies import (
     document_of,
@@ -78,11 +81,35 @@ def test_a_replaced_reader_stops_and_the_new_one_gets_orders_of_their_own(coordi
     tokens = [set(SessionCase.objects.filter(session=s).values_list("token", flat=True)) for s in sessions(study)]
     assert len(set().union(*tokens)) == 5 * 6
     old.refresh_from_db()
-    with pytest.raises(Conflict, match="has left the study already"):
+    with pytest.raises(Conflict, match="P1b reads in the place of P1 already"):
         conduct.reader_replace(
             actor=coordinator, reader=old, replacement=new | {"label": "P1c"}, reason="left again",
             signature=sign(coordinator),
         )  # fmt: skip
+
+
+def test_who_was_taken_off_by_another_role_is_replaced(coordinator: User, client: Client) -> None:
+    study = make_locked(coordinator)
+    old = study.readers.get(label="P1")
+    User.objects.filter(pk=old.user_id).update(role="technician")
+    voiding.role_changed(actor=None, user=User.objects.get(pk=old.user_id))
+    old.refresh_from_db()
+    left = old.withdrawn_at
+    client.force_login(coordinator, backend=BACKEND)
+    page = reverse("study_detail", args=[study.public_id])
+    here = reverse("study_reader_replace", args=[study.public_id, old.pk])
+    assert left
+    assert here in client.get(page).content.decode()
+    new = {key: value for key, value in reader("P1b", "p3").items() if key != "sessions"}
+    conduct.reader_replace(
+        actor=coordinator, reader=old, replacement=new, reason="left the hospital", signature=sign(coordinator)
+    )
+    old.refresh_from_db()
+    assert (old.replaced_by.label, old.withdrawn_at) == ("P1b", left)
+    assert [(s.reader.label, s.state) for s in sessions(study)] == [
+        ("P1", "void"), ("P1", "void"), ("P1b", "planned"), ("P1b", "planned"), ("P2", "planned"),
+    ]  # fmt: skip
+    assert here not in client.get(page).content.decode()
 
 
 def test_a_replacement_who_met_the_patients_is_refused_and_nobody_leaves(coordinator: User) -> None:
@@ -120,7 +147,7 @@ def test_freeze_then_unblind_once(coordinator: User) -> None:
     conduct.study_freeze(actor=coordinator, study=study, signature=sign(coordinator))
     with pytest.raises(Conflict, match="cannot be amended"):
         locking.protocol_amend(
-            actor=coordinator, study=study, document=document_of(study) | {"closes_on": "2030-01-01"},
+            actor=coordinator, study=study, base=1, document=document_of(study) | {"closes_on": "2030-01-01"},
             reason="too late", signature=sign(coordinator),
         )  # fmt: skip
     with pytest.raises(DomainError, match="Give a reason"):
@@ -140,6 +167,11 @@ def test_nothing_read_is_nothing_to_freeze(coordinator: User) -> None:
         voiding.session_void(actor=coordinator, session=session, reason="test")
     with pytest.raises(Conflict, match="Nobody has read anything"):
         conduct.study_freeze(actor=coordinator, study=study, signature=sign(coordinator))
+    stopped = conduct.study_freeze(
+        actor=coordinator, study=study, signature=sign(coordinator), stop_reason="all readers left"
+    )
+    assert stopped.state == "stopped", "not open for ever"
+    assert AuditEvent.objects.get(action="study.stop").reason == "all readers left"
 
 
 def test_a_sealed_session_is_never_voided(coordinator: User) -> None:

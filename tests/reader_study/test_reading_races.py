@@ -187,7 +187,8 @@ def test_nobody_begins_while_the_text_that_they_agree_to_changes(monkeypatch: py
     monkeypatch.setattr(locking, "reading_started", asked)
     document = document_of(study) | {"consent": "I let the sponsor see my name."}
     locking.protocol_amend(
-        actor=coordinator, study=study, document=document, reason="the sponsor asks", signature=sign(coordinator)
+        actor=coordinator, study=study, base=1, document=document, reason="the sponsor asks",
+        signature=sign(coordinator),
     )
     reader.join()
     session.refresh_from_db()

@@ -35,6 +35,7 @@ DEEDS: dict[str, tuple[set[str], Callable[[User, Study], Any]]] = {
         lambda a, s: locking.protocol_amend(
             actor=a,
             study=s,
+            base=1,
             document=document_of(s) | {"closes_on": "2090-01-01"},
             reason=WHY,
             signature=sign(a),

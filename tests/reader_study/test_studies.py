@@ -87,7 +87,7 @@ def test_a_lock_lays_everything_out_once(coordinator: User) -> None:
 def test_codes_are_random_and_not_in_the_order_of_patients(coordinator: User) -> None:
     orders = set()
     for n in range(4):
-        study = make_locked(coordinator, f"Study {n}")
+        study = make_locked(coordinator, f"Study {n}", readers=[reader("P1", f"p{n + 1}")])
         by_row = [case.patient.code for case in study.cases.order_by("pk")]
         orders.add(tuple(by_row))
         assert [c.code for c in study.cases.order_by("pk")] == sorted(c.code for c in study.cases.all())
@@ -115,7 +115,8 @@ def test_one_changed_character_after_the_lock_is_detected_by_name(coordinator: U
     with pytest.raises(ProtocolRefused, match="instructions cannot change while reading is open"):
         mark(sessions(study)[0], "open")
         locking.protocol_amend(
-            actor=coordinator, study=study, document=document, reason="a typing error", signature=sign(coordinator)
+            actor=coordinator, study=study, base=1, document=document, reason="a typing error",
+            signature=sign(coordinator),
         )
 
 

@@ -67,8 +67,10 @@ def test_the_whole_way_by_api(coordinator: User) -> None:
     ]
     day = (timezone.localdate() + timezone.timedelta(days=9)).isoformat()
     assert api("post", here + "extend/", PROOF | {"closes_on": day, "reason": "more time"})[1]["closes_on"] == day
-    amended = locked["protocol"] | {"closes_on": None}
-    assert api("post", here + "amend/", PROOF | {"protocol": amended, "reason": "no last day"})[1]["version"] == 3
+    amendment = PROOF | {"protocol": locked["protocol"] | {"closes_on": None}, "reason": "no last day"}
+    status, stale = api("post", here + "amend/", amendment | {"version": 1})
+    assert (status, stale["error"]["code"]) == (409, "E_STALE")
+    assert api("post", here + "amend/", amendment | {"version": 2})[1]["version"] == 3
     swap = {"reader": "P2", "label": "P2b", "username": "p3", "reason": "left us"}
     assert api("post", here + "replace/", PROOF | swap)[0] == 201
     status, early = api("post", here + "freeze/", PROOF)
@@ -114,7 +116,7 @@ def test_no_answer_leaves_by_the_grid(coordinator: User) -> None:
     mark(session, "open")
     SessionCase.objects.filter(session=session).update(opened_at=timezone.now(), active_ms=1000)
     SessionImage.objects.filter(case__session=session).update(seen_at=timezone.now())
-    DraftReading.objects.filter(case__session=session).update(answer={"diagnosis": "CANARY"})
+    DraftReading.objects.filter(case__session=session).update(answer={"diagnosis": "CANARY", "confidence": 3})
     _, grid = Api(coordinator)("get", f"{study.public_id}/grid/")
     assert grid[0]["n_done"] == 6
     assert "CANARY" not in json.dumps(grid)
@@ -185,7 +187,7 @@ def test_status_counts_and_tells_nothing(coordinator: User) -> None:
     session = sessions(study)[0]
     mark(session, "open")
     SessionImage.objects.filter(case__session=session).update(seen_at=timezone.now())
-    DraftReading.objects.filter(case__session=session).update(answer={"diagnosis": "CANARY"})
+    DraftReading.objects.filter(case__session=session).update(answer={"diagnosis": "CANARY", "confidence": 3})
     out = run("study_status")[0]
     assert "A study: Being read: 0 of 3 sessions sealed, protocol 1, 6 cases" in out
     assert re.search(r"P1 +1 +open +6 of 6", out)

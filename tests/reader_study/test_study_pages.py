@@ -18,8 +18,9 @@ from leukoweb.core.models import AuditEvent, User
 from leukoweb.core.templatetags.words import when as shown_when
 from leukoweb.core.words import when_text
 from reader_study.models import CaseIdentity, DraftReading, ReadingSession, SessionCase, SessionImage, Study
-from reader_study.protocol import dump_yaml
+from reader_study.protocol import dump_yaml, protocol_sha256
 from reader_study.selectors.grid import study_grid
+from reader_study.services import studies
 from tests.conftest import BACKEND
 from tests.reader_study.pages import SIGNED, url
 from tests.reader_study.protocols import reader
@@ -60,6 +61,12 @@ def test_locking_asks_for_the_password_again(client: Client, coordinator: User) 
         assert client.post(url("study_lock", study), SIGNED | {"sha256": sha256} | wrong).status_code == 400
         study.refresh_from_db()
         assert study.state == "draft"
+    studies.draft_save(actor=coordinator, study=study, document=study.draft | {"washout_days": 43}, version=0)
+    again = client.post(url("study_lock", study), SIGNED | {"sha256": sha256})
+    assert b"was changed after you opened it" in again.content
+    study.refresh_from_db()
+    sha256 = protocol_sha256(study.draft)
+    assert f'value="{sha256}"' in again.content.decode(), "the next signature is for what the page shows now"
     assert client.post(url("study_lock", study), SIGNED | {"sha256": sha256}).status_code == 302
     study.refresh_from_db()
     assert study.state == "locked"
@@ -75,7 +82,7 @@ def test_without_a_password_a_fresh_confirmation_signs_once(client: Client, coor
     coordinator.set_unusable_password()
     coordinator.save()
     client.force_login(coordinator, backend=BACKEND)
-    studies = [make_study(coordinator, f"S{n}") for n in range(2)]
+    studies = [make_study(coordinator, f"S{n}", readers=[reader("P1", f"p{n}")]) for n in (1, 2)]
     data = {"signed_name": "Dr C", "agree": "on"}
     refused = client.post(url("study_lock", studies[0]), data | {"sha256": lock_page(client, studies[0])})
     assert b"fresh confirmation" in refused.content
@@ -164,21 +171,26 @@ def test_the_history_of_a_study_is_for_its_own_coordinators(client: Client, coor
 def test_an_amendment_shows_its_changes_before_it_is_signed(client: Client, coordinator: User) -> None:
     study = make_locked(coordinator)
     text = dump_yaml(study.draft | {"closes_on": "2030-01-01"})
-    page = client.post(url("study_amend", study), {"do": "preview", "protocol": text, "reason": "more time"})
+    first = {"version": 1, "protocol": text, "reason": "more time"}
+    page = client.post(url("study_amend", study), first | {"do": "preview"})
     assert "closes_on: None -&gt; &#x27;2030-01-01&#x27;" in page.content.decode()
     assert study.protocols.count() == 1
-    assert client.post(url("study_amend", study), SIGNED | {"protocol": text, "reason": "more time"}).status_code == 302
+    assert client.post(url("study_amend", study), SIGNED | first).status_code == 302
     assert study.protocols.count() == 2
+    assert '<input type="hidden" name="version" value="2"' in client.get(url("study_amend", study)).content.decode()
+    for late in ({"do": "preview"}, SIGNED):  # from the page of before
+        assert b"version 2 is in force" in client.post(url("study_amend", study), late | first).content
+    second = {"version": 2, "reason": "more time"}
     never = dump_yaml(study.draft | {"order_seed": 5})
-    refused = client.post(url("study_amend", study), SIGNED | {"protocol": never, "reason": "more time"})
+    refused = client.post(url("study_amend", study), SIGNED | second | {"protocol": never})
     assert b"order_seed cannot change after the lock" in refused.content
     pipeline = {"primary": {"name": "starter", "version": "9"}, "comparators": []}
     text = dump_yaml(study.draft | {"ai": pipeline})
-    page = client.post(url("study_amend", study), {"do": "preview", "protocol": text, "reason": "more time"})
+    page = client.post(url("study_amend", study), second | {"do": "preview", "protocol": text})
     assert b"There is no pipeline starter 9" in page.content  # what stops the signature shows before it
     make_study(coordinator, "Taken")
     text = dump_yaml(study.draft | {"title": "Taken"})
-    refused = client.post(url("study_amend", study), SIGNED | {"protocol": text, "reason": "a better name"})
+    refused = client.post(url("study_amend", study), SIGNED | second | {"protocol": text})
     assert (refused.status_code, b"There is a study with the title" in refused.content) == (400, True)
 
 
@@ -254,7 +266,10 @@ def test_the_grid_shows_states_and_times_and_never_an_answer(client: Client, coo
     first = sessions(study)[0]
     mark(first, "open")
     cases = list(SessionCase.objects.filter(session=first).order_by("position"))
-    for case, answer in zip(cases, [{"diagnosis": "AML"}, {"diagnosis": "", "cannot_decide": True}, {}], strict=False):
+    sure, unsure = {"diagnosis": "AML", "confidence": 4}, {"diagnosis": "AML", "confidence": None}
+    cannot: dict[str, Any] = {"diagnosis": "", "cannot_decide": True}
+    answers = [sure, cannot | {"reason": "Too few cells"}, unsure, cannot | {"reason": ""}, cannot]
+    for case, answer in zip(cases, answers, strict=False):
         SessionCase.objects.filter(pk=case.pk).update(opened_at=timezone.now(), active_ms=61_000)
         DraftReading.objects.filter(case=case).update(answer=answer)
     SessionImage.objects.filter(case__in=cases[1:]).update(seen_at=timezone.now())
@@ -263,7 +278,9 @@ def test_the_grid_shows_states_and_times_and_never_an_answer(client: Client, coo
     codes, rows = study_grid(study)
     by_code = {cell.code: cell for cell in rows[0].cells}
     names = [CaseIdentity.objects.get(case=case).study_case.code for case in cases]
-    assert [by_code[name].state for name in names] == ["answered", "answered", "opened", "", "", ""]
+    assert [by_code[name].state for name in names] == ["answered", "answered", "opened", "opened", "opened", ""], (
+        "open as its reader is told, who is still to say how sure, or why not"
+    )
     assert (rows[0].n_done, rows[0].median_seconds, rows[0].minutes_left) == (2, 61, 4)
     page = client.get(url("study_detail", study)).content.decode()
     assert "2 of 6" in page
