@@ -8,7 +8,7 @@ from django.db import router, transaction
 from django.db.models import Model, ProtectedError
 from django.db.models.deletion import Collector
 
-from cases.models import HpfImage, Slide
+from cases.models import HpfImage, Slide, UploadItem
 from cases.services.checks import require_live
 from cases.services.content import contents_purge
 from cases.services.patients import require_reason
@@ -19,6 +19,7 @@ from leukoweb.core.models import User
 
 Freezer = Callable[[HpfImage], str]
 _freezers: list[Freezer] = []
+REMOVED = "removed-"
 _PROTECTORS = {
     "datasetentry": "a frozen dataset version", "sortingdecision": "a sorter's decision",
     "sortingitem": "a sorting task", "adjudicationdecision": "an adjudicated label", "exclusion": "a curation decision",
@@ -58,6 +59,7 @@ def image_remove(*, actor: User, image: HpfImage, reason: str) -> bool:
         content, received, number = image.content_sha256, image.received_sha256, image.pk
         try:
             with transaction.atomic():
+                _forget_path(image)
                 image.delete()
         except ProtectedError as error:
             raise _frozen(image, in_words(type(next(iter(error.protected_objects))))) from error
@@ -67,6 +69,12 @@ def image_remove(*, actor: User, image: HpfImage, reason: str) -> bool:
             data={"image": number, "position": image.position, "content_sha256": content, "received_sha256": received},
         )  # fmt: skip
     return bool(contents_purge([content]))
+
+
+def _forget_path(image: HpfImage) -> None:
+    """Of the file that brought it; its original name goes with its row."""
+    for number in UploadItem.objects.filter(image=image).values_list("pk", flat=True):
+        UploadItem.objects.filter(pk=number).update(path=f"{REMOVED}{number}", message="", hint="")
 
 
 def in_words(model: type[Model]) -> str:

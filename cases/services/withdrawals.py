@@ -63,16 +63,19 @@ def patient_withdraw(*, actor: User, patient: Patient, reason: str) -> int:
 def _forget_paths(patient: Patient) -> None:
     """Of the patient's files, and of the archives that brought them: an archive is often called like its patient.
 
-    Files of other patients from the same archive keep their own part of the path and lose the archive's.
+    Theirs is what was sent to a slide of theirs, and what is in one since fields were moved. Files of other patients
+    from the same archive keep their own part of the path and lose the archive's.
     """
-    theirs = Q(members__slide__patient=patient) | Q(batch__slide__patient=patient)
-    archives = list(UploadItem.objects.filter(theirs, is_archive=True).distinct())
-    for item in UploadItem.objects.filter(slide__patient=patient).only("pk"):
-        UploadItem.objects.filter(pk=item.pk).update(path=f"withdrawn-{item.pk}", message="", hint="")
+    theirs = Q(slide__patient=patient) | Q(image__slide__patient=patient)
+    files = list(UploadItem.objects.filter(theirs).values_list("pk", flat=True))
+    brought = Q(members__in=UploadItem.objects.filter(theirs)) | Q(batch__slide__patient=patient)
+    archives = list(UploadItem.objects.filter(brought, is_archive=True).distinct())
+    for number in files:
+        UploadItem.objects.filter(pk=number).update(path=f"withdrawn-{number}", message="", hint="")
     for archive in archives:
         old, new = f"{archive.path}/", f"withdrawn-{archive.pk}"
         UploadItem.objects.filter(pk=archive.pk).update(path=new, message="", hint="")
-        for member in archive.members.exclude(slide__patient=patient).filter(path__startswith=old):
+        for member in archive.members.filter(path__startswith=old):
             path = f"{new}/{member.path.removeprefix(old)}"[-PATH_MAX:]
             UploadItem.objects.filter(pk=member.pk).update(path=path, message="", hint="")
             ImageOriginalName.objects.filter(image=member.image_id, name__startswith=old).update(name=path)

@@ -317,6 +317,27 @@ def test_upload_paths_of_a_withdrawn_patient_are_forgotten(
     assert not UploadItem.objects.filter(path__contains="DOE").exists()
 
 
+def test_paths_of_fields_that_were_moved_to_a_withdrawn_patient_are_forgotten(
+    coordinator: Any, technician: Any, slide: Slide, other_slide: Slide, add: Callable[..., HpfImage]
+) -> None:
+    """They were sent to the slide of somebody else, and so was the archive that brought one of them."""
+    from cases.services.uploads import Announced, upload_batch_create, upload_items_add
+
+    batch = upload_batch_create(actor=technician, slide=other_slide)
+    files = [Announced("DOE/a.png", 5), Announced("x.png", 5), Announced("DOE.zip", 9, is_archive=True)]
+    files += [Announced(f"DOE.zip/{name}", 5, member_of="DOE.zip") for name in ("b.png", "c.png")]
+    upload_items_add(batch=batch, files=files)
+    images = {path: add(other_slide, seed, path) for seed, path in enumerate(("DOE/a.png", "DOE.zip/b.png"))}
+    for path, image in images.items():
+        UploadItem.objects.filter(path=path).update(image=image)
+    services.images_move(actor=technician, images=list(images.values()), slide=slide, reason="Wrong folder")
+    services.patient_withdraw(actor=coordinator, patient=slide.patient, reason="Consent withdrawn")
+    archive = UploadItem.objects.get(is_archive=True)
+    paths = set(UploadItem.objects.filter(image=None).values_list("path", flat=True))
+    assert paths == {"x.png", archive.path, f"{archive.path}/c.png"}
+    assert not UploadItem.objects.filter(path__contains="DOE").exists()
+
+
 def test_the_name_of_a_withdrawn_patients_archive_is_forgotten(
     coordinator: Any, technician: Any, patient: Patient, slide: Slide, other_slide: Slide, add: Callable[..., HpfImage]
 ) -> None:
