@@ -18,6 +18,7 @@ from cases.models import Cohort, HpfImage, Patient, Slide, UploadBatch, UploadIt
 from cases.services.checks import require_live
 from cases.services.images import ImageAdded, image_add
 from cases.services.patients import patient_create
+from cases.services.removals import REMOVED
 from cases.services.slides import slide_create
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound
@@ -132,8 +133,14 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
     A file that its slide has already (by the hash of the bytes as received) is a duplicate at once and need not be
     sent; one that is empty, too large or has an unusable name is refused at once. The hash may come later than the
     rest, with the same path again. An upload that closed because all of it was in is opened again by more files, not
-    by the same ones; one that was given up is not.
+    by the same ones; one that was given up is not. A field that was removed does not come back with the rest.
+
+    Raises
+    ------
+    DomainError
+        One path for two files (E_PATH_TWICE).
     """
+    _require_once(files)
     batch = UploadBatch.objects.select_for_update().get(pk=batch.pk)
     paths = [file.path[:PATH_MAX] for file in files]
     known = {item.path: item for item in UploadItem.objects.filter(batch=batch, path__in=paths)}
@@ -149,6 +156,7 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
         HpfImage.objects.filter(slide__in=slides.values(), received_sha256__in=[f.sha256 for f in files if f.sha256])
         .values_list("slide_id", "received_sha256")
     )  # fmt: skip
+    removed = _removed_of(batch)
     positions = {slide.pk: _last_position(slide) for slide in slides.values()}
     archives = {item.path: item for item in UploadItem.objects.filter(batch=batch, is_archive=True)}
     new: dict[str, UploadItem] = {}
@@ -167,6 +175,8 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
             item.position = positions[slide.pk]
             if (slide.pk, file.sha256) in held:
                 item.state = State.DUPLICATE
+        if (item.slide_id, file.sha256) in removed:
+            _refuse(item, _removed())
         _refuse_at_once(item, file)
         new[path] = item
         if file.is_archive:
@@ -175,6 +185,17 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
     UploadItem.objects.bulk_create(item for item in new.values() if not item.is_archive)
     close_if_complete(batch)
     return [known.get(path) or new[path] for path in paths]
+
+
+def _require_once(files: Sequence[Announced]) -> None:
+    """Two files under one path would become one line, and one of them would be lost. The same file twice is one."""
+    first: dict[str, Announced] = {}
+    for file in files:
+        if first.setdefault(file.path, file) != file or (first[file.path] is not file and not file.sha256):
+            raise DomainError(
+                f"The path {file.path[:80]!r} is announced twice, for two files.", code="E_PATH_TWICE", field="path",
+                hint="Announce them with their folders, or one after the other in two uploads.",
+            )  # fmt: skip
 
 
 def _hash_late(batch: UploadBatch, known: dict[str, UploadItem], files: Sequence[Announced]) -> None:
@@ -190,10 +211,26 @@ def _hash_late(batch: UploadBatch, known: dict[str, UploadItem], files: Sequence
         HpfImage.objects.filter(slide__in=[i.slide_id for i in late], received_sha256__in=[i.sha256 for i in late])
         .values_list("slide_id", "received_sha256")
     ) if late else set()  # fmt: skip
+    removed = _removed_of(batch) if late else set()
     for item in late:
         if (item.slide_id, item.sha256) in held:
             item.state = State.DUPLICATE
-    UploadItem.objects.bulk_update(late, ["sha256", "state"])
+        elif (item.slide_id, item.sha256) in removed:
+            _refuse(item, _removed())
+    UploadItem.objects.bulk_update(late, ["sha256", "state", "code", "message", "hint"])
+
+
+def _removed_of(batch: UploadBatch) -> set[tuple[int | None, str]]:
+    """Fields that this upload brought and that were removed since: (slide, SHA-256). Their lines lost their paths."""
+    rows = UploadItem.objects.filter(batch=batch, path__startswith=REMOVED).exclude(sha256="").exclude(slide=None)
+    return set(rows.values_list("slide_id", "sha256"))
+
+
+def _removed() -> DomainError:
+    return DomainError(
+        "This field was removed from the slide after this upload had brought it.", code="E_REMOVED",
+        hint="Leave it out; a new upload takes it in if it is to come back.",
+    )  # fmt: skip
 
 
 def _slides_named(batch: UploadBatch, files: Sequence[Announced]) -> dict[str, Slide]:
@@ -255,20 +292,25 @@ def upload_item_receive(*, actor: User, item: UploadItem, data: bytes) -> tuple[
     ------
     ChecksumDiffers
         Length or SHA-256 differ from the manifest; the file can be sent again.
+    Conflict
+        Another file was stored under this path (E_TAKEN).
     DomainError
         Why the file is refused; also written on the item.
     """
     _require_open(item.batch)
+    sha256 = hashlib.sha256(data).hexdigest()
     if item.state in (State.STORED, State.DUPLICATE) or item.slide is None:
+        _require_same(item, sha256)
         return item, None
     try:
-        _require_as_announced(item, len(data), hashlib.sha256(data).hexdigest())
+        _require_as_announced(item, len(data), sha256)
         added = image_add(actor=actor, slide=item.slide, data=data, name=item.path, position=item.position)
     except DomainError as error:
         again = isinstance(error, ChecksumDiffers) or error.status >= 500
         _refuse(item, error, State.EXPECTED if again else State.REFUSED)
         item.save(update_fields=["state", "code", "message", "hint"])
         raise
+    item.sha256 = sha256  # where the browser could not hash: what came is what was meant
     item_settle(item, added)
     return item, added
 
@@ -278,13 +320,24 @@ def item_settle(item: UploadItem, added: ImageAdded) -> None:
     item.state = State.STORED if added.created else State.DUPLICATE
     item.image = added.image
     item.code = item.message = item.hint = ""
-    item.save(update_fields=["state", "image", "code", "message", "hint"])
+    item.save(update_fields=["state", "image", "sha256", "code", "message", "hint"])
     close_if_complete(item.batch)
 
 
 def item_refuse(item: UploadItem, error: DomainError) -> None:
     _refuse(item, error)
     item.save(update_fields=["state", "code", "message", "hint"])
+
+
+def _require_same(item: UploadItem, sha256: str) -> None:
+    """Other bytes for what is stored must not be told that they are stored. What came unhashed is compared by its row,
+    but as a duplicate, whose row another file made, it cannot be."""
+    stored = item.sha256 or (item.image.received_sha256 if item.image and item.state == State.STORED else "")
+    if stored and sha256 != stored:
+        raise Conflict(
+            "Another file was taken in under this path already.", code="E_TAKEN",
+            hint="Announce this one under a path of its own.",
+        )  # fmt: skip
 
 
 def _require_as_announced(item: UploadItem, size_bytes: int, sha256: str) -> None:

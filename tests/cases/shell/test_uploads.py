@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from cases.services.uploads import (
     upload_items_add,
 )
 from cases.stripped import ImageRefused
-from leukoweb.core.exceptions import Conflict, NotFound, StorageFull
+from leukoweb.core.exceptions import Conflict, DomainError, NotFound, StorageFull
 from leukoweb.core.storage import BlobStore
 from tests.cases.shell.pictures import picture
 
@@ -134,6 +135,49 @@ def test_other_bytes_than_announced_can_be_sent_again(technician: Any, batch: Up
     assert (item.state, item.code) == (State.EXPECTED, "E_CHECKSUM")
     upload_item_receive(actor=technician, item=item, data=data)
     assert item.state == State.STORED
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_other_bytes_for_a_stored_file_are_not_stored_and_not_said_to_be(
+    technician: Any, batch: UploadBatch, slide: Slide, hashed: bool
+) -> None:
+    data, other = picture(1), picture(1)[:-1] + b"?"
+    file = announced("a.png", data) if hashed else Announced("a.png", len(data))
+    item, _ = upload_items_add(batch=batch, files=[file, Announced("b.png", 5)])
+    upload_item_receive(actor=technician, item=item, data=data)
+    item.refresh_from_db()
+    with pytest.raises(Conflict, match="Another file") as refused:
+        upload_item_receive(actor=technician, item=item, data=other)
+    assert refused.value.code == "E_TAKEN"
+    item.refresh_from_db()
+    assert (item.state, slide.images.count()) == (State.STORED, 1)
+
+
+@pytest.mark.parametrize("more", [{"size_bytes": 6}, {"sha256": "1" * 64}, {}])
+def test_one_path_for_two_files_is_refused(batch: UploadBatch, more: dict[str, Any]) -> None:
+    with pytest.raises(DomainError, match="announced twice") as refused:
+        upload_items_add(batch=batch, files=[Announced("d/1.png", 5), replace(Announced("d/1.png", 5), **more)])
+    assert (refused.value.code, batch.items.count()) == ("E_PATH_TWICE", 0)
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_removed_field_does_not_come_back_when_the_upload_goes_on(
+    technician: Any, batch: UploadBatch, hashed: bool
+) -> None:
+    """Its line has lost the path, so the browser announces it like a new one."""
+    data = picture(1)
+    first, _ = upload_items_add(batch=batch, files=[announced("DOE/a.png", data), Announced("DOE/b.png", 5)])
+    item, added = upload_item_receive(actor=technician, item=first, data=data)
+    assert added is not None
+    services.image_remove(actor=technician, image=added.image, reason="A name in the picture")
+    item.refresh_from_db()
+    assert (item.path, item.image) == (f"removed-{item.pk}", None)
+    if not hashed:  # names come first
+        (again,) = upload_items_add(batch=batch, files=[Announced("DOE/a.png", len(data))])
+        assert again.state == State.EXPECTED
+    (again,) = upload_items_add(batch=batch, files=[announced("DOE/a.png", data)])
+    assert (again.state, again.code) == (State.REFUSED, "E_REMOVED")
+    assert batch.items.get(pk=again.pk).state == State.REFUSED
 
 
 def test_a_bad_file_is_refused_and_the_batch_stays_open(technician: Any, batch: UploadBatch) -> None:
