@@ -93,11 +93,9 @@ def slide_ensure(
         if slide.patient.code != patient_code or slide.patient.cohort_id != cohort.pk:
             raise Conflict(
                 f"The slide code {slide_code!r} belongs to patient {slide.patient.code} of cohort"
-                f" {slide.patient.cohort.name}.",
-                code="E_TAKEN",
-                field="slide",
+                f" {slide.patient.cohort.name}.", code="E_TAKEN", field="slide",
                 hint="Choose another slide code, or correct the patient code.",
-            )
+            )  # fmt: skip
         require_live(slide.patient)
         return slide
     patient = Patient.objects.select_related("cohort").filter(code=patient_code).first()
@@ -105,11 +103,9 @@ def slide_ensure(
         patient = patient_create(actor=actor, cohort=cohort, code=patient_code)
     elif patient.cohort_id != cohort.pk:
         raise Conflict(
-            f"The patient code {patient_code!r} belongs to cohort {patient.cohort.name}.",
-            code="E_TAKEN",
-            field="patient",
-            hint="A patient is in one cohort only. Choose another code, such as one with a prefix.",
-        )
+            f"The patient code {patient_code!r} belongs to cohort {patient.cohort.name}.", code="E_TAKEN",
+            field="patient", hint="A patient is in one cohort only. Choose another code, such as one with a prefix.",
+        )  # fmt: skip
     return slide_create(actor=actor, patient=patient, code=slide_code, **acquisition)
 
 
