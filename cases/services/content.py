@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -11,14 +12,19 @@ from pathlib import Path
 from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
 from cases.imaging import thumbnail
-from cases.models import HpfImage, ImageQuality
+from cases.models import HpfImage, ImageQuality, TextHint
+from leukoweb.core.exceptions import DomainError, StorageDown
 from leukoweb.core.files import write_whole
 from leukoweb.core.storage import blobs
+from leukoweb.core.words import counted
 
+logger = logging.getLogger(__name__)
 THUMBNAIL_PX = 320
 PREVIEW_PX = 1000
+_MEASURES = (ImageQuality, TextHint)  # what was worked out from pixels: it goes with them and keeps none
 _NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{64}\.")
 _HALF_MADE = re.compile(r"\.tmp-|\.new-|export-|import-")  # what a kill leaves: files, and folders of models
 
@@ -42,17 +48,49 @@ def is_live(sha256: str) -> bool:
     return HpfImage._base_manager.filter(content_sha256=sha256, slide__patient__withdrawn_at=None).exists()
 
 
-def contents_purge(contents: Iterable[str]) -> int:
-    """Remove the pixels, and every cached file made of them, that no live patient has. Returns how many."""
-    gone = set()
+class PurgeDelayed(DomainError):
+    """What was asked for is done and on record; pixels whose store failed just then are left to the sweep."""
+
+    code = "E_PURGE_DELAYED"
+    status = 503
+
+
+def contents_purge(contents: Iterable[str], *, done: str) -> int:
+    """Remove the pixels, and every cached file made of them, that no live patient has. Returns how many.
+
+    Parameters
+    ----------
+    done
+        What was done before and stands, such as "Field 3 was removed".
+
+    Raises
+    ------
+    PurgeDelayed
+        The store failed. It was asked no more after that; caches and measures of all the pixels are gone.
+    """
+    gone, left = set(), 0
+    trouble: Exception | None = None
     for sha256 in sorted(set(contents)):
         with transaction.atomic():
             content_lock(sha256)
-            if not is_live(sha256):
-                blobs().purge(sha256)
-                ImageQuality.objects.filter(content_sha256=sha256).delete()  # its signature is a tiny picture
-                gone.add(sha256)
+            if is_live(sha256):
+                continue
+            for measure in _MEASURES:
+                measure.objects.filter(content_sha256=sha256).delete()  # a signature is a tiny picture
+            gone.add(sha256)
+            try:
+                if trouble is None:
+                    blobs().purge(sha256)
+            except (OSError, StorageDown) as error:
+                trouble = error
+            left += trouble is not None
     _purge_cache(gone)
+    if trouble is not None:
+        logger.warning("%d stored files were not purged: %s", left, trouble)
+        raise PurgeDelayed(
+            f"{done}. The store failed just then, so {counted(left, 'stored file')} will go with the daily sweep.",
+            hint="Nothing is left to do; an admin can run `manage.py sweep_media`.",
+        ) from trouble
     return len(gone)
 
 
@@ -97,10 +135,10 @@ def _drop_folders(path: Path) -> None:
 
 
 def signatures_sweep() -> None:
-    """Remove the measures of contents that only withdrawn patients have."""
-    gone = sorted(contents_gone())
-    for start in range(0, len(gone), 500):
-        ImageQuality.objects.filter(content_sha256__in=gone[start : start + 500]).delete()
+    """Remove the measures of contents that no live patient has: of withdrawn patients, of removed fields."""
+    live = HpfImage._base_manager.filter(content_sha256=OuterRef("content_sha256"), slide__patient__withdrawn_at=None)
+    for measure in _MEASURES:
+        measure.objects.filter(~Exists(live)).delete()
 
 
 def _cached() -> Iterator[Path]:
@@ -123,10 +161,13 @@ def named_contents() -> set[str]:
     """Every SHA-256 that a row of any app names, except the pixels of withdrawn patients.
 
     By convention a column that names a stored file ends in ``_sha256``, so that an app which stores files of its
-    own (weights, for instance) is safe from the sweep without being known here.
+    own (weights, for instance) is safe from the sweep without being known here. What was measured of a content does
+    not name it: a removed field's pixels would stay for ever after a kill.
     """
     named: set[str] = set()
     for model in apps.get_models():
+        if model in _MEASURES:
+            continue
         for field in model._meta.local_concrete_fields:
             if field.name.endswith("_sha256"):
                 named.update(model._base_manager.values_list(field.name, flat=True).distinct().iterator())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -11,7 +12,7 @@ from django.db.models import Max
 from cases.imaging import DEFAULT_LIMITS, AcceptedImage, Limits, Note, accept_image
 from cases.models import HpfImage, ImageOriginalName, Slide
 from cases.services.checks import require_live
-from cases.services.content import content_lock, contents_purge
+from cases.services.content import PurgeDelayed, content_lock, contents_purge
 from cases.services.patients import require_reason
 from cases.services.reviews import review_reset
 from leukoweb.core.audit import audit_record
@@ -73,7 +74,8 @@ def image_store(*, actor: User | None, slide: Slide, prepared: Prepared, positio
     try:
         return _write_row(actor, slide, prepared, position)
     except Conflict:
-        contents_purge([prepared.accepted.content_sha256])  # withdrawn meanwhile: its pixels must not stay either
+        with contextlib.suppress(PurgeDelayed):  # withdrawn meanwhile: its pixels must not stay either
+            contents_purge([prepared.accepted.content_sha256], done="Nothing was stored")
         raise
     except IntegrityError:
         same = HpfImage.objects.get(slide=slide, content_sha256=prepared.accepted.content_sha256)

@@ -48,6 +48,8 @@ def image_remove(*, actor: User, image: HpfImage, reason: str) -> bool:
         No reason given.
     Conflict
         The patient was withdrawn, or a dataset, a decision, a result or a study holds the image (E_FROZEN).
+    PurgeDelayed
+        It is removed, but the store of its file failed.
     """
     require_reason(reason)
     with transaction.atomic():
@@ -68,7 +70,7 @@ def image_remove(*, actor: User, image: HpfImage, reason: str) -> bool:
             actor=actor, action="image.remove", target=f"slide:{slide.pk}", reason=reason.strip(),
             data={"image": number, "position": image.position, "content_sha256": content, "received_sha256": received},
         )  # fmt: skip
-    return bool(contents_purge([content]))
+    return bool(contents_purge([content], done=f"Field {image.position} was removed from slide {slide}"))
 
 
 def _forget_path(image: HpfImage) -> None:

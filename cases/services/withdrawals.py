@@ -39,6 +39,8 @@ def patient_withdraw(*, actor: User, patient: Patient, reason: str) -> int:
         No reason given.
     Conflict
         Withdrawn already.
+    PurgeDelayed
+        The patient is withdrawn, but the store of the files failed.
     """
     require_reason(reason)
     with transaction.atomic():
@@ -57,7 +59,7 @@ def patient_withdraw(*, actor: User, patient: Patient, reason: str) -> int:
             actor=actor, action="patient.withdraw", target=f"patient:{patient.pk}", reason=reason,
             data={"code": patient.code, "n_images": images.count(), "n_contents": len(contents)},
         )  # fmt: skip
-    return contents_purge(contents)
+    return contents_purge(contents, done=f"{patient} was withdrawn")
 
 
 def _forget_paths(patient: Patient) -> None:

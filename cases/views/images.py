@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from cases import selectors, services
 from cases.forms import RemoveForm
 from cases.models import HpfImage
-from cases.services.content import PREVIEW_PX, THUMBNAIL_PX, thumbnail_of
+from cases.services.content import PREVIEW_PX, THUMBNAIL_PX, PurgeDelayed, thumbnail_of
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import blob_response, person
@@ -69,6 +69,9 @@ def image_remove(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             services.image_remove(actor=person(request), image=image, reason=form.cleaned_data["reason"])
+        except PurgeDelayed as error:
+            messages.warning(request, f"{error} {error.hint}")
+            return redirect("slide_detail", image.slide_id)
         except DomainError as error:
             add_errors(form, error)
         else:

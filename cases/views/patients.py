@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from cases import selectors, services
 from cases.forms import NewSlideForm, PatientForm, RecodeForm, RemoveForm, WithdrawForm
+from cases.services.content import PurgeDelayed
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
 from leukoweb.core.http import person
@@ -85,6 +86,9 @@ def patient_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             reason = form.cleaned_data["reason"]
             purged = services.patient_withdraw(actor=person(request), patient=patient, reason=reason)
+        except PurgeDelayed as error:
+            messages.warning(request, f"{error} {error.hint}")
+            return redirect("patient_detail", pk)
         except DomainError as error:
             add_errors(form, error)
         else:

@@ -14,11 +14,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cases import services
-from cases.models import Cohort, Exclusion, HpfImage, ImageOriginalName, Patient, Slide
-from leukoweb.core.exceptions import Conflict, DomainError
+from cases.models import Cohort, Exclusion, HpfImage, ImageOriginalName, ImageQuality, Patient, Slide, TextHint
+from cases.services.sweeping import media_sweep
+from leukoweb.core.exceptions import Conflict, DomainError, StorageDown
 from leukoweb.core.jobs.bell import reap_and_ring
 from leukoweb.core.models import AuditEvent, Job
-from leukoweb.core.storage import blobs
+from leukoweb.core.storage import BlobStore, blobs
+from tests.cases.datasets.rows import quality_make
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
@@ -115,6 +117,55 @@ def test_the_page_removes_and_says_what_holds(as_role: Any, slide: Slide, add: A
     free = add(slide, 2)
     response = client.post(reverse("image_remove", args=[free.public_id]), {"reason": "Label"})
     assert response.url == reverse("slide_detail", args=[slide.pk])
+
+
+def test_the_sweep_ends_a_removal_that_was_killed_before_the_file_went(
+    technician: Any, slide: Slide, other_slide: Slide, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was measured of the field, its tiny picture too, neither keeps the file nor stays."""
+    image, theirs = add(slide, 1), add(other_slide, 2)
+    for one in (image, theirs):
+        quality_make(one.content_sha256, seed=1)
+        TextHint.objects.create(content_sha256=one.content_sha256, version=1)
+
+    def killed(self: BlobStore, sha256: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlobStore, "purge", killed)
+        with pytest.raises(KeyboardInterrupt):
+            services.image_remove(actor=technician, image=image, reason="A name in the picture")
+    assert blobs().exists(image.content_sha256)
+    assert media_sweep(older_than_s=-1).files == 1
+    assert list(blobs().names()) == [theirs.content_sha256]
+    for measure in (ImageQuality, TextHint):
+        assert list(measure.objects.values_list("content_sha256", flat=True)) == [theirs.content_sha256]
+
+
+@pytest.mark.parametrize("trouble", [StorageDown("The object store does not answer."), OSError("read-only")])
+def test_a_store_that_fails_after_the_deed_is_told_as_it_is(
+    as_role: Any, slide: Slide, other_slide: Slide, add: Any, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    image, client = add(slide, 1), as_role("admin")
+    for seed in (2, 3):
+        add(other_slide, seed)
+    asked: list[str] = []
+
+    def fails(self: BlobStore, sha256: str) -> None:
+        asked.append(sha256)
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlobStore, "purge", fails)
+        address = reverse("image_remove", args=[image.public_id])
+        page = client.post(address, {"reason": "Label"}, follow=True).content.decode()
+        assert "Field 1 was removed from slide P-001-S1. The store failed just then, so 1 stored file will go" in page
+        address = reverse("patient_withdraw", args=[other_slide.patient_id])
+        answer = client.post(address, {"reason": "Consent", "code": other_slide.patient.code}, follow=True)
+        assert "P-002 was withdrawn. The store failed just then, so 2 stored files will go" in answer.content.decode()
+    assert len(asked) == 2, "a store that fails is not asked for every file"
+    assert not slide.images.exists()
+    assert media_sweep(older_than_s=-1).files == 3
 
 
 def orphan(age_s: float) -> Path:
