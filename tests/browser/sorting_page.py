@@ -113,7 +113,7 @@ def open_board(page: Page) -> Page:
     page.evaluate(
         f"async () => {{ rows = {rows}; document.cookie = 'csrftoken=one'; await import('/js/sorting_board.js'); }}"
     )
-    expect(page.locator("[data-board][data-ready]")).to_be_attached()
+    expect(page.locator("[data-board][data-ready]")).to_be_attached(timeout=60_000)
     page.evaluate("window.board = document.querySelector('[data-board]').board")
     return page
 
