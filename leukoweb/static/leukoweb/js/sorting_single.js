@@ -15,6 +15,7 @@ export class Single {
   #wanted = -1;
   #shown = -1;
   #timer = 0;
+  #unfitted = true; // the stage has a size that the viewer may not know yet: it was hidden
 
   /**
    * @param {HTMLElement} root with [data-single-stage], -words, -said, -message
@@ -65,7 +66,14 @@ export class Single {
     if (!this.part("stage").clientWidth) { // in the gallery by now: on a stage without a size it does not fit
       clearTimeout(this.#timer);
       this.#wanted = -1;
+      this.#unfitted = true;
       return;
+    }
+    if (this.#unfitted) {
+      await painted(); // by then it knows
+      if (this.#wanted !== item.index) return;
+      this.#unfitted = false;
+      this.core.fit({ at_once: true });
     }
     this.#veil("");
     this.#shown = item.index;
