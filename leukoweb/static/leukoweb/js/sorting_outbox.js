@@ -86,6 +86,7 @@ export class Outbox {
   /** Load what an earlier window left behind. Call once, then ``pump``. */
   async open() {
     const found = (await this.shelf.open()) ? await this.shelf.entries(this.owner) : [];
+    this.shelf.onLost = () => this.#keptNoMore();
     this.shelf.onReopened = () => this.#keepAgain();
     this.unread = found === null; // something may lie there that nobody sees
     this.#queue = (found ?? []).map((entry) => ({ ...entry, isKept: true }));
@@ -115,13 +116,14 @@ export class Outbox {
     if (this.nUnkept === 0) this.onState(this);
   }
 
-  /** The browser emptied its storage and opened it again. */
-  #keepAgain() {
-    for (const entry of this.#queue) {
-      entry.isKept = false;
-      entry.kept = this.#keep(entry);
-    }
+  /** The browser closed its storage and may have emptied it. */
+  #keptNoMore() {
+    for (const entry of this.#queue) entry.isKept = false;
     this.onState(this);
+  }
+
+  #keepAgain() {
+    for (const entry of this.#queue) entry.kept = this.#keep(entry);
   }
 
   /** Send what is there. Does nothing while a person must choose, unless ``force``. */

@@ -3,7 +3,8 @@
 
 const NAME = "leukoweb-sorting";
 const STORE = "outbox";
-const REOPENED_AT_MOST = 20; // a disk that breaks again and again is left alone
+const REOPEN_MS = 50; // twice as long after each time in vain
+const REOPENED_AT_MOST = 12; // a disk that breaks again and again is left alone
 
 function promised(request) {
   return new Promise((resolve, reject) => {
@@ -14,6 +15,7 @@ function promised(request) {
 
 export class Shelf {
   #reopened = 0;
+  onLost = () => {};
   onReopened = () => {};
 
   /** @returns {Promise<boolean>} false where there is none: private windows of some browsers, a broken disk */
@@ -34,8 +36,12 @@ export class Shelf {
   /** The browser closed it and may have emptied it: whoever has entries puts them again. */
   async #lost() {
     this.database = null;
-    this.#reopened += 1;
-    if (this.#reopened <= REOPENED_AT_MOST && await this.open()) this.onReopened();
+    this.onLost();
+    while (!this.database && this.#reopened < REOPENED_AT_MOST) { // while it is being emptied it does not open
+      await new Promise((resolve) => setTimeout(resolve, REOPEN_MS * 2 ** this.#reopened));
+      this.#reopened += 1;
+      if (await this.open()) this.onReopened();
+    }
   }
 
   /** The answer once the transaction is complete, before that nothing is kept; undefined if it failed. */
