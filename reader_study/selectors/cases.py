@@ -119,18 +119,18 @@ def _fields(found: CaseList) -> None:
     _warning(found, "share an identical field with another patient: an identity may be mixed up", sorted(shared))
 
 
-def _list(codes: list[str]) -> str:
+def in_short(codes: list[str]) -> str:
     return f"{', '.join(codes[:10])}{', ...' if len(codes) > 10 else ''}"
 
 
 def _problem(found: CaseList, words: str, codes: list[str], *, hint: str = "") -> None:
     if codes:
-        found.problems.append(Problem("cases", f"Some patients {words} ({len(codes)}): {_list(codes)}.", hint))
+        found.problems.append(Problem("cases", f"Some patients {words} ({len(codes)}): {in_short(codes)}.", hint))
 
 
 def _warning(found: CaseList, words: str, codes: list[str]) -> None:
     if codes:
-        found.warnings.append(Problem("cases", f"Some patients {words} ({len(codes)}): {_list(codes)}."))
+        found.warnings.append(Problem("cases", f"Some patients {words} ({len(codes)}): {in_short(codes)}."))
 
 
 def without_reference(patients: Sequence[Patient]) -> int:

@@ -15,9 +15,10 @@ from inference.selectors.ancestry import datasets_absent, untold
 from leukoweb.core.blindfold import hides_any
 from leukoweb.core.models import Role, User
 from leukoweb.core.words import counted
-from reader_study.models import ReadingSession, Study
+from reader_study.models import ReadingSession, Study, StudyCase
 from reader_study.protocol import Problem, lock_problems, notices
-from reader_study.selectors.cases import CaseList, case_list, frozen_cases, without_reference
+from reader_study.selectors.ai_results import contents_of, predictions_of
+from reader_study.selectors.cases import CaseList, case_list, frozen_cases, in_short, without_reference
 from reader_study.selectors.eligibility import Overlap, overlaps, trained_on
 
 
@@ -45,8 +46,11 @@ def feasibility(study: Study, document: dict[str, Any]) -> Feasibility:
     cases = case_list(document)
     problems, refused = readers_problems(study, document["readers"], cases)
     own = _open_eyes_problems(cases)
-    problems = [*lock_problems(document), *own, *cases.problems, *problems, *_pipeline_problems(document, cases)]
-    warnings = [*notices(document), *cases.warnings, *_last_day_warnings(document, timezone.localdate())]
+    shown, stale = _shown_problems(document, document["readers"], cases)
+    problems = [
+        *lock_problems(document), *own, *cases.problems, *problems, *_pipeline_problems(document, cases), *shown,
+    ]  # fmt: skip
+    warnings = [*notices(document), *cases.warnings, *stale, *_last_day_warnings(document, timezone.localdate())]
     warnings += _untold_warnings(document)
     if missing := without_reference(cases.patients):
         warnings.append(
@@ -82,6 +86,8 @@ def amendment_feasibility(
     problems, _ = readers_problems(study, added, cases)
     if added or after["ai"] != before["ai"]:
         problems += _open_eyes_problems(cases)
+    if not _shows_ai(study):  # who joins others sees what they see
+        problems += _shown_problems(after, added, cases)[0]
     if after["ai"] != before["ai"]:
         problems += _pipeline_problems(after, cases)
     if after["ai"]["primary"] != before["ai"]["primary"] and _shows_ai(study):
@@ -157,6 +163,37 @@ def _untold_warnings(document: dict[str, Any]) -> list[Problem]:
             versions = counted(n_absent, "dataset version")
             found.append(Problem("ai", f"{pipeline} learned from {versions} not in this installation.", hint))
     return found
+
+
+def _shown_problems(
+    document: dict[str, Any], readers: list[dict[str, Any]], cases: CaseList
+) -> tuple[list[Problem], list[Problem]]:
+    """Patients whose result an arm with AI would have to show and that is not there; and, as a warning, results that
+    rest on other fields than the case has. 1 query, where somebody reads with AI here."""
+    named, arm = document["ai"]["primary"], ReadingSession.Arm.AI_ASSISTED
+    with_ai = any(reader["username"] and arm in reader["sessions"] for reader in readers)
+    if not named or not with_ai or not PipelineVersion.objects.filter(**named).exists():
+        return [], []
+    title = f"{named['name']} {named['version']}"
+    wanted = [StudyCase(pk=p.pk, patient_id=p.pk, manifest=cases.manifests[p.pk]) for p in cases.everybody]
+    found = predictions_of(named["name"], named["version"], wanted)
+    codes = {patient.pk: patient.code for patient in cases.everybody}
+    missing = sorted(codes[case.pk] for case in wanted if case.pk not in found)
+    stale = sorted(
+        codes[case.pk] for case in wanted
+        if case.pk in found and contents_of(found[case.pk]) != {field["content_sha256"] for field in case.manifest}
+    )  # fmt: skip
+    problems, warnings = [], []
+    if missing:
+        problems.append(
+            Problem("ai.primary", f"Some patients have no result by {title} ({len(missing)}): {in_short(missing)}.",
+                    "Sessions with AI show it. Run the pipeline on the whole cohort first.")
+        )  # fmt: skip
+    if stale:
+        problem = f"Some results by {title} rest on other fields than the case has ({len(stale)}): {in_short(stale)}."
+        hint = "Fields came or were excluded since (run the pipeline again), or the patient has several slides."
+        warnings.append(Problem("ai.primary", problem, hint))
+    return problems, warnings
 
 
 def _pipeline_problems(document: dict[str, Any], cases: CaseList) -> list[Problem]:

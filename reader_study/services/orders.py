@@ -15,6 +15,7 @@ from django.utils import timezone
 from cases.models import HpfImage, Patient
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
+from leukoweb.core.models import AuditEvent
 from reader_study.models import (
     CaseIdentity,
     DraftReading,
@@ -28,7 +29,7 @@ from reader_study.models import (
 from reader_study.ordering import case_order, fixed_images, image_order
 from reader_study.protocol import reader_rules
 from reader_study.selectors.assistance import assistance_sha256
-from reader_study.services.assistance import assistance_payloads
+from reader_study.services.assistance import Assistance, Before, assistance_before, assistance_payloads, primary_title
 from reader_study.services.clock import washout_end
 
 
@@ -95,23 +96,26 @@ def _fields(case: StudyCase, seed: int, document: Mapping[str, Any]) -> list[tup
 def _images(
     cases: list[SessionCase], fields: list[list[tuple[int, Mapping[str, Any]]]]
 ) -> list[SessionImage]:  # fmt: skip
+    """The frozen entry's own image gives the scale; of one that was replaced since, another with the same bytes."""
     wanted = {entry["content_sha256"] for shown in fields for _, entry in shown}
-    stored = {
-        image.content_sha256: image
-        for image in HpfImage.objects.filter(content_sha256__in=wanted).select_related("slide").order_by("-id")
-    }
+    stored: dict[str, HpfImage] = {}
+    for image in HpfImage.objects.filter(content_sha256__in=wanted).select_related("slide").order_by("-id"):
+        stored[image.content_sha256] = stored[str(image.public_id)] = image
     if missing := wanted - set(stored):
         raise DomainError(f"{len(missing)} fields of the frozen case list are no longer stored.")
-    return [
-        SessionImage(
-            case=case, position=position, capture_position=capture, content_sha256=entry["content_sha256"],
-            format=stored[entry["content_sha256"]].format, width_px=stored[entry["content_sha256"]].width_px,
-            height_px=stored[entry["content_sha256"]].height_px,
-            pixel_size_um=stored[entry["content_sha256"]].slide.pixel_size_um,
-        )
-        for case, shown in zip(cases, fields, strict=True)
-        for position, (capture, entry) in enumerate(shown, start=1)
-    ]  # fmt: skip
+    made = []
+    for case, shown in zip(cases, fields, strict=True):
+        for position, (capture, entry) in enumerate(shown, start=1):
+            content = entry["content_sha256"]
+            image = stored.get(str(entry.get("image")), stored[content])
+            made.append(
+                SessionImage(
+                    case=case, position=position, capture_position=capture, content_sha256=content,
+                    format=image.format, width_px=image.width_px, height_px=image.height_px,
+                    pixel_size_um=image.slide.pixel_size_um,
+                )
+            )  # fmt: skip
+    return made
 
 
 def _assist(
@@ -120,9 +124,17 @@ def _assist(
     places: dict[int, dict[str, int]] = {}
     for image in images:
         places.setdefault(image.case_id, {})[image.content_sha256] = image.position
-    payloads = assistance_payloads([case.patient_id for case in known], document)
+    payloads: Mapping[int, Assistance | Before]
+    source: dict[str, Any]
+    if before := assistance_before(known, primary_title(document)):
+        known_as, payloads = f"session:{before[0].pk}", before[1]
+        noted = AuditEvent.objects.filter(action="session.assist", target=known_as).first()
+        source = {"as_in": known_as, "runs": noted.data["runs"] if noted else []}
+    else:
+        payloads = found = assistance_payloads(known, document)
+        source = {"runs": sorted({one.run for one in found.values()})}
     rows = [
-        SessionAssistance(case=case, payload=payloads[who.patient_id].as_shown(places[case.pk]))
+        SessionAssistance(case=case, payload=payloads[who.pk].as_shown(places[case.pk]))
         for case, who in zip(cases, known, strict=True)
     ]
     SessionAssistance.objects.bulk_create(rows)
@@ -130,8 +142,7 @@ def _assist(
     audit_record(
         actor=None, action="session.assist", target=f"session:{session.pk}",
         data={"study": session.reader.study_id, "reader": session.reader.label, "number": session.number,
-              "pipeline": rows[0].payload["pipeline"], "cases": len(rows),
-              "runs": sorted({run for case in known for run in payloads[case.patient_id].runs}),
+              "pipeline": rows[0].payload["pipeline"], "cases": len(rows), **source,
               "sha256": assistance_sha256(row.payload for row in rows)},
     )  # fmt: skip
 

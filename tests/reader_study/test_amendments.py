@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from cases.models import Cohort, Patient, Slide
+from cases.models import Cohort, HpfImage, Patient, Slide
 from cases.services import exposure_record
 from cases.services.withdrawals import patient_withdraw
 from inference.models import PatientPrediction, PipelineRun, PipelineVersion
 from leukoweb.core.exceptions import Conflict
-from leukoweb.core.models import Job, User
-from reader_study.models import Study
+from leukoweb.core.models import AuditEvent, Job, User
+from reader_study.models import SessionAssistance, Study
 from reader_study.protocol import ProtocolRefused
+from reader_study.selectors.feasibility import feasibility
 from reader_study.services import conduct, locking
 from tests.reader_study.protocols import reader
-from tests.reader_study.studies import document_of, make_locked, sessions, sign, world
+from tests.reader_study.studies import document_of, make_locked, make_study, sessions, sign, world
 
 pytestmark = pytest.mark.django_db
 OTHER = {"primary": {"name": "other", "version": "1"}, "comparators": []}
@@ -42,14 +43,14 @@ def replace(study: Study, coordinator: User, username: str) -> None:
     )  # fmt: skip
 
 
-def with_results(pipeline: PipelineVersion) -> None:
-    for patient in Patient.objects.all():
-        slide = patient.slides.get()
+def with_results(pipeline: PipelineVersion, diagnosis: str = "AML") -> None:
+    for slide in Slide.objects.filter(code__endswith="-S").select_related("patient"):
         job = Job.objects.create(kind="inference.run", title=f"p on {slide.code}", queue="infer", status="done")
         run = PipelineRun.objects.create(pipeline=pipeline, slide=slide, job=job)
         PatientPrediction.objects.create(
-            run=run, patient=patient, slide=slide, diagnosis="AML", diagnosis_3="ACUTE", diagnosis_5="AML"
-        )
+            run=run, patient=slide.patient, slide=slide, diagnosis=diagnosis, diagnosis_3="ACUTE",
+            diagnosis_5=diagnosis, images=list(slide.images.values("content_sha256")),
+        )  # fmt: skip
 
 
 def test_an_amendment_to_another_pipeline_passes_the_checks_of_the_lock(coordinator: User, monkeypatch: Any) -> None:
@@ -98,6 +99,42 @@ def test_the_pipeline_that_sessions_show_stays(coordinator: User) -> None:
     ai = document_of(study)["ai"]
     amend(study, coordinator, ai=ai | {"comparators": [OTHER["primary"]]})  # which no session shows
     assert document_of(study)["ai"]["primary"] == ai["primary"]
+
+
+def test_what_the_ai_says_of_a_case_is_one_result_and_the_same_for_everybody(coordinator: User) -> None:
+    """That of the slide whose fields the case has, as in the analysis; who joins later sees what the others saw."""
+    starter = PipelineVersion.objects.get(name="starter")
+    plan: dict[str, Any] = {
+        "arms": ["blinded", "ai_assisted"], "readers": [reader("P1", "p1", ("blinded", "ai_assisted"))],
+    }  # fmt: skip
+    draft = make_study(coordinator, "Too early", **plan)
+    assert "Some patients have no result by starter 1 (6): Ext-000" in str(feasibility(draft, draft.draft).problems)
+    with_results(starter)
+    other = Slide.objects.create(code="Ext-000-other", patient=Patient.objects.get(code="Ext-000"))
+    job = Job.objects.create(kind="inference.run", title="other", queue="infer", status="done")
+    run = PipelineRun.objects.create(pipeline=starter, slide=other, job=job)
+    PatientPrediction.objects.create(run=run, patient=other.patient, slide=other, diagnosis="CLL", diagnosis_5="CLL")
+    told = feasibility(draft, draft.draft)
+    assert "no result" not in str(told.problems)
+    assert "rest on other fields" not in str(told.warnings)
+    fields = HpfImage.objects.filter(slide__patient__code="Ext-001")
+    HpfImage.objects.filter(pk=fields.last().pk).delete()
+    assert "rest on other fields than the case has (1): Ext-001." in str(feasibility(draft, draft.draft).warnings)
+
+    study = make_locked(coordinator, **plan)
+    with_results(starter, "CML")
+    replace(study, coordinator, "p3")
+    rows = SessionAssistance.objects.select_related("case__session__reader", "case__identity__study_case__patient")
+    seen = {
+        (row.case.session.reader.label, row.case.identity.study_case.patient.code): row.payload["results"]
+        for row in rows
+    }  # fmt: skip
+    assert len(seen) == 12
+    assert {len(results) for results in seen.values()} == {1}
+    assert {results[0]["diagnosis"] for results in seen.values()} == {"AML"}
+    assert seen["P1", "Ext-001"][0]["sentences"][-1] == "1 of the 3 fields that this rests on are not shown here."
+    first, later = AuditEvent.objects.filter(action="session.assist").order_by("pk")
+    assert (later.data["as_in"], later.data["runs"]) == (first.target, first.data["runs"])
 
 
 def test_a_replacement_is_checked_against_the_frozen_cases(coordinator: User) -> None:

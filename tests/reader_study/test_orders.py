@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, transaction
 
+from cases.models import Cohort, Slide
 from leukoweb.core.exceptions import Conflict, DomainError
 from reader_study.models import CaseIdentity, DraftReading, ReadingSession, SessionCase, SessionImage
 from reader_study.ordering import case_order, image_order
 from reader_study.services.orders import session_materialise, session_rules_refresh
-from tests.reader_study.factories import make_study
+from tests.reader_study.factories import make_patients, make_study
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 MakeUser = Callable[..., Any]
@@ -109,6 +110,14 @@ def test_an_amendment_changes_the_rules_and_leaves_the_order(make_user: MakeUser
     session = made.session()
     assert (session.washout_days, session.rules["version"]) == (14, 2)
     assert stored_order(session) == before
+
+
+def test_the_scale_is_that_of_the_cases_own_slide(make_user: MakeUser) -> None:
+    """Another patient's slide with the same bytes was registered before, at another magnification."""
+    make_patients(Cohort.objects.create(name="Elsewhere", purpose="external"), 2, 2)
+    Slide.objects.update(pixel_size_um=0.9)
+    make_study(users=[make_user("pathologist")], n_cases=2)
+    assert set(SessionImage.objects.values_list("pixel_size_um", flat=True)) == {0.1}
 
 
 def test_a_session_with_ai_needs_a_pipeline_and_results(make_user: MakeUser) -> None:
