@@ -11,6 +11,7 @@ from leukoweb.core.models import User
 
 _on_role_change: list[str] = []
 _before_role_change: list[str] = []
+_before_disabling: list[str] = []
 
 
 def register_role_hook(path: str) -> None:
@@ -25,6 +26,12 @@ def register_role_question(path: str) -> None:
         _before_role_change.append(path)
 
 
+def register_disable_question(path: str) -> None:
+    """``path`` is ``package.module:function(*, user) -> list[str]``: what nobody could go on with, each in words."""
+    if path not in _before_disabling:
+        _before_disabling.append(path)
+
+
 def role_changed(*, actor: User | None, user: User, reason: str) -> None:
     """Run every hook in the transaction that changes the role, so that all of it stands or falls together."""
     for function in _functions(_on_role_change):
@@ -34,6 +41,11 @@ def role_changed(*, actor: User | None, user: User, reason: str) -> None:
 def would_end(*, user: User, role: str) -> list[str]:
     """What the person has begun or is to do, and would lose with this role. Changes nothing."""
     return [words for function in _functions(_before_role_change) for words in function(user=user, role=role)]
+
+
+def would_be_left(*, user: User) -> list[str]:
+    """What nobody else can go on with once the person is disabled. Changes nothing."""
+    return [words for function in _functions(_before_disabling) for words in function(user=user)]
 
 
 def _functions(paths: list[str]) -> Iterator[Any]:

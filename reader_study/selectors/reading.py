@@ -13,7 +13,7 @@ from django.db.models import Count, Prefetch, Q, QuerySet
 
 from cases.taxonomy import STYLES
 from leukoweb.core.exceptions import NotFound
-from leukoweb.core.models import User
+from leukoweb.core.models import Role, User
 from reader_study.answers import answer_missing, empty_answer
 from reader_study.models import ReadingSession, SessionCase, SessionImage, Study
 
@@ -85,7 +85,8 @@ def with_contact(sessions: Iterable[ReadingSession]) -> list[ReadingSession]:
     found = list(sessions)
     links = Study.coordinators.through.objects.filter(study_id__in={session.reader.study_id for session in found})
     people: dict[int, list[User]] = {}
-    for link in links.filter(user__is_active=True).select_related("user").order_by("user__username"):
+    links = links.filter(user__is_active=True, user__role=Role.COORDINATOR).select_related("user")
+    for link in links.order_by("user__username"):
         people.setdefault(link.study_id, []).append(link.user)
     for session in found:
         session.ask = [(str(user), user.email) for user in people.get(session.reader.study_id, [])]  # type: ignore[attr-defined]

@@ -11,7 +11,13 @@ from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import Role, User
 from reader_study.models import Study
 from reader_study.protocol import canonical, default_document, diff
-from reader_study.services.guard import locked_study, require_coordinator, require_state, title_taken
+from reader_study.services.guard import (
+    locked_study,
+    require_coordinator,
+    require_reason,
+    require_state,
+    title_taken,
+)
 from reader_study.services.voiding import reader_withdraw
 
 
@@ -120,14 +126,36 @@ def draft_delete(*, actor: User, study: Study, version: int) -> None:
 def coordinator_add(*, actor: User, study: Study, user: User) -> Study:
     """Let another coordinator run the study. Whoever reads in it stops reading: the open session becomes void."""
     require_coordinator(actor, study)
-    study = locked_study(study)
+    return _coordinate(actor, locked_study(study), user, "")
+
+
+def _coordinate(actor: User | None, study: Study, user: User, reason: str) -> Study:
     if user.role != Role.COORDINATOR or not user.is_active:
         raise DomainError(f"{user} is no active study coordinator.", field="user", hint="An admin changes the role.")
     for reader in study.readers.filter(user=user, withdrawn_at=None):
         reader_withdraw(actor=actor, reader=reader, reason="became a coordinator of the study")
     study.coordinators.add(user)
-    audit_record(actor=actor, action="study.coordinator_add", target=f"study:{study.pk}", data={"user": user.pk})
+    audit_record(
+        actor=actor, action="study.coordinator_add", target=f"study:{study.pk}", reason=reason, data={"user": user.pk}
+    )
     return study
+
+
+@transaction.atomic
+def coordinator_appoint(*, study: Study, user: User, reason: str) -> Study:
+    """Whoever keeps the server gives a study that nobody runs any more a coordinator. On record, without an actor.
+
+    Raises
+    ------
+    Conflict
+        An active coordinator runs it, who can add others.
+    DomainError
+        No active study coordinator, or no reason.
+    """
+    study, reason = locked_study(study), require_reason(reason)
+    if running := study.coordinators.filter(is_active=True, role=Role.COORDINATOR).first():
+        raise Conflict(f"{running} coordinates “{study.title}” and can add others.")
+    return _coordinate(None, study, user, reason)
 
 
 @transaction.atomic

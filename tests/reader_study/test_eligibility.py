@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -27,6 +28,7 @@ from reader_study.models import (
 from reader_study.protocol import ProtocolRefused, protocol_sha256
 from reader_study.selectors.eligibility import trained_on
 from reader_study.selectors.feasibility import feasibility
+from reader_study.selectors.reading import with_contact
 from reader_study.services import locking, studies
 from tests.conftest import BACKEND
 from tests.reader_study.protocols import reader
@@ -229,7 +231,7 @@ def test_the_users_page_says_what_a_role_ends_before_it_ends_it(coordinator: Use
         assert response.status_code == 409
         assert "Session 1 of “A study” (2 of 6 cases answered)" in page
         assert "Session 2 of “A study” (not begun)" in page
-        assert "It cannot be taken back" in page
+        assert "ends cannot be taken back" in page
         assert ("<strong>Say why.</strong>" in page) == ("reason" in data)
     p1.refresh_from_db()
     assert (p1.role, AuditEvent.objects.count()) == ("pathologist", events)
@@ -239,3 +241,29 @@ def test_the_users_page_says_what_a_role_ends_before_it_ends_it(coordinator: Use
     assert AuditEvent.objects.get(action="user.change").reason == "she runs it"
     p2 = reverse("user_change", args=[User.objects.get(username="p3").pk])
     assert client.post(p2, {"role": "technician"}).status_code == 302, "nothing ends, so nothing is asked"
+
+
+def test_the_last_coordinator_does_not_go_in_passing(coordinator: User, admin_user: User) -> None:
+    study, other = make_locked(coordinator), user("coordinator", "c2")
+    client = Client()
+    client.force_login(admin_user, backend=BACKEND)
+    here, alone = reverse("user_change", args=[coordinator.pk]), "The study “A study”, which nobody else coordinates"
+    for data in ({"do": "disable"}, {"role": "technician"}):
+        response = client.post(here, data)
+        assert (response.status_code, alone in response.content.decode()) == (409, True), data
+    studies.coordinator_add(actor=coordinator, study=study, user=other)
+    assert client.post(here, {"role": "technician"}).status_code == 302, "somebody else goes on"
+    asked = client.post(reverse("user_change", args=[other.pk]), {"do": "disable"}).content.decode()
+    assert f"Disable {other}?" in asked
+    assert '<input type="hidden" name="do" value="disable">' in asked
+    assert [name for name, _ in with_contact([sessions(study)[0]])[0].ask] == [str(other)], "a technician cannot help"
+    command = ["study_coordinator", study.title, "c3", "--reason", "c2 left the hospital"]
+    user("coordinator", "c3")
+    with pytest.raises(CommandError, match="c2 coordinates “A study” and can add others"):
+        call_command(*command)
+    gone = client.post(reverse("user_change", args=[other.pk]), {"do": "disable", "reason": "left the hospital"})
+    assert (gone.status_code, with_contact([sessions(study)[0]])[0].ask) == (302, [])
+    call_command(*command)
+    assert study.coordinators.filter(username="c3").exists()
+    event = AuditEvent.objects.filter(action="study.coordinator_add").latest("pk")
+    assert (event.actor, event.reason) == (None, "c2 left the hospital")

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError, NotFound
-from leukoweb.core.hooks import role_changed, would_end
+from leukoweb.core.hooks import role_changed, would_be_left, would_end
 from leukoweb.core.models import Role, User
 
 NAME_MAX = 150  # of the columns
@@ -107,16 +107,17 @@ def invite_accept(*, secret: str, password: str) -> User:
 
 
 class ReasonNeeded(Conflict):
-    """Something would end for good, which nobody decides in passing. ``endings`` says what, each in words."""
+    """Something would end for good, which nobody decides in passing. ``endings`` says what, each in words; ``role`` is
+    the new one, None where the person is disabled."""
 
     code = "E_REASON"
 
     def __init__(self, user: User, role: str, endings: list[str]) -> None:
-        super().__init__(
-            f"As {Role(role).label.lower()} {user} loses for good: {'; '.join(endings)}.", field="reason",
-            hint="Say why; the reason goes on record.",
-        )  # fmt: skip
-        self.role, self.endings = Role(role), endings
+        words = "; ".join(endings)
+        disabled = f"With {user} disabled nobody goes on with: {words}."
+        message = f"As {Role(role).label.lower()} {user} loses for good: {words}." if role else disabled
+        super().__init__(message, field="reason", hint="Say why; the reason goes on record.")
+        self.role, self.endings = Role(role) if role else None, endings
 
 
 @transaction.atomic
@@ -130,7 +131,8 @@ def user_change(
     Conflict
         Oneself, or the last admin.
     ReasonNeeded
-        The new role ends something for good and no reason is given; nothing was changed.
+        The new role ends something for good, or nobody else can go on with something that the person alone does, and
+        no reason is given; nothing was changed.
     """
     if actor.pk == user.pk:
         raise Conflict("You cannot change your own role or disable yourself.", hint="Ask another admin.")
@@ -145,6 +147,9 @@ def user_change(
             raise ReasonNeeded(user, role, endings)
         user.role = role
     if is_active is not None:
+        leaves = user.is_active and not is_active
+        if leaves and not reason.strip() and (left := would_be_left(user=user)):
+            raise ReasonNeeded(user, "", left)
         user.is_active = is_active
     user.save(update_fields=["role", "is_active"])
     if not User.objects.filter(role=Role.ADMIN, is_active=True).exists():

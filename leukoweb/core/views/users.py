@@ -72,7 +72,10 @@ def user_change(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         users.user_change(actor=person(request), user=user, role=role, is_active=active, reason=reason[:REASON_MAX])
     except users.ReasonNeeded as needed:
-        context = {"person": user, "role": needed.role, "endings": needed.endings, "reason_max": REASON_MAX}
+        context = {
+            "person": user, "role": needed.role, "do": request.POST.get("do", ""), "endings": needed.endings,
+            "reason_max": REASON_MAX,
+        }  # fmt: skip
         asked = "reason" in request.POST  # the first time the page asks; then it says that it is still empty
         return render(request, "core/user_change.html", context | {"empty": asked}, status=needed.status)
     messages.success(request, f"{user} was changed.")
