@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django import forms
@@ -66,9 +67,8 @@ class SettleForm(forms.Form):
     outcome = forms.ChoiceField(choices=DuplicateSettlement.Outcome.choices, widget=forms.RadioSelect)
     note = forms.CharField(max_length=300, required=False, help_text="Needed where the images are of two patients.")
 
-    def __init__(self, *args: Any, identical: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, outcomes: Collection[str], **kwargs: Any) -> None:
+        """``outcomes`` are those of `outcomes_open`."""
         super().__init__(*args, **kwargs)
-        if identical:  # identical bytes cannot be two fields
-            keep_both = DuplicateSettlement.Outcome.KEEP_BOTH
-            offered = [one for one in DuplicateSettlement.Outcome.choices if one[0] != keep_both]
-            self.fields["outcome"].choices = offered  # type: ignore[attr-defined]
+        offered = [one for one in DuplicateSettlement.Outcome.choices if one[0] in outcomes]
+        self.fields["outcome"].choices = offered  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,7 @@ from cases.splitting import (
 from cases.taxonomy import ClassMap
 from leukoweb.core.blindfold import hidden_patients
 from leukoweb.core.exceptions import DomainError
+from leukoweb.core.words import counted
 
 NO_LEUKEMIA = "NO_LEUKEMIA"
 
@@ -115,8 +116,8 @@ def counts_of(lines: Sequence[Line], class_map: ClassMap, splits: Sequence[str] 
         if line.fold:
             folds[line.fold][class_map(line.label)] += 1
     patients: dict[str, Counter[str]] = defaultdict(Counter)
-    for (split, _), counted in by_patient.items():
-        patients[split][stratum_of(counted, class_map.classes, background_of(class_map))] += 1
+    for (split, _), own in by_patient.items():
+        patients[split][stratum_of(own, class_map.classes, background_of(class_map))] += 1
     return {
         "classes": list(class_map.classes),
         "labels": {split: {name: labels[split][name] for name in class_map.labels} for split in splits},
@@ -204,11 +205,27 @@ def _duplicates(search: Search, kept: Sequence[Row], rows: Sequence[Row]) -> lis
                     f"{'' if n > 1 else 's'} to different patients and {'are' if n > 1 else 'is'} not settled.",
                     "Settle them on the duplicates page.")
         )  # fmt: skip
-    if again := len(in_play) - len(unsettled):
+    problems += _settled_in_vain([pair for pair in in_play if pair.settlement], {row.pk: row for row in kept})
+    return problems
+
+
+def _settled_in_vain(pairs: Sequence[Alike], ours: Mapping[int, Row]) -> list[Problem]:
+    """Settled pairs of which no image went, or of which the one that stays is not ours to choose: the external one."""
+    problems = []
+    crossing = [pair for pair in pairs if not ours.keys() >= pair.images]
+    outside = sorted({at for pair in crossing for at in pair.images & ours.keys()})
+    if outside:
+        row, n = ours[outside[0]], len(outside)
+        also = f", as {'are' if n > 2 else 'is'} {counted(n - 1, 'other image')}" if n > 1 else ""
         problems.append(
-            Problem("E_DUPLICATES", f"{again} settled duplicates across patients are in again.",
-                    "Exclude the image that was not to be kept, or settle the pair anew.")
+            Problem("E_DUPLICATES", f"Field {row.position} of {row.slide} is in an external cohort too{also}: no "
+                    "version can have it, whichever of the two was to be kept.",
+                    "Take it out, or settle the pair anew and keep the external one.")
         )  # fmt: skip
+    if n := sum(ours.keys() >= pair.images for pair in pairs):
+        told = f"{counted(n, 'settled duplicate')} across patients {'is' if n == 1 else 'are'} in again."
+        hint = "Exclude the image that was not to be kept, or settle the pair anew."
+        problems.append(Problem("E_DUPLICATES", told, hint))
     return problems
 
 

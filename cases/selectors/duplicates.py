@@ -47,6 +47,10 @@ class Alike:
         return self.settlement.outcome if self.settlement else ""
 
     @property
+    def images(self) -> set[int]:
+        return {self.first, self.second}
+
+    @property
     def different(self) -> bool:
         """A person looked and said that these are two fields."""
         return self.outcome == Outcome.KEEP_BOTH
@@ -145,6 +149,19 @@ def settlements() -> dict[tuple[int, int], DuplicateSettlement]:
     """The newest settlement of every pair that has one. 1 query."""
     rows = DuplicateSettlement.objects.select_related("decided_by").order_by("pk")
     return {(row.first_id, row.second_id): row for row in rows}
+
+
+def outcomes_open(first: HpfImage, second: HpfImage) -> list[Outcome]:
+    """What a pair, the smaller id first, can be settled as.
+
+    Identical bytes are one field. What an external cohort shows too is never trained on: keeping the other image would
+    not let a version be frozen, because taking out the external one takes it out of no slide.
+    """
+    purposes = [image.slide.patient.cohort.purpose for image in (first, second)]
+    closed = {Outcome.KEEP_BOTH} if first.content_sha256 == second.content_sha256 else set()
+    if len(set(purposes)) > 1:
+        closed.add(Outcome.KEEP_SECOND if purposes[0] == Cohort.Purpose.EXTERNAL else Outcome.KEEP_FIRST)
+    return [one for one in Outcome if one not in closed]
 
 
 def pair_settlements(one: HpfImage, other: HpfImage) -> list[DuplicateSettlement]:

@@ -14,6 +14,7 @@ from cases.imaging import decode
 from cases.models import Cohort, DuplicateSettlement, Exclusion, HpfImage, ImageQuality, TextHint
 from cases.quality import MEASURE_VERSION, measure
 from cases.selectors.curation import contents_unmeasured
+from cases.selectors.duplicates import outcomes_open
 from cases.stripped import ImageRefused
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import DomainError, NotFound
@@ -147,7 +148,7 @@ def duplicate_settle(
     Raises
     ------
     DomainError
-        The same image twice, an unknown outcome, "keep both" for identical bytes, or no note for a pair of two
+        The same image twice, an unknown outcome, one that `outcomes_open` has not, or no note for a pair of two
         patients (one of them has, or had, a picture of somebody else).
     """
     if first.pk == second.pk:
@@ -159,10 +160,14 @@ def duplicate_settle(
         )  # fmt: skip
     if outcome not in Outcome.values:
         raise DomainError(f"{outcome[:40]!r} is not an outcome.", field="outcome")
-    if outcome == Outcome.KEEP_BOTH and first.content_sha256 == second.content_sha256:
+    if outcome not in (allowed := outcomes_open(first, second)):
+        if outcome == Outcome.KEEP_BOTH:
+            hint = "Keep one of them, or neither." if len(allowed) > 2 else "Keep the external one, or neither."
+            raise DomainError("The two images have identical bytes, so they are one field.", field="outcome", hint=hint)
         raise DomainError(
-            "The two images have identical bytes, so they are one field.", field="outcome",
-            hint="Keep one of them, or neither.",
+            "One of the images is of a cohort for external validation, and what such a cohort shows is never trained "
+            "on: the other one has to go.", field="outcome",
+            hint="Keep the external one, or neither. If it is not its slide's own, remove it from that slide.",
         )  # fmt: skip
     note = note.strip()[:300]
     if first.slide.patient_id != second.slide.patient_id and not note:

@@ -18,7 +18,7 @@ from cases import selectors
 from cases.curation_forms import SORTS, ExcludeForm, ImagesFilterForm, SettleForm
 from cases.models import Cohort, HpfImage
 from cases.selectors.curation import ImageKeys, images_in_order, images_measured, n_images, n_unmeasured
-from cases.selectors.duplicates import Alike, duplicates_find, live_seen, pair_settlements
+from cases.selectors.duplicates import Alike, duplicates_find, live_seen, outcomes_open, pair_settlements
 from cases.services.curation import duplicate_settle, images_by_public_id, images_exclude, measure_request
 from cases.views.shared import add_errors
 from leukoweb.core.exceptions import DomainError
@@ -168,7 +168,7 @@ def curation_pair(request: HttpRequest, first: uuid.UUID, second: uuid.UUID) -> 
     """Two fields side by side, and what is decided about them."""
     one, other = sorted((selectors.image_get(first), selectors.image_get(second)), key=lambda image: image.pk)
     identical = one.content_sha256 == other.content_sha256
-    form = SettleForm(request.POST or None, identical=identical)
+    form = SettleForm(request.POST or None, outcomes=outcomes_open(one, other))
     if request.method == "POST" and form.is_valid():
         try:
             duplicate_settle(actor=person(request), first=one, second=other, **form.cleaned_data)
@@ -179,6 +179,7 @@ def curation_pair(request: HttpRequest, first: uuid.UUID, second: uuid.UUID) -> 
             return redirect(_duplicates(request))
     context: dict[str, Any] = {
         "pair_images": [one, other], "identical": identical, "form": form,
+        "external": len({image.slide.patient.cohort.purpose for image in (one, other)}) > 1,
         "across": one.slide.patient_id != other.slide.patient_id, "history": pair_settlements(one, other),
         "back": _duplicates(request),
     }  # fmt: skip

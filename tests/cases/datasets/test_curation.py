@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from django.core.paginator import Paginator
 from PIL import Image, ImageEnhance, ImageFilter
 
 from cases import services
@@ -17,14 +15,7 @@ from cases.likeness import groups, likeness, signature
 from cases.models import Cohort, DuplicateSettlement, Exclusion, HpfImage, ImageQuality, Slide, SortingTask
 from cases.phantoms import draw_patient
 from cases.quality import measure
-from cases.selectors.curation import (
-    ImageKeys,
-    contents_unmeasured,
-    excluded_images,
-    images_measured,
-    n_images,
-    n_unmeasured,
-)
+from cases.selectors.curation import contents_unmeasured, excluded_images, images_measured, n_unmeasured
 from cases.selectors.dataset_plan import dataset_plan
 from cases.selectors.duplicates import duplicates_find, live_seen
 from cases.services.curation import contents_measure, duplicate_settle, images_exclude, measure_request
@@ -226,8 +217,19 @@ def test_an_image_that_an_external_patient_has_too_stops_a_freeze(small: Small) 
         HpfImage.objects.get(slide__code="X-S1", position=1),
     )
     HpfImage.objects.filter(pk=theirs.pk).update(content_sha256=ours.content_sha256)
-    codes = [problem.code for problem in dataset_plan(choices_of([small[0]], [small[1]])).problems]
-    assert codes == ["E_DUPLICATES", "E_LEAK"]
+    choices = choices_of([small[0]], [small[1]], min_images=1)
+    assert [problem.code for problem in dataset_plan(choices).problems] == ["E_DUPLICATES", "E_LEAK"]
+    theirs.refresh_from_db()
+    with pytest.raises(DomainError, match="the other one has to go") as refused:
+        duplicate_settle(actor=None, first=theirs, second=ours, outcome="keep_second", note="Of P-2, says the logbook")
+    assert refused.value.field == "outcome"
+    # So it was settled by an earlier version of the program: taking the external image out changes nothing.
+    DuplicateSettlement.objects.create(first=ours, second=theirs, outcome="keep_first")
+    images_exclude(actor=None, images=[theirs], reason="duplicate")
+    problem = dataset_plan(choices).problems[0]
+    assert problem.message.startswith("Field 1 of P-2-S1 is in an external cohort too: no version can have it")
+    duplicate_settle(actor=None, first=ours, second=theirs, outcome="keep_second", note="Settled anew")
+    assert dataset_plan(choices).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -337,42 +339,6 @@ def test_how_many_are_not_measured_is_true_after_every_change(
     assert n_unmeasured() == 1
     services.patient_withdraw(actor=admin_user, patient=two_patients[1].patient, reason="Consent withdrawn")
     assert n_unmeasured() == 0
-
-
-@pytest.mark.both_databases
-@pytest.mark.parametrize("sort", ["clipped", "-clipped", "sharpness", "-sharpness", "slide"])
-def test_keys_in_the_order_of_a_measure(small: Any, admin_user: Any, sort: str) -> None:
-    """Equal values, one content in two slides, unmeasured and withdrawn ones, by both ways that lead there."""
-    rows = list(HpfImage.objects.order_by("pk"))
-    twin = rows[-1]
-    twin.pk, twin.public_id, twin.slide = None, uuid.uuid4(), rows[0].slide
-    twin.save(force_insert=True)
-    values = {image.content_sha256: n for n, image in enumerate(rows) if n % 5}
-    for content, n in values.items():
-        quality_make(content, sharpness=(n * 7 % 41) / 41, clipped=(n % 3) / 10)
-    services.patient_withdraw(actor=admin_user, patient=rows[10].slide.patient, reason="Consent withdrawn")
-
-    def place(image: HpfImage) -> tuple[Any, ...]:
-        if sort == "slide":
-            return image.slide.patient.code, image.slide.code, image.position, image.pk
-        measured = ImageQuality.objects.filter(content_sha256=image.content_sha256).first()
-        if measured is None:
-            return True, 0, image.pk
-        value = getattr(measured, sort.removeprefix("-"))
-        return False, -value if sort.startswith("-") else value, image.pk
-
-    live = HpfImage.objects.filter(slide__patient__withdrawn_at=None).select_related("slide__patient")
-    wanted = [image.pk for image in sorted(live, key=place)]
-    assert len(wanted) == n_images() < len(rows)
-    for narrowed, n_all in ((False, len(wanted)), (True, len(wanted)), (True, 1), (True, 10**6)):
-        keys = ImageKeys(images_measured(), sort, narrowed=narrowed, n_images=n_all)
-        assert len(keys) == len(wanted)
-        for size in (3, len(wanted)):
-            pages = Paginator(keys, size)
-            assert [pk for page in pages for pk in page.object_list] == wanted, (narrowed, n_all, size)
-    few = {image.pk for image in live if image.slide.patient.code == "P-4"}
-    keys = ImageKeys(images_measured().filter(pk__in=few), sort, narrowed=True, n_images=1)
-    assert keys[0 : len(keys)] == [pk for pk in wanted if pk in few]
 
 
 def test_copies_of_phantoms_across_patients_are_found_and_no_two_drawings_are_taken_for_one(

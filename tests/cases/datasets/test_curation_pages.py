@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.core.paginator import Paginator
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from cases.models import Cohort, HpfImage, Slide, SortingTask
-from cases.selectors.curation import excluded_images
+from cases import services
+from cases.models import Cohort, DuplicateSettlement, HpfImage, ImageQuality, Patient, Slide, SortingTask
+from cases.selectors.curation import ImageKeys, excluded_images, images_measured, n_images
 from tests.cases.datasets.rows import images_make, quality_make
 from tests.cases.datasets.test_curation import plant
 
@@ -79,6 +82,24 @@ def test_two_fields_are_compared_and_settled_on_a_page(small: Small, as_role: An
     assert "across patients.</strong>" not in admin.get(reverse("curation_duplicates")).content.decode()
 
 
+def test_the_page_of_a_pair_offers_what_lets_a_version_be_frozen(small: Small, as_role: Any) -> None:
+    one, other = plant(small, exact=False)
+    url = reverse("curation_pair", args=[one.public_id, other.public_id])
+    admin = as_role("admin")
+
+    def offered() -> list[str]:
+        return [value for value, _ in admin.get(url).context["form"].fields["outcome"].choices]
+
+    assert offered() == ["keep_both", "keep_first", "keep_second", "drop_both"]
+    for row, left, refused in ((one, "keep_first", "keep_second"), (other, "keep_second", "keep_first")):
+        external = Cohort.objects.create(name=left, purpose="external")
+        Patient.objects.filter(slides=row.slide_id).update(cohort=external)
+        assert offered() == ["keep_both", left, "drop_both"]
+        assert admin.post(url, {"outcome": refused, "note": "x"}).status_code == 400
+        Patient.objects.filter(slides=row.slide_id).update(cohort=small[0])
+    assert not DuplicateSettlement.objects.exists()
+
+
 @pytest.mark.parametrize("name", ["curation_home", "curation_duplicates"])
 def test_pages_take_as_many_queries_for_many_images_as_for_few(small: Small, as_role: Any, name: str) -> None:
     admin = as_role("admin")
@@ -94,3 +115,39 @@ def test_pages_take_as_many_queries_for_many_images_as_for_few(small: Small, as_
     with CaptureQueriesContext(connection) as many:
         admin.get(reverse(name))
     assert len(many) == len(few)
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("sort", ["clipped", "-clipped", "sharpness", "-sharpness", "slide"])
+def test_keys_in_the_order_of_a_measure(small: Any, admin_user: Any, sort: str) -> None:
+    """Equal values, one content in two slides, unmeasured and withdrawn ones, by both ways that lead there."""
+    rows = list(HpfImage.objects.order_by("pk"))
+    twin = rows[-1]
+    twin.pk, twin.public_id, twin.slide = None, uuid.uuid4(), rows[0].slide
+    twin.save(force_insert=True)
+    values = {image.content_sha256: n for n, image in enumerate(rows) if n % 5}
+    for content, n in values.items():
+        quality_make(content, sharpness=(n * 7 % 41) / 41, clipped=(n % 3) / 10)
+    services.patient_withdraw(actor=admin_user, patient=rows[10].slide.patient, reason="Consent withdrawn")
+
+    def place(image: HpfImage) -> tuple[Any, ...]:
+        if sort == "slide":
+            return image.slide.patient.code, image.slide.code, image.position, image.pk
+        measured = ImageQuality.objects.filter(content_sha256=image.content_sha256).first()
+        if measured is None:
+            return True, 0, image.pk
+        value = getattr(measured, sort.removeprefix("-"))
+        return False, -value if sort.startswith("-") else value, image.pk
+
+    live = HpfImage.objects.filter(slide__patient__withdrawn_at=None).select_related("slide__patient")
+    wanted = [image.pk for image in sorted(live, key=place)]
+    assert len(wanted) == n_images() < len(rows)
+    for narrowed, n_all in ((False, len(wanted)), (True, len(wanted)), (True, 1), (True, 10**6)):
+        keys = ImageKeys(images_measured(), sort, narrowed=narrowed, n_images=n_all)
+        assert len(keys) == len(wanted)
+        for size in (3, len(wanted)):
+            pages = Paginator(keys, size)
+            assert [pk for page in pages for pk in page.object_list] == wanted, (narrowed, n_all, size)
+    few = {image.pk for image in live if image.slide.patient.code == "P-4"}
+    keys = ImageKeys(images_measured().filter(pk__in=few), sort, narrowed=True, n_images=1)
+    assert keys[0 : len(keys)] == [pk for pk in wanted if pk in few]
