@@ -11,6 +11,7 @@ from cases.selectors.usable import Choices
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User
+from leukoweb.core.snapshot import one_snapshot
 from leukoweb.core.storage import blobs
 
 
@@ -39,10 +40,11 @@ class NotAsShown(Conflict):
         self.plan = plan
 
 
-@transaction.atomic
 def dataset_freeze(*, actor: User | None, name: str, choices: Choices, shown: str | None = None) -> DatasetVersion:
     """Freeze what `dataset_plan` finds now as the next version of ``name``.
 
+    What is found is found in one snapshot, so that labels and the digest of the decisions are of one moment. It is not
+    the transaction that writes: in a snapshot the record would follow what was the newest event of the chain then.
     The manifest is stored under its hash before the rows are written, so a kill leaves at most a file that the
     sweep removes.
 
@@ -65,11 +67,17 @@ def dataset_freeze(*, actor: User | None, name: str, choices: Choices, shown: st
     name = name.strip()
     if not name or len(name) > 80 or ":" in name:
         raise DomainError("A dataset needs a name of 1 to 80 characters without a colon.", field="name")
-    plan = dataset_plan(choices)
+    with one_snapshot():
+        plan = dataset_plan(choices)
     if plan.problems:
         raise CannotFreeze(plan)
     if shown is not None and shown != plan.fingerprint(name):
         raise NotAsShown(plan)
+    return _freeze(actor, name, plan)
+
+
+@transaction.atomic
+def _freeze(actor: User | None, name: str, plan: Plan) -> DatasetVersion:
     number = (DatasetVersion.objects.filter(name=name).aggregate(last=Max("version"))["last"] or 0) + 1
     sha256 = blobs().put(plan.manifest())
     try:

@@ -54,7 +54,8 @@ class Command(BaseCommand):
                 raise CommandError(f"{len(plan.problems)} things stand against freezing.", returncode=1)
             if options["dry_run"]:
                 return
-            version = dataset_freeze(actor=None, name=options["name"], choices=choices)
+            name = options["name"]
+            version = dataset_freeze(actor=None, name=name, choices=choices, shown=plan.fingerprint(name))
         self.stdout.write(f"Frozen: {version.name}:{version.version} {version.manifest_sha256}")
 
     def _tell(self, plan: Plan) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +25,13 @@ from cases.models import (
     SortingSeat,
     SortingTask,
 )
+from cases.selectors import dataset_plan as dataset_plan_module
 from cases.selectors import datasets as selectors
 from cases.selectors.dataset_plan import dataset_plan
 from cases.selectors.usable import Choices
 from cases.services.curation import images_exclude
 from cases.services.datasets import CannotFreeze, dataset_freeze
+from leukoweb.core.audit import chain_verify
 from leukoweb.core.blindfold import lift, put_on
 from leukoweb.core.exceptions import DomainError, NotFound
 from leukoweb.core.models import AuditEvent
@@ -139,6 +143,39 @@ def test_folds(small: Small) -> None:
     assert len(by_patient) == 10
     assert {(fold, split) for _, fold, split in by_patient} == {(1, "internal"), (2, "train")}
     assert set(version.counts["folds"]) == {"1", "2"}
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_what_is_decided_while_a_version_is_frozen_is_not_half_in_it(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the labels and the digest of the decisions. SQLite keeps the sorter waiting until the plan is made."""
+    image = HpfImage.objects.get(slide__code="P-2-S1", position=1)
+    before = dataset_plan(choices_of([small[0]], [small[1]], seed=5)).manifest()
+    digest, sorters = dataset_plan_module._decisions, list[threading.Thread]()
+
+    def sort() -> None:
+        try:
+            decide(image, "ALL")
+        finally:
+            connection.close()
+
+    def meanwhile(*args: Any) -> str:
+        sorters.append(threading.Thread(target=sort))
+        sorters[-1].start()
+        if connection.vendor == "postgresql":
+            sorters[-1].join()
+        return digest(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dataset_plan_module, "_decisions", meanwhile)
+        version = freeze(small)
+    [sorter] = sorters
+    sorter.join()
+    assert version.manifest_sha256 == hashlib.sha256(before).hexdigest()
+    assert SortingItem.objects.get(image=image).current.label == "ALL"
+    assert chain_verify().intact
 
 
 def test_every_image_that_is_not_kept_is_in_the_flow(small: Small) -> None:
