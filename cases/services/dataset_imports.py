@@ -11,7 +11,16 @@ from typing import Any
 
 from django.db import transaction
 
-from cases.dataset_files import MAX_TABLE_BYTES, Listed, Read, listed_images, opened, require_content, stated_taxonomy
+from cases.dataset_files import (
+    MAX_TABLE_BYTES,
+    BadDataset,
+    Listed,
+    Read,
+    listed_images,
+    opened,
+    require_content,
+    stated_taxonomy,
+)
 from cases.image_notes import read_notes
 from cases.imaging import DEFAULT_LIMITS
 from cases.models import CaptureDevice, Cohort, HpfImage, Patient, Slide, SortingTask, Taxonomy
@@ -232,32 +241,41 @@ def _require_labels(used: set[str], known: Iterable[str], whose: str) -> None:
         )  # fmt: skip
 
 
-def _known_images(plan: _Plan) -> dict[tuple[str, str], int]:
-    """(slide code, SHA-256 as stored or as received) -> image that is there already."""
+def _known_images(plan: _Plan) -> dict[tuple[str, str], tuple[int, str]]:
+    """(slide code, SHA-256 as stored or as received) -> image that is there already, and its SHA-256 as stored."""
     images = HpfImage.objects.filter(slide__patient__cohort__name__in=list(plan.names.values()))
     known = {}
     for pk, slide, content, received in images.values_list("pk", "slide__code", "content_sha256", "received_sha256"):
-        known[slide, received] = known[slide, content] = pk
+        known[slide, received] = known[slide, content] = (pk, content)
     return known
 
 
 def _prepare(plan: _Plan, read: Read, tell: Tell) -> dict[str, Prepared | int]:
     """File -> the image that is there already, or what is to be written of it.
 
-    The pixels are on disk then, and only their hash is kept in memory.
+    The pixels are on disk then, and only their hash is kept in memory. One picture of a slide cannot have two labels:
+    whichever came last would be its truth.
     """
     known = _known_images(plan)
     prepared: dict[str, Prepared | int] = {}
+    first: dict[tuple[str, str], Listed] = {}
     for done, row in enumerate(plan.rows, start=1):
         content = read(row.file)
         require_content(row, content)
         there = known.get((row.slide, hashlib.sha256(content).hexdigest()))
         if there is not None:
-            prepared[row.file] = there
+            prepared[row.file], stored = there
         else:
             one = _prepared(row, content)
             notes = (*read_notes(row.notes), *one.accepted.notes)
             prepared[row.file] = replace(one, accepted=replace(one.accepted, content=b"", notes=notes))
+            stored = one.accepted.content_sha256
+        same = first.setdefault((row.slide, stored), row)
+        if same.label != row.label:
+            raise BadDataset(
+                f"{row.where}: it is the same picture of the same slide as {same.where}, with another label.",
+                code="E_TRUTH_CONFLICT", hint="Leave out the line whose label is wrong.",
+            )  # fmt: skip
         tell(done, 2 * len(plan.rows))
     return prepared
 

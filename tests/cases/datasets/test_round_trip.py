@@ -305,6 +305,25 @@ def test_a_bad_image_fails_the_job_and_writes_no_row(as_role: Any, data_dir: Pat
     assert waiting(data_dir) == []
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_one_picture_of_a_slide_has_one_label(as_role: Any, data_dir: Path, there: bool) -> None:
+    """Also where one of its files has a note in it that cleaning takes out, and where it is in the slide already."""
+    admin, picture = as_role("admin"), encoded(smear(1))
+    noted = picture[:2] + b"\xff\xfe\x00\x06note" + picture[2:]
+    if there:
+        body = zipped(images_csv=HEAD + b"images/a.jpg,A,S,ALL,,\r\n", images__a_jpg=picture)
+        assert execute(uuid.UUID(send(admin, body, cohort="New").json()["job"]))
+    before = SortingTask.objects.count()
+    lines = b"images/a.jpg,A,S,ALL,,\r\nimages/b.jpg,A,S,AML,,\r\n"
+    sent = send(admin, zipped(images_csv=HEAD + lines, images__a_jpg=picture, images__b_jpg=noted), cohort="New")
+    execute(uuid.UUID(sent.json()["job"]))
+    job = Job.objects.get(pk=sent.json()["job"])
+    assert (job.status, job.error_code) == ("failed", "E_TRUTH_CONFLICT")
+    assert "line 3" in job.error
+    assert "line 2" in job.error
+    assert (HpfImage.objects.count(), SortingTask.objects.count()) == (int(there), before)
+
+
 def test_a_stopped_import_goes_on(archive: bytes, as_role: Any, data_dir: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("cases.services.dataset_imports.CHUNK", 5)
     path = data_dir / "set.zip"
