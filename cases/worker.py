@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cases.archives import ZipMember, read_zip
 from cases.imaging import decode
-from cases.models import Cohort, HpfImage, TextHint, UploadItem
+from cases.models import Cohort, HpfImage, Slide, TextHint, UploadItem
 from cases.selectors.curation import contents_unmeasured
 from cases.services.curation import content_try, quality_store
 from cases.services.dataset_imports import Target, dataset_import
@@ -74,16 +76,26 @@ def _take_in(context: JobContext, user: User, known: UploadItem, member: ZipMemb
             raise member.refusal
         if known.slide is None:
             raise DomainError("The file has no slide.", code="E_NO_SLIDE")
-        known.refresh_from_db(fields=["path"])  # a withdrawal may have taken the archive's name out of it
         prepared = image_prepare(member.data, known.path)
         with context.write():
-            added = image_store(actor=user, slide=known.slide, prepared=prepared, position=known.position)
+            _look_again(known, known.slide)
+            named = replace(prepared, name=known.path)
+            added = image_store(actor=user, slide=known.slide, prepared=named, position=known.position)
             item_settle(known, added)
     except DomainError as error:
         if error.status >= 500:
             raise
         with context.write():
             item_refuse(known, error)
+
+
+def _look_again(known: UploadItem, slide: Slide) -> None:
+    """A withdrawal may have taken the archive's name out of the path meanwhile; from here to the commit it waits.
+
+    Locked in its order, the patient before the file, so that neither waits for the other.
+    """
+    list(Slide.objects.select_for_update(of=("self", "patient")).select_related("patient").filter(pk=slide.pk))
+    known.path = UploadItem.objects.select_for_update().values_list("path", flat=True).get(pk=known.pk)
 
 
 def _refuse_all(item: UploadItem, members: dict[str, UploadItem], error: DomainError) -> None:

@@ -80,4 +80,5 @@ def _forget_paths(patient: Patient) -> None:
         for member in archive.members.filter(path__startswith=old):
             path = f"{new}/{member.path.removeprefix(old)}"[-PATH_MAX:]
             UploadItem.objects.filter(pk=member.pk).update(path=path, message="", hint="")
-            ImageOriginalName.objects.filter(image=member.image_id, name__startswith=old).update(name=path)
+            image = UploadItem.objects.filter(pk=member.pk).values("image")  # a job may have stored it meanwhile
+            ImageOriginalName.objects.filter(image__in=image, name__startswith=old).update(name=path)

@@ -15,6 +15,7 @@ import pytest
 from django.apps import apps
 from django.utils import timezone
 
+from cases import services
 from cases.models import HpfImage, Slide, UploadBatch, UploadItem
 from cases.services.archives import archive_receive
 from cases.services.sweeping import media_sweep
@@ -103,6 +104,33 @@ def test_a_killed_unpacking_goes_on_where_it_stopped(
     run_jobs()
     assert HpfImage.objects.count() == 5
     assert len(prepared) == 6, "three before the kill, three after it: nothing was done twice"
+
+
+def test_a_withdrawal_while_a_file_is_decoded_takes_the_archives_name_out_of_it(
+    technician: Any, slide: Slide, other_slide: Slide, run_jobs: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archive is called like the patient who is withdrawn; the file is another patient's."""
+    from cases import worker
+
+    batch = upload_batch_create(actor=technician, cohort=slide.patient.cohort)
+    content = zipped({"theirs.png": picture(1)})
+    files = [announced("DOE.zip", content, is_archive=True)]
+    files += [Announced(f"DOE.zip/{name}.png", 9, slide=of.code, member_of="DOE.zip")
+              for name, of in (("gone", slide), ("theirs", other_slide))]  # fmt: skip
+    item = upload_items_add(batch=batch, files=files)[0]
+    archive_receive(actor=technician, item=item, stream=io.BytesIO(content))
+    original = worker.image_prepare
+
+    def withdrawn_meanwhile(data: bytes, name: str) -> Any:
+        prepared = original(data, name)
+        services.patient_withdraw(actor=technician, patient=slide.patient, reason="Consent withdrawn")
+        return prepared
+
+    monkeypatch.setattr(worker, "image_prepare", withdrawn_meanwhile)
+    assert run_jobs() == 1
+    image = other_slide.images.get()
+    assert image.original_name.name == f"withdrawn-{item.pk}/theirs.png"
+    assert not UploadItem.objects.filter(path__contains="DOE").exists()
 
 
 def test_a_broken_archive_fails_with_its_reason(
