@@ -96,7 +96,7 @@ def test_from_sorting_to_a_new_result(browser_as: OpenPage, pipeline: Any, job_w
     admin.goto(f"/cohorts/{cohort.pk}/")
     expect(admin.get_by_text("8 of 8 slides have a current result")).to_be_visible(timeout=180_000)
     admin.goto("/results/")
-    expect(admin.get_by_text("by hand 1").first).to_be_visible()
+    expect(admin.get_by_role("listitem").filter(has_text="by hand 1").first).to_be_visible()
     admin.goto(f"/results/{newest_run(cohort)}/")
     expect(admin.get_by_text("by hand 1").first).to_be_visible()
     shot(admin, "journey-6-result")
