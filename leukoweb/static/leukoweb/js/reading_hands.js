@@ -1,7 +1,7 @@
 // What keys, buttons and sliders do on the reading board.
 
-import { Keymap, isTyping, openSheet } from "./keymap.js";
-import { DESK_KEYS, plainDigit, shiftedDigit } from "./reading_keys.js";
+import { digitByPlace, Keymap, isTyping, openSheet } from "./keymap.js";
+import { DESK_KEYS, shiftedDigit } from "./reading_keys.js";
 
 /** Everything that hands do on the board. @param {object} board  A ReadingBoard  @returns {Keymap} */
 export function bindHands(board) {
@@ -63,7 +63,8 @@ function pressed(board, keymap, event) {
   if (event.repeat && event.key === "Enter") return; // a key that is held down goes through no case
   board.stage.leader = board.stage.core; // keys act on the field that goes on
   const sure = board.state.answers.confidence ? shiftedDigit(event) : null;
-  const plain = plainDigit(event);
+  const digit = digitByPlace(event);
+  const plain = digit && Number(digit);
   if (sure) {
     event.preventDefault();
     board.form.confidence(sure);

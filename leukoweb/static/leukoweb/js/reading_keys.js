@@ -37,12 +37,6 @@ export const DESK_KEYS = [
   { action: "help", keys: ["?", "F1"], label: "This sheet", group: "Help" },
 ];
 
-/** A digit of the main row by its place, without Shift, also where the keyboard prints another sign there (AZERTY, Czech). */
-export function plainDigit(event) {
-  const digit = /^Digit([0-9])$/.exec(event.code)?.[1];
-  return digit && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey ? Number(digit) : null;
-}
-
 /**
  * Shift with a digit of the main row or of the number pad, whatever sign the keyboard prints there. Windows takes Shift out
  * of the event on the number pad and makes an arrow of it: with NumLock on, only Shift does that.
