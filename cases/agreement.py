@@ -7,8 +7,8 @@ only labels are asked for: then an image to which somebody gave no label is left
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
 from itertools import combinations
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ class SortedTable:
         Of each image; a device may be "".  # (n_images,)
     times
         When each decision was made; None where there is none.  # n_images rows of n_sorters
+    zone
+        In which a week begins.
     """
 
     classes: tuple[str, ...]
@@ -48,12 +50,13 @@ class SortedTable:
     patients: Sequence[int]
     devices: Sequence[str]
     times: Sequence[Sequence[datetime | None]]
+    zone: tzinfo = UTC
 
     def labels_only(self) -> SortedTable:
         """The same without images that a sorter gave no label."""
         n_labels = len(self.classes) - len(OTHER_CLASSES)
         kept = np.where(self.codes < n_labels, self.codes, MISSING)
-        return SortedTable(self.classes[:n_labels], self.sorters, kept, self.patients, self.devices, self.times)
+        return replace(self, classes=self.classes[:n_labels], codes=kept)
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def _time_groups(
     timed = sorted((max(t for t in (table.times[row][c] for c in columns) if t is not None), int(row)) for row in rows)
     weeks: dict[str, list[int]] = {}
     for time, row in timed:
-        year, week, _ = time.isocalendar()
+        year, week, _ = time.astimezone(table.zone).isocalendar()
         weeks.setdefault(f"{year}-W{week:02d}", []).append(row)
     if sum(len(found) >= MIN_IN_WEEK for found in weeks.values()) >= MIN_WEEKS:
         return "week", [(name, found) for name, found in weeks.items() if len(found) >= MIN_IN_WEEK]

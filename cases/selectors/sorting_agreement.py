@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from django.utils.timezone import get_current_timezone
 
 from cases.agreement import OTHER_CLASSES, SortedTable
 from cases.consensus import CANNOT_CLASSIFY, CLEARED, EXCLUDE, LABEL, OPEN, Consensus
@@ -45,7 +46,7 @@ def sorted_table(task: SortingTask) -> SortedTable:
     for row, seat_column, number in cells:
         codes[row, seat_column] = number
     names = tuple(str(seat.user) for seat in seats)
-    return SortedTable(classes, names, codes, patients, devices, times)
+    return SortedTable(classes, names, codes, patients, devices, times, get_current_timezone())
 
 
 def _class(verdict: str | None, label: str | None) -> str:

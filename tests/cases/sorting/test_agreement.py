@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils.timezone import override
 
 from cases.agreement import OTHER_CLASSES, SortedTable, agreement_report
 from cases.models import Cohort, Exposure, HpfImage, SortingItem, SortingTask
@@ -55,6 +57,10 @@ def test_weeks_where_there_are_enough_and_three_sorters_together() -> None:
     assert (report.chosen.first, report.chosen.second, len(report.pairs)) == ("Ben", "Cleo", 3)
     assert [part.name for part in report.chosen.over_time] == ["2026-W10", "2026-W11", "2026-W12"]
     assert report.together is not None
+    sundays = [[START + timedelta(days=6 + row // 20 * 7, hours=15.5)] * 2 for row in range(60)]  # 23:30 UTC
+    chosen = agreement_report(replace(table(60), times=sundays, zone=timezone(timedelta(hours=9)))).chosen
+    assert chosen is not None
+    assert [part.name for part in chosen.over_time] == ["2026-W11", "2026-W12", "2026-W13"], "Mondays there"
     assert report.together.method == "linearised-t-clustered"
 
 
@@ -103,6 +109,8 @@ def test_the_table_from_rows(task: SortingTask, django_assert_num_queries: Any) 
     assert data.sorters == ("anna", "ben")
     assert (data.codes[:, 0] != data.codes[:, 1]).sum() == 11
     assert data.classes[data.codes[39, 1]] == "EXCLUDED"
+    with override("Asia/Tokyo"):
+        assert str(sorted_table(task).zone) == "Asia/Tokyo", "weeks begin where the installation is"
 
 
 @pytest.mark.django_db
