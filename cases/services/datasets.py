@@ -51,7 +51,7 @@ def dataset_freeze(*, actor: User | None, name: str, choices: Choices, shown: st
     Parameters
     ----------
     shown
-        `Plan.fingerprint` of the preview that was looked at; not given where nobody looks (commands, the API).
+        `Plan.fingerprint` of the preview that was looked at; not given where nobody looks (the API).
 
     Raises
     ------

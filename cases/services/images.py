@@ -154,16 +154,22 @@ def images_move(*, actor: User, images: Sequence[HpfImage], slide: Slide, reason
     DomainError
         No image or no reason given.
     Conflict
-        A patient was withdrawn, an image is of another cohort, or the slide has one of the images already.
+        A patient was withdrawn, an image is of another cohort or was moved meanwhile, or the slide has one of the
+        images already.
     """
     require_reason(reason)
     if not images:
         raise DomainError("No field was chosen.", field="images", hint="Tick the fields to move.")
-    slide = Slide.objects.select_for_update(of=("self", "patient")).select_related("patient").get(pk=slide.pk)
+    chosen = HpfImage.objects.filter(pk__in=[image.pk for image in images])
+    # The slides that they leave, too: a review that passes one in this moment would say that they are there.
+    locked = Slide.objects.select_for_update(of=("self", "patient")).select_related("patient").order_by("pk")
+    slides = {one.pk: one for one in locked.filter(pk__in={slide.pk, *chosen.values_list("slide_id", flat=True)})}
+    slide = slides[slide.pk]
     require_live(slide.patient)
-    rows = HpfImage.objects.select_for_update(of=("self",)).filter(pk__in=[image.pk for image in images])
-    rows = rows.exclude(slide=slide).select_related("slide__patient").order_by("position", "id")
-    moving = list(rows)
+    rows = chosen.select_for_update(of=("self",)).exclude(slide=slide).select_related("slide__patient")
+    moving = list(rows.order_by("position", "id"))
+    if any(row.slide_id not in slides for row in moving):
+        raise Conflict("Some of these fields were moved meanwhile.", code="E_STALE", hint="Look at the slide again.")
     if any(row.slide.patient.cohort_id != slide.patient.cohort_id for row in moving):
         raise Conflict(
             f"Slide {slide.code} is of another cohort.", field="slide",

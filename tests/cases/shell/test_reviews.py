@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from cases import selectors, services
 from cases.models import Cohort, HpfImage, Slide, TextHint
+from cases.services.images import next_position
 from cases.services.reviews import text_search_request
 from cases.text_hint import VERSION
 from leukoweb.core.exceptions import Conflict, DomainError
@@ -91,6 +93,33 @@ def test_moving_a_field_makes_both_reviews_void(technician: Any, filled: Slide, 
         services.slide_review(actor=technician, slide=slide, **HOLDS)
     services.images_move(actor=technician, images=[filled.images.first()], slide=other_slide, reason="Wrong folder")
     assert set(Slide.objects.values_list("review", flat=True)) == {"waiting"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slide_cannot_be_passed_while_a_field_leaves_it(
+    technician: Any, filled: Slide, other_slide: Slide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The review would be kept, and say that the slide is complete: who moves does not see it yet."""
+    if connection.vendor != "postgresql":
+        return  # SQLite has one writer at a time
+    waits: list[bool] = []
+
+    def review() -> None:
+        try:
+            with transaction.atomic():
+                waits.append(not Slide.objects.select_for_update(skip_locked=True).filter(pk=filled.pk))
+        finally:
+            connection.close()
+
+    def meanwhile(slide: Slide) -> int:
+        thread = threading.Thread(target=review)
+        thread.start()
+        thread.join()
+        return next_position(slide)
+
+    monkeypatch.setattr("cases.services.images.next_position", meanwhile)
+    services.images_move(actor=technician, images=[filled.images.first()], slide=other_slide, reason="Wrong folder")
+    assert waits == [True]
 
 
 def test_only_drawn_slides_are_reviewed_by_the_system(filled: Slide) -> None:
