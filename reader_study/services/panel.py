@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from cases.models import Exposure
-from cases.services import exposure_record
+from cases.services.exposures import exposures_record
 from leukoweb.core.audit import audit_record
 from leukoweb.core.exceptions import Conflict, DomainError
 from leukoweb.core.models import User
@@ -74,13 +74,6 @@ def _session(study: Study) -> ReadingSession:
 
 def walks_seen(*, actor: User, walks: list[Walk]) -> None:
     """Whoever is shown references and results of these patients may not read them in another study."""
-    known = set(
-        Exposure.objects.filter(user=actor, patient__in=[walk.case.patient_id for walk in walks]).values_list(
-            "patient", "kind"
-        )
-    )
-    for walk in walks:
-        shown = [Exposure.Kind.REFERENCE] + [Exposure.Kind.RESULT] * any(vote.kind == "ai" for vote in walk.votes)
-        for kind in shown:
-            if (walk.case.patient_id, kind.value) not in known:
-                exposure_record(actor, walk.case.patient, kind)
+    by_ai = [walk for walk in walks if any(vote.kind == "ai" for vote in walk.votes)]
+    exposures_record(actor, [walk.case.patient_id for walk in walks], Exposure.Kind.REFERENCE)
+    exposures_record(actor, [walk.case.patient_id for walk in by_ai], Exposure.Kind.RESULT)

@@ -17,7 +17,7 @@ from reader_study.analysis.cases import pattern_cases
 from reader_study.analysis.table_model import Column, Table
 from reader_study.models import Analysis, Study
 from reader_study.selectors.analyses import analysis_get, result_of
-from reader_study.selectors.walkthrough import FILTERS, Walk, wanted
+from reader_study.selectors.walkthrough import FILTERS, Walk, walk_list, wanted
 from reader_study.views.shown_tables import Link
 
 _OF_AI = {"right": "the AI right", "wrong": "the AI wrong", "none": "the AI without an answer"}
@@ -34,6 +34,13 @@ class Choice:
 
     def has(self, walk: Walk) -> bool:
         return walk.case.code in self.codes if self.codes is not None else wanted(walk, self.only)
+
+    def listed(self, study: Study) -> list[str]:
+        """Codes of these cases in their order. Votes are looked at only where a filter asks for them."""
+        if self.codes is None and self.only != "all":
+            return [walk.case.code for walk in walk_list(study) if self.has(walk)]
+        every = study.cases.filter(training=False).order_by("code").values_list("code", flat=True)
+        return [code for code in every if self.codes is None or code in self.codes]
 
 
 def walk_links(analysis: Analysis) -> Link:

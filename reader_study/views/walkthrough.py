@@ -66,7 +66,7 @@ def study_walk_case(request: HttpRequest, public_id: uuid.UUID, code: str) -> Ht
             messages.success(request, "The panel's reading was stored beside the others.")
             return redirect("study_walk_case", public_id, code)
     choice = walk_choice(request.GET, study=study, for_user=person(request))
-    codes = [one.case.code for one in walk_list(study) if choice.has(one)]
+    codes = choice.listed(study)
     at = codes.index(code) if code in codes else -1
     context = {
         "study": study, "walk": walk, "form": form, "images": walk_images(walk), "choice": choice,
