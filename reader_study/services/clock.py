@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.db.models import Max
@@ -42,15 +42,31 @@ class LastDay:
         return day_text(self.day)
 
 
-def last_day(session: ReadingSession, now: datetime) -> LastDay | None:
-    """None where reading has no last day (or the session is read elsewhere and has no rules)."""
+def over_everywhere(day: date, now: datetime) -> bool:
+    """Whether the day has passed in every time zone; the last one is 12 hours behind UTC."""
+    return (now.astimezone(UTC) - timedelta(hours=12)).date() > day
+
+
+def zone_known(session: ReadingSession) -> bool:
+    """A reader's browser tells its zone when the first session begins; until then the stored one is a guess."""
+    reader = session.reader
+    begun = session.state != ReadingSession.State.PLANNED or reader.consented_at is not None
+    return begun or reader.time_zone != "UTC"
+
+
+def last_day(session: ReadingSession, now: datetime, *, told: bool = False) -> LastDay | None:
+    """None where reading has no last day (or the session is read elsewhere and has no rules).
+
+    Until the reader's zone is known, or ``told`` in this request, the day is over when it is over everywhere.
+    """
     closes_on = session.rules.get("closes_on")
     if not closes_on:
         return None
     day, zone = date.fromisoformat(closes_on), zone_of(session.reader.time_zone)
     opens = session.opens_at if session.state == ReadingSession.State.PLANNED else None
     too_early = opens is not None and opens.astimezone(zone).date() > day
-    return LastDay(day, now.astimezone(zone).date() > day, too_early)
+    over = now.astimezone(zone).date() > day if told or zone_known(session) else over_everywhere(day, now)
+    return LastDay(day, over, too_early)
 
 
 def is_over(session: ReadingSession, now: datetime) -> bool:

@@ -67,9 +67,9 @@ def locked_session(session: ReadingSession) -> ReadingSession:
     return locked
 
 
-def require_not_closed(session: ReadingSession) -> None:
-    """After the study's last day no answer comes in; what was answered stays."""
-    last = last_day(session, timezone.now())
+def require_not_closed(session: ReadingSession, *, told: bool = False) -> None:
+    """After the study's last day no answer comes in; what was answered stays. ``told``: as in ``last_day``."""
+    last = last_day(session, timezone.now(), told=told)
     if last is not None and last.over:
         kept = "Your answers are kept. " if session.state == State.OPEN else ""
         raise Conflict(
@@ -106,7 +106,7 @@ def session_open(
     now = timezone.now()
     StudyReader.objects.filter(pk=session.reader_id).update(time_zone=str(zone_of(time_zone)))
     session.reader.time_zone = str(zone_of(time_zone))
-    require_not_closed(session)
+    require_not_closed(session, told=True)
     require_clock(session, now)
     require_open_time(session, now)
     if version != session.rules["version"]:

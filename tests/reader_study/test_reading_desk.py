@@ -15,10 +15,10 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django.utils import timezone
 
-from reader_study.models import DraftReading, ReadingSession, SessionImage
+from reader_study.models import DraftReading, ReadingSession, SessionImage, StudyReader
 from tests.conftest import BACKEND
 from tests.reader_study.factories import PASSWORD, make_study
-from tests.reader_study.journey import agreement, begun
+from tests.reader_study.journey import Journey, agreement, begun
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 START = datetime(2027, 1, 4, 9, 0, tzinfo=UTC)
@@ -199,6 +199,26 @@ def test_the_last_day_is_told_and_when_it_is_over_there_is_no_form(reader: Any) 
             assert over in refused.recorded.decode(), path
             assert "main-narrow" in refused.recorded.decode(), path  # the page itself, no bare error
     assert (made.session().state, ReadingSession.objects.get(pk=waits.pk).state) == ("open", "planned")
+
+
+def test_west_of_greenwich_the_last_evening_is_still_the_last_day(reader: Any) -> None:
+    """Who never began has told no zone: the page offers the form, and what the browser says then decides."""
+    session = make_study(users=[reader], n_cases=1, n_fields=1, closes_on="2027-01-04").session()
+    over = "Reading in this study ended on Monday 2027-01-04."
+    with time_machine.travel(datetime(2027, 1, 5, 3, 0, tzinfo=UTC), tick=False) as clock:  # 22:00 in New York
+        journey = Journey("reader", session)
+        journey.login()
+        page = journey.ask("GET", journey.base).recorded.decode()
+        assert (over in page, ">Begin<" in page) == (False, True)
+        east = journey.ask("POST", journey.base, agreement(session))
+        assert (east.status_code, over in east.recorded.decode()) == (409, True)
+        west = journey.ask("POST", journey.base, agreement(session) | {"time_zone": "America/New_York"})
+        assert west.status_code == 302
+        ReadingSession.objects.filter(pk=session.pk).update(state="planned")
+        StudyReader.objects.update(time_zone="UTC", consented_at=None)
+        clock.move_to(datetime(2027, 1, 5, 12, 1, tzinfo=UTC))  # over everywhere
+        journey.login()
+        assert over in journey.ask("GET", journey.base).recorded.decode()
 
 
 def test_a_session_whose_pause_ends_after_the_last_day_says_so(reader: Any) -> None:
