@@ -60,7 +60,8 @@ def study_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "turns": study_turns(study), "coordinators": people,
         "running": study.state in ("locked", "reading"), "frozen": study.state in ("frozen", "stopped"),
         "waiting": any(row.session.imported and row.session.state == "planned" for row in rows),
-        "coordinator_form": CoordinatorForm(study=study), "mail": mail_configured(),
+        "invited": invitations.invited(study), "mail": mail_configured(),
+        "coordinator_form": CoordinatorForm(study=study),
         "readers": study.readers.exclude(label=PANEL).select_related("user", "replaced_by").order_by("label"),
     }  # fmt: skip
     return render(request, "reader_study/study_detail.html", context)
@@ -129,10 +130,11 @@ def study_coordinators(request: HttpRequest, public_id: uuid.UUID) -> HttpRespon
 @require_POST
 @requires("studies.manage")
 def study_invite(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """Write to every reader who has something to read."""
+    """Write to every reader who has something to read and was not written to, or once more to all."""
     study = study_get(public_id, for_user=person(request))
     address = request.build_absolute_uri("/read/")
-    done = invitations.invitations_send(actor=person(request), study=study, address=address)
+    again = request.POST.get("again") == "yes"
+    done = invitations.invitations_send(actor=person(request), study=study, address=address, again=again)
     if done.sent:
         messages.success(request, f"The mail server took the mails to {', '.join(done.sent)}.")
     if done.failed and mail_configured():
@@ -143,6 +145,11 @@ def study_invite(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
                        f"yourself that they read at {address}")  # fmt: skip
     if done.without_address:
         messages.warning(request, f"No mail address is known of {', '.join(done.without_address)}.")
-    if not (done.sent or done.failed or done.without_address):
+    if done.disabled:
+        messages.warning(request, f"Disabled, so not written to: {', '.join(done.disabled)}. Replace them, or ask an "
+                         "admin.")  # fmt: skip
+    if done.before:
+        messages.info(request, f"Invited before, so not written to again: {', '.join(done.before)}.")
+    elif not (done.sent or done.failed or done.without_address or done.disabled):
         messages.warning(request, "Nobody has anything left to read, so nobody was written to.")
     return redirect("study_detail", public_id)

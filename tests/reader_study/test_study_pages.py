@@ -205,7 +205,7 @@ def test_mails_say_nothing(client: Client, coordinator: User) -> None:
         assert secret not in text
     assert "The last day of reading is\nSunday 2027-01-31. Please read" in mail.outbox[0].body
     assert AuditEvent.objects.get(action="study.invite").data == {
-        "readers": ["P1"], "without": ["P2"], "failed": [],
+        "readers": ["P1"], "without": ["P2"], "failed": [], "disabled": [],
     }  # fmt: skip
 
 
@@ -217,23 +217,28 @@ def test_an_invitation_that_did_not_leave_is_said(
     study = make_locked(coordinator)
     for name in ("p1", "p2"):
         User.objects.filter(username=name).update(email=f"{name}@example.org")
-    send = EmailBackend.send_messages
+    send, gone = EmailBackend.send_messages, [False]
 
     def sometimes(self: Any, letters: list[Any]) -> int:
-        if letters[0].to == ["p1@example.org"]:
+        gone[0] |= letters[0].to == ["p1@example.org"]
+        if gone[0]:  # as a connection that has ended, until a new one is opened
             raise SMTPServerDisconnected("gone")
         return send(self, letters)
+
+    def anew(self: Any) -> None:
+        gone[0] = False
 
     def dead(self: Any) -> None:
         raise ConnectionRefusedError("nobody there")
 
-    def invite() -> str:
+    def invite(again: str = "yes") -> str:
         mail.outbox.clear()
-        return client.post(url("study_invite", study), follow=True).content.decode()
+        return client.post(url("study_invite", study), {"again": again}, follow=True).content.decode()
 
     with monkeypatch.context() as patched:
         patched.setattr(EmailBackend, "send_messages", sometimes)
-        page = invite()
+        patched.setattr(EmailBackend, "open", anew)
+        page = invite("")
         assert "The mail server took the mails to P2." in page
         assert "The mail server did not take the mails to P1." in page
         patched.setattr(EmailBackend, "open", dead)
@@ -247,6 +252,33 @@ def test_an_invitation_that_did_not_leave_is_said(
     assert not re.search("took the mails|on their way", page)
     failed = [event.data["failed"] for event in AuditEvent.objects.filter(action="study.invite").order_by("pk")]
     assert failed == [["P1"], ["P1", "P2"], ["P1", "P2"]]
+
+
+def test_who_was_invited_is_not_written_to_again_in_passing(client: Client, coordinator: User) -> None:
+    study = make_locked(coordinator, readers=[reader(f"P{n}", f"p{n}") for n in (1, 2, 3)])
+    for n in (1, 2, 3):
+        User.objects.filter(username=f"p{n}").update(email=f"p{n}@example.org", is_active=n != 3)
+
+    def invite(**data: str) -> tuple[list[str], str]:
+        mail.outbox.clear()
+        page = client.post(url("study_invite", study), data, follow=True).content.decode()
+        return [letter.to[0] for letter in mail.outbox], page
+
+    page = client.get(url("study_detail", study)).content.decode()
+    assert "Invite all again" not in page
+    sent, page = invite()
+    assert sent == ["p1@example.org", "p2@example.org"]
+    assert "Disabled, so not written to: P3." in page
+    assert "Invite all again" in page
+    User.objects.filter(username="p3").update(is_active=True)
+    sent, page = invite()
+    assert sent == ["p3@example.org"]
+    assert "Invited before, so not written to again: P1, P2." in page
+    assert invite(again="yes")[0] == ["p1@example.org", "p2@example.org", "p3@example.org"]
+    Study.objects.filter(pk=study.pk).update(closes_on="2026-01-31")
+    sent, page = invite(again="yes")
+    assert sent == []
+    assert "Reading in this study ended on Saturday 2026-01-31." in page
 
 
 def test_a_session_that_opens_after_the_last_day_stands_out(client: Client, coordinator: User) -> None:
