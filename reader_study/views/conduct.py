@@ -42,8 +42,7 @@ def _page(
         except DomainError as error:
             add_errors(form, error)
             if error.code == "E_STALE" and "sha256" in context:  # what is shown now is what the next signature is for
-                form.data = form.data.copy()
-                form.data["sha256"] = context["sha256"]
+                form.data = {**form.data, "sha256": context["sha256"]}
         else:
             messages.success(request, done)
             return redirect("study_detail", study.public_id)
