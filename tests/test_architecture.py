@@ -188,3 +188,13 @@ def test_compose_file_names_what_exists(name: str) -> None:
             assert build["target"] in targets, service
         for needed in spec.get("depends_on", {}):
             assert needed in compose["services"], (service, needed)
+
+
+def test_what_tests_wait_for_is_a_function() -> None:
+    """An expression is evaluated as a string each time, which our pages forbid: it works only if it is true at once."""
+    found = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        for call in re.finditer(r"""wait_for_function\(\s*f?("{1,3})(.{0,40})""", path.read_text(encoding="utf-8")):
+            if "=>" not in call[2]:
+                found.append(f"{path.relative_to(ROOT)}: {call[2]}")
+    assert not found, found

@@ -91,7 +91,7 @@ def test_answers_come_back_on_another_device(desk: Any) -> None:
     page.get_by_label("What was it?").fill("the same scratch")
     page.locator("[data-adjust=brightness]").evaluate("s => { s.value = 130; s.dispatchEvent(new Event('input')); }")
     saved(page)
-    page.wait_for_function("document.querySelector('[data-desk]').board.sync.queue.size === 0")
+    page.wait_for_function("() => document.querySelector('[data-desk]').board.sync.queue.size === 0")
     found = draft(made)
     assert (found["diagnosis"], found["comment"], found["recognised"]) == ("CLL", "many blasts", True)
     assert found["recognised_note"] == "the same scratch"
@@ -148,7 +148,7 @@ def test_two_windows_do_not_overwrite_each_other(desk: Any) -> None:
     assert draft(made)["diagnosis"] == "ALL"
     page.get_by_role("button", name="Keep the one from here").click()
     saved(page)
-    page.wait_for_function("document.querySelector('[data-desk]').board.sync.queue.size === 0")
+    page.wait_for_function("() => document.querySelector('[data-desk]').board.sync.queue.size === 0")
     assert draft(made)["diagnosis"] == "AML"
 
 

@@ -19,7 +19,7 @@ BOARD = "document.querySelector('[data-desk]').board"
 
 
 def settled(page: Any) -> None:
-    page.wait_for_function(f"{BOARD}.sync.queue.size === 0")
+    page.wait_for_function(f"() => {BOARD}.sync.queue.size === 0")
 
 
 def test_keys_before_the_first_case_and_a_key_that_is_held_do_nothing(desk: Any) -> None:  # noqa: F811
@@ -83,7 +83,7 @@ def test_after_a_click_enter_still_means_the_next_case(desk: Any) -> None:  # no
     saved(page)
     page.keyboard.press("Enter")
     expect(page.locator("[data-title]")).to_have_text("Case 2 of 2")
-    page.wait_for_function("document.querySelector('[data-desk]').board.sync.queue.size === 0")
+    page.wait_for_function("() => document.querySelector('[data-desk]').board.sync.queue.size === 0")
     assert (draft(made)["recognised_note"], draft(made)["diagnosis"]) == ("a scratch", "CML")
 
 
@@ -209,7 +209,7 @@ def test_the_newest_answer_is_the_one_that_a_choice_keeps_or_drops(desk: Any, st
     while not on_its_way:
         page.wait_for_timeout(20)
     page.keyboard.press("4")
-    page.wait_for_function(f"{BOARD}.sync.queue.size === 2")
+    page.wait_for_function(f"() => {BOARD}.sync.queue.size === 2")
     on_its_way[0].continue_()
     expect(page.locator("[data-clash]")).to_be_visible()
     page.unroute("**/answer/")
