@@ -138,7 +138,9 @@ def import_run(
             continue  # nothing to take in: no slide, no patient
         try:
             slide = _slide_for(actor, cohort, planned, target, report)
-            if planned.reference and _reference_is_new(slide.patient, planned.reference):
+            # Whoever corrected the patient of a slide did not mean this row's diagnosis for the new one.
+            theirs = planned.patient in ("", slide.patient.code)
+            if planned.reference and theirs and _reference_is_new(slide.patient, planned.reference):
                 reference_add(actor=actor, patient=slide.patient, diagnosis=planned.reference, source=source)
                 report.new_references += 1
         except DomainError as error:
@@ -213,7 +215,7 @@ def _slide_for(
         return slide
     require_live(target.patient)
     target = slide_ensure(actor=actor, cohort=cohort, patient_code=target.patient.code, slide_code=target.code)
-    if planned.acquisition:
+    if planned.acquisition and planned.slide in ("", target.code):
         return slide_change(actor=actor, slide=target, reason="Import", **planned.acquisition)
     return target
 

@@ -199,6 +199,10 @@ def test_a_csv_says_what_goes_where(folder: Path, tmp_path: Path, capsys: Any) -
     _, out, _ = run(capsys, "import_slides", *args)
     assert "0 new images in 0 new slides, 3 already there" in out
     assert "0 new references" in out
+    other = services.patient_create(actor=None, cohort=Cohort.objects.get(), code="P-5")
+    services.slide_move(actor=None, slide=slide, patient=other, reason="Another patient's")
+    _, out, _ = run(capsys, "import_slides", *args)
+    assert ("0 new references" in out, other.references.exists()) == (True, False), "the row is not about this patient"
 
 
 def test_a_csv_changes_what_is_known_of_a_slide_on_record(folder: Path, tmp_path: Path, capsys: Any) -> None:
