@@ -158,7 +158,8 @@ def _open_seat(actor: User, seat: SortingSeat, decisions: Sequence[Decision]) ->
     """The seat under its lock and the task as it is now; the lock is what closing a task waits for."""
     if not 1 <= len(decisions) <= MAX_DECISIONS:
         raise DomainError(f"{len(decisions)} decisions came; 1 to {MAX_DECISIONS} can be saved at once.")
-    User.objects.select_for_update().get(pk=actor.pk)  # first, as a change of role does, which stops the seat
+    # First, as a change of role does, which stops the seat; not its key, which events and seats of others refer to.
+    User.objects.select_for_update(no_key=True).get(pk=actor.pk)
     seat = SortingSeat.objects.select_for_update().get(pk=seat.pk)
     task = SortingTask.objects.select_related("taxonomy").get(pk=seat.task_id)
     if seat.user_id != actor.pk or not seat.active:

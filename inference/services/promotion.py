@@ -85,7 +85,7 @@ def rules_choose(*, actor: User | None, run: TrainingRun, measure: str, at_least
 
 def _rules_version_free(name: str) -> int:
     """The version that no stored rule set of this name has yet, of whatever pipeline; choices come one by one."""
-    list(PipelineVersion.objects.select_for_update().order_by("pk").values_list("pk"))
+    list(PipelineVersion.objects.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     stored = PipelineVersion.objects.filter(rule_set__name=name).values_list("rule_set", flat=True)
     return max((rules["version"] for rules in stored), default=0) + 1
 

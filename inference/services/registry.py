@@ -115,7 +115,7 @@ def pipeline_activate(
     ``instead_of`` (the id of the pipeline that the person saw as active, None for none) the second is told, by a
     Conflict; without it the second wins. Whoever clicks twice has done it once.
     """
-    rows = PipelineVersion.objects.select_for_update().order_by("pk")
+    rows = PipelineVersion.objects.select_for_update(no_key=True).order_by("pk")
     before = [row for row in rows if row.is_active]
     if instead_of is not ... and _just_done(actor, pipeline, instead_of):
         pipeline.refresh_from_db()
