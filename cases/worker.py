@@ -159,15 +159,17 @@ def measure_images(context: JobContext) -> str:
     """
     cohort = context.payload["cohort"]
     waiting = contents_unmeasured(None if cohort is None else list(Cohort.objects.filter(pk=cohort)))
+    # Of all that were asked for, so that who goes on after a kill gets further than before.
+    total = max(Job.objects.get(pk=context.job_id).total_units or 0, len(waiting))
     lost = 0
-    for done, sha256 in enumerate(waiting, start=1):
+    for done, sha256 in enumerate(waiting, start=total - len(waiting) + 1):
         context.check()
         if (measured := content_try(sha256)) is None:
             lost += 1
         else:
             with context.write():
                 quality_store(measured)
-        context.progress(done, len(waiting))
+        context.progress(done, total)
     missing = f"; {lost} stored files could not be read (run `manage.py verify_media`)" if lost else ""
     return f"{counted(len(waiting) - lost, 'image')} measured{missing}"
 

@@ -84,7 +84,11 @@ def test_what_a_job_was_made_from_goes_once_it_is_done(monkeypatch: pytest.Monke
     """Killed in between, the next attempt finds it: what is done already is not done again, and nothing is lacking."""
     gone: list[str] = []
 
+    def refuses() -> None:
+        raise PermissionError("read-only")
+
     def work(context: JobContext) -> str:
+        context.when_done(refuses)  # changes nothing of the work, nor of the steps behind it
         context.when_done(lambda: gone.append(Job.objects.get(pk=job.pk).status))
         return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from django.db import connections, transaction
 
 from leukoweb.core.jobs import ledger
 
+log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5  # a cancel is noticed this soon where the work looks up often
 
 
@@ -65,8 +67,12 @@ class JobContext:
         self._afterwards.append(step)
 
     def done(self) -> None:
+        """A step that fails changes nothing of the work; the daily sweep removes what stayed."""
         for step in self._afterwards:
-            step()
+            try:
+                step()
+            except OSError as error:
+                log.warning("job %s %s: not put away: %s", self.claim.kind, self.claim.job_id, error)
 
     @contextmanager
     def write(self) -> Iterator[None]:

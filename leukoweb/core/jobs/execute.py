@@ -39,7 +39,7 @@ def execute(job_id: uuid.UUID) -> bool:
     else:
         if ledger.job_finish(claim, note or ""):
             context.done()
-        log.info("job %s %s: done", claim.kind, claim.job_id)
+            log.info("job %s %s: done", claim.kind, claim.job_id)
     return True
 
 
