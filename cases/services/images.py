@@ -164,6 +164,8 @@ def images_move(*, actor: User, images: Sequence[HpfImage], slide: Slide, reason
     # The slides that they leave, too: a review that passes one in this moment would say that they are there.
     locked = Slide.objects.select_for_update(of=("self", "patient")).select_related("patient").order_by("pk")
     slides = {one.pk: one for one in locked.filter(pk__in={slide.pk, *chosen.values_list("slide_id", flat=True)})}
+    if slide.pk not in slides:
+        raise Conflict(f"Slide {slide.code} was removed meanwhile.", code="E_STALE", hint="Choose another slide.")
     slide = slides[slide.pk]
     require_live(slide.patient)
     rows = chosen.select_for_update(of=("self",)).exclude(slide=slide).select_related("slide__patient")

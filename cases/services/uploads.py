@@ -171,7 +171,7 @@ def upload_items_add(*, batch: UploadBatch, files: Sequence[Announced]) -> list[
             item.position = positions[slide.pk]
             if (slide.pk, file.sha256) in held:
                 item.state = State.DUPLICATE
-        if (item.slide_id, file.sha256) in removed:
+        if item.state != State.DUPLICATE and (item.slide_id, file.sha256) in removed:
             _refuse(item, _removed())
         _refuse_at_once(item, file)
         new[path] = item

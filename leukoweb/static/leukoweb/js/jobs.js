@@ -25,6 +25,7 @@ function quiet(element) {
 
 /** One line in the panel of the button or bar that it concerns; htmx itself says nothing. */
 function tell(element, words) {
+  if (panelOf(element).querySelector("[data-trouble]")?.textContent === words) return; // said, and not said again at each poll
   quiet(element);
   const note = document.createElement("p");
   note.dataset.trouble = "";

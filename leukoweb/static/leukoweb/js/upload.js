@@ -97,9 +97,15 @@ class Upload {
       const { files, leftOut } = await sortOut(found);
       if (this.resumed) return this.#resume(files);
       const known = new Map(this.chosen.map((file) => [file.path, file]));
-      this.chosen.push(...files.filter((file) => !known.has(file.path)));
+      const others = [];
+      for (const file of files) {
+        const there = known.get(file.path);
+        if (there && !isSame(there, file)) others.push(file);
+        if (there) continue;
+        known.set(file.path, file);
+        this.chosen.push(file);
+      }
       if (!this.chosen.length) this.report.say("There is no image in what you chose.", true);
-      const others = files.filter((file) => known.has(file.path) && !isSame(known.get(file.path), file));
       if (others.length) this.report.say(cameLater(others), true);
       this.plan.show(this.chosen, leftOut);
     });
