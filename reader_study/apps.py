@@ -12,7 +12,7 @@ class ReaderStudyConfig(AppConfig):
         from cases.services.withdrawals import register_follower
         from leukoweb.core.audit_targets import register_parts, register_target
         from leukoweb.core.audit_trail import register_details_rule
-        from leukoweb.core.hooks import register_disable_question, register_role_hook, register_role_question
+        from leukoweb.core.hooks import register_leaving_question, register_role_hook, register_role_question
         from leukoweb.core.jobs.daily import register_daily
         from leukoweb.core.jobs.registry import register_kind
         from reader_study.holds import cases_on, protocols_on
@@ -30,8 +30,7 @@ class ReaderStudyConfig(AppConfig):
         register_daily("reading.remind", "Mail readers whose session has opened")
         register_role_hook("reader_study.services.voiding:role_changed")
         register_role_question("reader_study.selectors.endings:sessions_that_would_end")
-        register_role_question("reader_study.selectors.endings:studies_left_alone")
-        register_disable_question("reader_study.selectors.endings:studies_left_alone")
+        register_leaving_question("reader_study.selectors.endings:studies_left_alone")
         register_freezer(cases_on)
         register_name_holder(protocols_on)
         register_hiding(hidden_patients)

@@ -11,7 +11,7 @@ from leukoweb.core.models import User
 
 _on_role_change: list[str] = []
 _before_role_change: list[str] = []
-_before_disabling: list[str] = []
+_before_leaving: list[str] = []
 
 
 def register_role_hook(path: str) -> None:
@@ -26,10 +26,13 @@ def register_role_question(path: str) -> None:
         _before_role_change.append(path)
 
 
-def register_disable_question(path: str) -> None:
-    """``path`` is ``package.module:function(*, user) -> list[str]``: what nobody could go on with, each in words."""
-    if path not in _before_disabling:
-        _before_disabling.append(path)
+def register_leaving_question(path: str) -> None:
+    """``path`` is ``package.module:function(*, user, role) -> list[str]``: what nobody could go on with, each in words.
+
+    ``role`` is the new one; empty where the person is disabled.
+    """
+    if path not in _before_leaving:
+        _before_leaving.append(path)
 
 
 def role_changed(*, actor: User | None, user: User, reason: str) -> None:
@@ -43,9 +46,9 @@ def would_end(*, user: User, role: str) -> list[str]:
     return [words for function in _functions(_before_role_change) for words in function(user=user, role=role)]
 
 
-def would_be_left(*, user: User) -> list[str]:
-    """What nobody else can go on with once the person is disabled. Changes nothing."""
-    return [words for function in _functions(_before_disabling) for words in function(user=user)]
+def would_be_left(*, user: User, role: str = "") -> list[str]:
+    """What nobody else can go on with once the person has this role, or is disabled. Changes nothing."""
+    return [words for function in _functions(_before_leaving) for words in function(user=user, role=role)]
 
 
 def _functions(paths: list[str]) -> Iterator[Any]:

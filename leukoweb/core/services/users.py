@@ -107,17 +107,17 @@ def invite_accept(*, secret: str, password: str) -> User:
 
 
 class ReasonNeeded(Conflict):
-    """Something would end for good, which nobody decides in passing. ``endings`` says what, each in words; ``role`` is
-    the new one, None where the person is disabled."""
+    """Something would end for good (``endings``), or stand still (``left``), which nobody decides in passing; each in
+    words. ``role`` is the new one, None where the person is disabled."""
 
     code = "E_REASON"
 
-    def __init__(self, user: User, role: str, endings: list[str]) -> None:
-        words = "; ".join(endings)
-        disabled = f"With {user} disabled nobody goes on with: {words}."
-        message = f"As {Role(role).label.lower()} {user} loses for good: {words}." if role else disabled
-        super().__init__(message, field="reason", hint="Say why; the reason goes on record.")
-        self.role, self.endings = Role(role) if role else None, endings
+    def __init__(self, user: User, role: str, endings: list[str], left: list[str]) -> None:
+        how = f"{user} as {Role(role).label.lower()}" if role else f"{user} disabled"
+        lost = f"As {Role(role).label.lower()} {user} loses for good: {'; '.join(endings)}." if endings else ""
+        still = f"With {how} nobody goes on with: {'; '.join(left)}." if left else ""
+        super().__init__(f"{lost} {still}".strip(), field="reason", hint="Say why; the reason goes on record.")
+        self.role, self.endings, self.left = Role(role) if role else None, endings, left
 
 
 @transaction.atomic
@@ -143,13 +143,15 @@ def user_change(
     if role is not None:
         if role not in Role.values:
             raise DomainError(f"{role!r} is not a role; choose {', '.join(Role.values)}.", field="role")
-        if role != user.role and not reason.strip() and (endings := would_end(user=user, role=role)):
-            raise ReasonNeeded(user, role, endings)
+        if role != user.role and not reason.strip():
+            endings, left = would_end(user=user, role=role), would_be_left(user=user, role=role)
+            if endings or left:
+                raise ReasonNeeded(user, role, endings, left)
         user.role = role
     if is_active is not None:
         leaves = user.is_active and not is_active
         if leaves and not reason.strip() and (left := would_be_left(user=user)):
-            raise ReasonNeeded(user, "", left)
+            raise ReasonNeeded(user, "", [], left)
         user.is_active = is_active
     user.save(update_fields=["role", "is_active"])
     if not User.objects.filter(role=Role.ADMIN, is_active=True).exists():

@@ -74,7 +74,7 @@ def user_change(request: HttpRequest, pk: int) -> HttpResponse:
     except users.ReasonNeeded as needed:
         context = {
             "person": user, "role": needed.role, "do": request.POST.get("do", ""), "endings": needed.endings,
-            "reason_max": REASON_MAX,
+            "left": needed.left, "reason_max": REASON_MAX,
         }  # fmt: skip
         asked = "reason" in request.POST  # the first time the page asks; then it says that it is still empty
         return render(request, "core/user_change.html", context | {"empty": asked}, status=needed.status)
