@@ -43,6 +43,8 @@ def _differences(inputs: Document) -> Iterator[str]:
         expected = plan_of([newest])
         if len(versions) > 1 or "since" not in plan:
             plan, expected = _undated(plan), _undated(expected)
+        elif "ai_comparators" not in plan["since"]:  # the third edition's first bundles did not date these
+            expected["since"] = {key: at for key, at in expected["since"].items() if key != "ai_comparators"}
     for key in sorted({*plan, *expected}):
         if key not in plan or key not in expected or canonical_json(plan[key]) != canonical_json(expected[key]):
             yield f"it does not lead to the plan of the analysis, which has another {key}"

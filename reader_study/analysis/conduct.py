@@ -6,7 +6,6 @@ the methods text share these words.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -144,8 +143,8 @@ def _entered_late(document: Document, look: Document, until: Document | None) ->
         yield f"the reference of {_cases(cases)} ({some(cases)})"
     for version in document["protocol"]["versions"] if newest else ():
         if version["version"] > 1 and late(version["locked_at"]):
-            added = [c["path"].removeprefix("readers.") for c in version.get("changes", ())
-                     if c["old"] == ABSENT and re.fullmatch(r"readers\.[^.]+", c["path"])]  # fmt: skip
+            new = [c for c in version.get("changes", ()) if c["old"] == ABSENT and isinstance(c["new"], Mapping)]
+            added = [c["path"].removeprefix("readers.") for c in new if c["path"].startswith("readers.")]
             who = f", which added {some(added)}" if added else ""
             yield f"protocol version {version['version']} (signed on {day(version['locked_at'])}{who})"
 

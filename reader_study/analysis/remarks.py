@@ -161,8 +161,9 @@ def _level_remarks(inputs: Inputs, level: Level, report: Mapping[str, Any]) -> I
             "sensitivity and macro PPV too narrow: these two have analytic intervals (MOVER) here"
             f"{'; differences within pairs keep the bootstrap' if inputs.edition > 2 else ''}."
         )
+    asked: dict[str, list[str] | None] = {e.name: e.row.get("levels") for e in inputs.evaluators}
     for name, found in report["evaluators"].items():
-        if not found["n"] and inputs.edition > 3:
+        if inputs.edition > 3 and level.name not in (asked[name] or [level.name]):
             continue  # nobody asked it for these classes
         lost = [label for label in level.classes if found["per_class"][label]["ppv"]["estimate"] is None]
         if lost:

@@ -208,6 +208,17 @@ def checklist_tables(inputs: Document, result: Document) -> list[Table]:
     return out
 
 
+def _not_decided(inputs: Document, result: Document) -> tuple[int, int]:
+    """Undecided answers and such that were not given, each once: at the level of the endpoints, of those whom they are
+    about and who were asked there."""
+    level = inputs["plan"]["levels"][0]["name"]
+    first = result["levels"][level]
+    asked = {e["name"] for e in inputs["evaluators"] if e.get("levels") is None or level in e["levels"]}
+    counted = main_names(result) & asked
+    undecided = sum(row["n_undecided"] for row in first["undecided"] if row["evaluator"] in counted)
+    return undecided, sum(first["evaluators"][name]["missing"] for name in counted) - undecided
+
+
 def facts(inputs: Document, result: Document) -> dict[str, str]:
     """What the record says, by key; a key is absent where the record is silent."""
     protocol, plan, study = inputs["protocol"]["document"], inputs["plan"], inputs["study"]
@@ -216,10 +227,7 @@ def facts(inputs: Document, result: Document) -> dict[str, str]:
     ai = [e for e in inputs["evaluators"] if e["role"] != "reader"]
     n_readers = len({e["reader"] for e in sessions})
     rule = "left out" if plan["missing"] == "exclude" else "counted as wrong"
-    first = result["levels"][plan["levels"][0]["name"]]
-    counted = main_names(result)  # each answer once: at the level of the endpoints, of those whom they are about
-    undecided = sum(row["n_undecided"] for row in first["undecided"] if row["evaluator"] in counted)
-    unread = sum(first["evaluators"][name]["missing"] for name in counted) - undecided
+    undecided, unread = _not_decided(inputs, result)
     fields = result["table1"][0]["fields"]
     software = result["software"]
     found: dict[str, str] = {

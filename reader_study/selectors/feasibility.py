@@ -45,7 +45,7 @@ def feasibility(study: Study, document: dict[str, Any]) -> Feasibility:
     """All checks of a draft: the document's own, then the database's."""
     cases = case_list(document)
     problems, refused = readers_problems(study, document["readers"], cases)
-    own = _open_eyes_problems(cases)
+    own = _open_eyes_problems(cases, whole_cohort=True)
     shown, stale = _shown_problems(document, document["readers"], cases)
     problems = [
         *lock_problems(document), *own, *cases.problems, *problems, *_pipeline_problems(document, cases), *shown,
@@ -98,9 +98,11 @@ def amendment_feasibility(
     return problems
 
 
-def _open_eyes_problems(cases: CaseList) -> list[Problem]:
-    """Whoever is still blindfolded for one of these patients would freeze a list, and check it, without them."""
-    cohort = Patient._base_manager.filter(cohort=cases.cohort) if cases.cohort else Patient._base_manager.none()
+def _open_eyes_problems(cases: CaseList, *, whole_cohort: bool = False) -> list[Problem]:
+    """Whoever is still blindfolded for one of these patients would check the list without them; and freeze it without
+    them, which ``whole_cohort`` asks about: a list that is drawn lacks whom the person cannot see."""
+    none = Patient._base_manager.none()
+    cohort = Patient._base_manager.filter(cohort=cases.cohort) if whole_cohort and cases.cohort else none
     if not hides_any([patient.pk for patient in cases.everybody]) and not hides_any(cohort):
         return []
     return [

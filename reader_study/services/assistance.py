@@ -109,7 +109,7 @@ def _shown(result: PatientPrediction, name: str, places: Mapping[str, int]) -> d
     deciding = [places[contents[i]] for i in deciding_images(result.trace) if contents[i] in places]
     title = STYLES[name].title if name in STYLES else name
     sentences = trace_sentences(result.trace) if result.decided else [result.reason]
-    if unseen := len(set(contents) - set(places)):
+    if unseen := sum(content not in places for content in contents):
         sentences = [*sentences, f"{unseen} of the {len(contents)} fields that this rests on are not shown here."]
     return {
         "diagnosis": name,

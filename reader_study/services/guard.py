@@ -55,7 +55,7 @@ def require_open_eyes(study: Study) -> None:
     cohort = Patient._base_manager.filter(cohort=study.cohort_id) if study.cohort_id else Patient._base_manager.none()
     if hides_any(list(study.cases.values_list("patient", flat=True))) or hides_any(cohort):
         raise NotAllowed(
-            "Some patients of this study are hidden from you: you read or sort them blinded, or did until now.",
+            "Some patients of this study or its cohort are hidden from you: you read or sort them blinded, or did.",
             hint="Another coordinator can ask for it, or you can when that study is unblinded or the task is closed.",
         )
 

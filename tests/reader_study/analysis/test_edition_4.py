@@ -40,6 +40,9 @@ def test_what_came_after_an_interim_analysis_is_named_also_before_the_unblinding
     assert "protocol version 2 (signed on 2026-02-03, which added P9)" in late
     assert "answers of AI (imported on 2026-04-02)" in late
     assert "unblinding" not in late
+    (new,) = (c for c in document["protocol"]["versions"][1]["changes"] if c["path"] == "readers.P9")
+    new["path"] = "readers.Dr. A"
+    assert "which added Dr. A)" in late_words(document), "a name may hold a dot"
     assert late_words(document | {"edition": 3}) == "", "as it was printed"
     document["study"]["unblinded"]["at"] = "2026-03-01T00:00:00+00:00"
     first, second = late_words(document).split(". Later than")
