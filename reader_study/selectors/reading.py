@@ -5,7 +5,6 @@ Whatever is not there, not theirs, not open (any more) or void answers with one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +12,10 @@ from django.db.models import Count, Prefetch, Q, QuerySet
 
 from cases.taxonomy import STYLES
 from leukoweb.core.exceptions import NotFound
-from leukoweb.core.models import Role, User
+from leukoweb.core.models import User
 from reader_study.answers import answer_missing, empty_answer
-from reader_study.models import ReadingSession, SessionCase, SessionImage, Study
+from reader_study.models import ReadingSession, SessionCase, SessionImage
+from reader_study.selectors.contacts import with_contact
 
 State = ReadingSession.State
 N_KEYS = 9
@@ -75,22 +75,6 @@ def image_of(user: User, session: str, token: str) -> SessionImage:
     if image is None:
         raise nothing_here()
     return image
-
-
-def with_contact(sessions: Iterable[ReadingSession]) -> list[ReadingSession]:
-    """With ``ask``: names and mail addresses of who coordinates the session's study. 1 query.
-
-    Their ``reader`` has to be loaded. Everything else of a study is out of a blind request's reach.
-    """
-    found = list(sessions)
-    links = Study.coordinators.through.objects.filter(study_id__in={session.reader.study_id for session in found})
-    people: dict[int, list[User]] = {}
-    links = links.filter(user__is_active=True, user__role=Role.COORDINATOR).select_related("user")
-    for link in links.order_by("user__username"):
-        people.setdefault(link.study_id, []).append(link.user)
-    for session in found:
-        session.ask = [(str(user), user.email) for user in people.get(session.reader.study_id, [])]  # type: ignore[attr-defined]
-    return found
 
 
 def home_sessions(user: User) -> list[ReadingSession]:

@@ -17,7 +17,8 @@ from leukoweb.core.permissions import requires
 from leukoweb.core.signing import SignatureForm
 from reader_study.forms import ConsentForm, UnlockForm
 from reader_study.models import ReadingSession
-from reader_study.selectors.reading import class_line, home_sessions, session_counts, session_of, with_contact
+from reader_study.selectors.contacts import with_contact
+from reader_study.selectors.reading import class_line, home_sessions, session_counts, session_of
 from reader_study.services.clock import NotOpenYet, require_may_open
 from reader_study.services.readings import TextChanged, session_open
 from reader_study.services.seals import MEANINGS, open_points, session_seal

@@ -26,9 +26,9 @@ from reader_study.models import (
     StudyReader,
 )
 from reader_study.protocol import ProtocolRefused, protocol_sha256
+from reader_study.selectors.contacts import with_contact
 from reader_study.selectors.eligibility import trained_on
 from reader_study.selectors.feasibility import feasibility
-from reader_study.selectors.reading import with_contact
 from reader_study.services import locking, studies
 from tests.conftest import BACKEND
 from tests.reader_study.protocols import reader
