@@ -98,7 +98,7 @@ class ImageKeys:
         """Along the index of the measure until there are enough: for 60 of many. Of few among many it would be a long
         way; those are all looked up and sorted, which for 500,000 takes seconds."""
         quality, image = ImageQuality._meta.db_table, HpfImage._meta.db_table
-        measured = self._rows.extra(  # noqa: S610  names of ours
+        measured = self._rows.extra(  # noqa: S610  # nosec B610  names of ours
             tables=[quality],
             where=[f"{quality}.content_sha256 = {image}.content_sha256", f"{quality}.measure_version = %s"],
             params=[MEASURE_VERSION],
