@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from leukoweb.core.logs import WithoutKeys
 from leukoweb.core.models import User
 from leukoweb.core.services import users
 
@@ -69,6 +70,11 @@ def test_a_link_that_still_works_is_in_no_log(admin_user: User, monkeypatch: pyt
     assert Client().post(f"/join/{secret}/", {"password": LONG, "again": "another"}).status_code == 400
     assert "Bad Request: /join/.../" in said.getvalue()
     assert secret not in said.getvalue()
+
+
+def test_a_log_call_that_does_not_fit_its_words_raises_nowhere() -> None:
+    record = logging.LogRecord("x", logging.INFO, "f", 1, "%d things", ("none",), None)
+    assert WithoutKeys().filter(record), "the handler reports it; the caller lives on"
 
 
 def test_signing_in_changes_the_session(pathologist: User) -> None:
