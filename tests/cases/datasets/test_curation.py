@@ -319,6 +319,12 @@ def test_the_job_measures_each_content_once_and_skips_what_is_lost(
     assert "2 images measured; 2 stored files could not be read" in job.note
     assert ImageQuality.objects.count() == 2
     assert images_measured().filter(sharpness=None).count() == 2
+    again = measure_request(actor=admin_user)  # the two lost ones; an attempt that was killed had done eight of ten
+    assert again is not None
+    type(again).objects.filter(pk=again.pk).update(total_units=10, done_units=8)
+    assert run_jobs() == 1
+    again.refresh_from_db()
+    assert (again.status, again.done_units, again.total_units) == ("done", 10, 10), "on the scale of all"
 
 
 def test_measures_go_with_the_pixels_of_a_withdrawn_patient(two_patients: tuple[Slide, Slide], admin_user: Any) -> None:

@@ -21,6 +21,7 @@ from reader_study.report.checklists import checklist_tables
 from reader_study.report.figures import figure_list
 from reader_study.report.methods import methods_text
 from reader_study.verification import read_members
+from reader_study.verification_protocol import protocol_differences
 from tests.reader_study.analysis.documents import changed, small
 
 Document = dict[str, Any]
@@ -69,6 +70,15 @@ def raised() -> tuple[Document, Document]:
     assert files
     document = json.loads(files["inputs.json"]) | {"edition": 4}
     return document, analyse(document, version="0")
+
+
+def test_the_first_bundles_of_edition_3_did_not_date_comparators(raised: tuple[Document, Document]) -> None:
+    document = copy.deepcopy(raised[0]) | {"edition": 3}
+    del document["protocol"]["versions"][1:]
+    document["plan"]["since"] = {rule: 1 for rule in document["plan"]["since"] if rule != "ai_comparators"}
+    assert not [words for words in protocol_differences(document) if "another since" in words]
+    document["plan"]["since"].pop("missing", None)
+    assert [words for words in protocol_differences(document) if "another since" in words]
 
 
 def test_without_a_common_case_there_is_no_p_and_nobody_never_gave_a_class(raised: tuple[Document, Document]) -> None:
